@@ -1,0 +1,50 @@
+"""Fixtures and skips for all tests; nothing else decides what is skipped."""
+
+import os
+import shutil
+from pathlib import Path
+
+import hypothesis
+import pytest
+import torch
+
+from tangrid.seeding import generator
+
+# A loaded machine is no failure, and a CI run must give the same answer twice.
+hypothesis.settings.register_profile(
+    "tangrid", deadline=None, derandomize="CI" in os.environ
+)
+hypothesis.settings.load_profile("tangrid")
+
+NEEDS = {
+    "browser": (
+        lambda: shutil.which("chromium") is not None,
+        "needs chromium on the path",
+    ),
+    "gpu": (torch.cuda.is_available, "needs a CUDA device"),
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for marker, (is_there, reason) in NEEDS.items():
+        marked = [item for item in items if item.get_closest_marker(marker)]
+        if marked and not is_there():
+            for item in marked:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder with real images, meshes and scenes."""
+    folder = os.environ.get("TANGRID_DATA")
+    if not folder:
+        pytest.skip("TANGRID_DATA names no folder with real data")
+    path = Path(folder)
+    assert path.is_dir(), f"TANGRID_DATA: expected a folder, got {path}"
+    return path
+
+
+@pytest.fixture
+def seeded(request: pytest.FixtureRequest) -> torch.Generator:
+    """A generator of random numbers that is the same on every run of a test."""
+    return generator(0, "tests", request.node.name)
