@@ -2,7 +2,10 @@
 #
 #   make demo                                   fit two models to a photograph, write a report
 #   make test                                   the quick tests
-#   make test PIP_ARGS="--extra-index-url URL"  the same, with more sources of wheels
+#   make test PIP_ARGS="--extra-index-url URL"  the same, with one more source of wheels
+#
+# Where pip finds only the CUDA build of torch (gigabytes), name a source of CPU wheels,
+# such as https://download.pytorch.org/whl/cpu.
 
 PYTHON ?= python3
 PIP_ARGS ?=
