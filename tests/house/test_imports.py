@@ -25,6 +25,7 @@ def test_import_is_light(entry: str):
         f"print(*[name for name in {HEAVY} if name in sys.modules])"
     )
     loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, check=True, text=True
+        [sys.executable, "-c", code], capture_output=True, check=False, text=True
     )
+    assert loaded.returncode == 0, loaded.stderr
     assert loaded.stdout.split() == []
