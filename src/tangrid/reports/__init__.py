@@ -1,0 +1,1 @@
+"""Pages that show what runs left behind; they read records and compute nothing."""
