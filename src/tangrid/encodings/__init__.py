@@ -1,0 +1,12 @@
+"""Coordinates to features; one file per encoding: config, module, registered name."""
+
+from tangrid.encodings.contract import ENCODINGS as ENCODINGS
+from tangrid.encodings.contract import Encoding as Encoding
+from tangrid.encodings.contract import EncodingConfig as EncodingConfig
+from tangrid.encodings.contract import GridEncoding as GridEncoding
+from tangrid.encodings.contract import Lookup as Lookup
+from tangrid.encodings.contract import Selection as Selection
+from tangrid.encodings.dense_grid import DenseGridConfig as DenseGridConfig
+from tangrid.encodings.fourier import FourierConfig as FourierConfig
+from tangrid.encodings.hash_grid import HashGridConfig as HashGridConfig
+from tangrid.encodings.identity import IdentityConfig as IdentityConfig

@@ -1,0 +1,10 @@
+"""Coordinates to values."""
+
+from tangrid.fields.budget import count_parameters as count_parameters
+from tangrid.fields.budget import fit_budget as fit_budget
+from tangrid.fields.contract import FIELDS as FIELDS
+from tangrid.fields.contract import Field as Field
+from tangrid.fields.contract import FieldConfig as FieldConfig
+from tangrid.fields.encoded import EncodedField as EncodedField
+from tangrid.fields.encoded import EncodedFieldConfig as EncodedFieldConfig
+from tangrid.fields.siren import SirenConfig as SirenConfig

@@ -1,0 +1,45 @@
+"""Dense layers with an explicit source of randomness."""
+
+import math
+from typing import Literal
+
+import torch
+from torch import nn
+
+LayerInit = Literal["xavier", "uniform"]
+
+
+def dense_layer(
+    num_inputs: int,
+    num_outputs: int,
+    bias: bool,
+    init: LayerInit,
+    generator: torch.Generator,
+) -> nn.Linear:
+    r"""Return a linear layer with drawn weights.
+
+    ``xavier`` draws weights from :math:`\pm\sqrt{6 / (n_{in} + n_{out})}` and leaves the
+    bias 0, as tiny-cuda-nn does; ``uniform`` draws both from
+    :math:`\pm 1/\sqrt{n_{in}}`, as PyTorch does.
+
+    Args:
+        num_inputs: Channels that come in.
+        num_outputs: Channels that go out.
+        bias: Whether a constant is added.
+        init: How weights are drawn.
+        generator: Source of the weights.
+    """
+    # Built empty, so that PyTorch's own draw from the global generator is skipped.
+    layer = nn.Linear(num_inputs, num_outputs, bias=bias, device="meta")
+    layer.to_empty(device=torch.get_default_device())
+    if init == "xavier":
+        bound = math.sqrt(6 / (num_inputs + num_outputs))
+    else:
+        bound = 1 / math.sqrt(num_inputs)
+    with torch.no_grad():
+        layer.weight.uniform_(-bound, bound, generator=generator)
+        if bias and init == "uniform":
+            layer.bias.uniform_(-bound, bound, generator=generator)
+        elif bias:
+            layer.bias.zero_()
+    return layer

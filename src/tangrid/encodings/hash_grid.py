@@ -1,0 +1,73 @@
+"""The multi-resolution hash grid of InstantNGP (Mueller et al. 2022)."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+
+from tangrid.encodings.contract import ENCODINGS
+from tangrid.encodings.table_grid import (
+    TableGrid,
+    TableGridConfig,
+    enlarged_log2_sizes,
+)
+from tangrid.ops.grid_lookup import GridLayout, grid_layout
+from tangrid.ops.grid_lookup.layout import Convention, Interpolation, Storage
+from tangrid.signals.site import Site
+
+
+@ENCODINGS.register("hash-grid")
+@dataclass(frozen=True, kw_only=True)
+class HashGridConfig(TableGridConfig):
+    """Multi-resolution grid whose fine levels share hashed table rows.
+
+    Example:
+        >>> from tangrid.seeding import generator
+        >>> site = Site(num_dims=2, num_channels=3)
+        >>> HashGridConfig().build(site, generator(0)).num_features
+        32
+    """
+
+    log2_table_size: int = 19
+    """Logarithm of the most table rows a level may have (T)."""
+    storage: Storage = "hashed"
+    """``hashed`` is dense where a level fits its table; ``tiled`` repeats a block."""
+    convention: Convention = "tiny-cuda-nn"
+    """Where the vertices lie."""
+    interpolation: Interpolation = "linear"
+    """How the corners of a cell are weighted; ``quintic`` has continuous curvature."""
+
+    def layout(self, num_dims: int) -> GridLayout:
+        """Return where the nodes are.
+
+        Args:
+            num_dims: Number of coordinates.
+        """
+        return grid_layout(
+            num_dims=num_dims,
+            num_levels=self.num_levels,
+            base_resolution=self.base_resolution,
+            growth=self.growth,
+            log2_table_size=self.log2_table_size,
+            storage=self.storage,
+            convention=self.convention,
+            interpolation=self.interpolation,
+        )
+
+    def larger_tables(self) -> tuple[Self, ...]:
+        """Return these settings with ever larger tables, themselves first."""
+        return tuple(
+            dataclasses.replace(self, log2_table_size=size)
+            for size in enlarged_log2_sizes(self.log2_table_size)
+        )
+
+    def build(self, site: Site, generator: torch.Generator) -> TableGrid:
+        """Return the grid with small random features.
+
+        Args:
+            site: Gives the number of coordinates.
+            generator: Source of the initial features.
+        """
+        layout = self.layout(site.num_dims)
+        return TableGrid(layout, self.channels_per_level, generator)

@@ -1,0 +1,133 @@
+"""Grids with one table of features and interpolation weights: hashed, tiled or dense."""
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import nn
+
+from tangrid.encodings.contract import (
+    EncodingConfig,
+    GridEncoding,
+    Lookup,
+    Selection,
+)
+from tangrid.notation import Coords, Features
+from tangrid.ops.grid_lookup import GridLayout, grid_lookup, reference
+
+# A level finer than this many vertices along an axis serves no signal we know.
+_FINEST = 2**14
+_LARGEST_LOG2_TABLE = 26
+INITIAL_RANGE = 1e-4
+"""Features start uniform in plus or minus this, as in InstantNGP."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableGridConfig(EncodingConfig, ABC):
+    """Settings that every multi-resolution grid has."""
+
+    num_levels: int = 16
+    """Number of resolutions (L)."""
+    channels_per_level: int = 2
+    """Features per node (F)."""
+    base_resolution: int = 16
+    """Vertices per axis of the coarsest level (N_min)."""
+    growth: float = 1.5
+    """Ratio of the resolutions of neighbouring levels (b)."""
+
+    @abstractmethod
+    def layout(self, num_dims: int) -> GridLayout:
+        """Return where the nodes are.
+
+        Args:
+            num_dims: Number of coordinates.
+        """
+
+    def larger_tables(self) -> tuple[Self, ...]:
+        """Return these settings with ever larger tables, themselves first."""
+        return (self,)
+
+    def families(self) -> tuple[Callable[[float], Self], ...]:
+        """Return growth of the finest resolution, then the same with larger tables."""
+        ratio = _FINEST / self.base_resolution
+        levels = max(self.num_levels - 1, 1)
+
+        def family(config: Self) -> Callable[[float], Self]:
+            if self.num_levels == 1:
+                return lambda size: dataclasses.replace(
+                    config, base_resolution=round(2 * (_FINEST / 2) ** size)
+                )
+            return lambda size: dataclasses.replace(
+                config, growth=ratio ** (size / levels)
+            )
+
+        return tuple(family(config) for config in self.larger_tables())
+
+
+class TableGrid(GridEncoding):
+    """Interpolate the features of one table, level by level.
+
+    Args:
+        layout: Where the nodes are.
+        channels_per_level: Features per node (F).
+        generator: Source of the initial features.
+    """
+
+    def __init__(
+        self, layout: GridLayout, channels_per_level: int, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.layout = layout
+        self.num_dims = layout.num_dims
+        self.num_features = len(layout.levels) * channels_per_level
+        table = torch.empty(layout.num_rows, channels_per_level)
+        table.uniform_(-INITIAL_RANGE, INITIAL_RANGE, generator=generator)
+        self.table = nn.Parameter(table)
+
+    def select(self, coords: Coords) -> Selection:
+        """Return the rows that every level reads for each point.
+
+        Args:
+            coords: Points in the unit box.
+        """
+        layout = self.layout
+        return tuple(
+            reference.corner_rows(coords.detach(), layout, level)
+            for level in layout.levels
+        )
+
+    def lookups(self, coords: Coords, selection: Selection) -> tuple[Lookup, ...]:
+        """Return one read per level.
+
+        Args:
+            coords: Points in the unit box.
+            selection: Rows per level, from `select`.
+        """
+        return tuple(
+            Lookup("table", rows, reference.corner_weights(coords, self.layout, level))
+            for rows, level in zip(selection, self.layout.levels, strict=True)
+        )
+
+    def forward(self, coords: Coords) -> Features:
+        """Return the features of each point, the coarsest level first.
+
+        Args:
+            coords: Points in the unit box.
+        """
+        return grid_lookup(coords, self.table, self.layout)
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Return the table as group ``grid``."""
+        return {"grid": [self.table]}
+
+
+def enlarged_log2_sizes(log2_table_size: int) -> range:
+    """Return the table sizes worth trying when levels saturate, the given one first.
+
+    Args:
+        log2_table_size: Logarithm of the rows per level (T).
+    """
+    return range(log2_table_size, max(log2_table_size, _LARGEST_LOG2_TABLE) + 1)

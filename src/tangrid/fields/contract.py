@@ -1,0 +1,62 @@
+"""What a field is: coordinates in the unit box to values."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import nn
+
+from tangrid.notation import Coords, Values
+from tangrid.registry import Registry
+from tangrid.signals.site import Site
+
+FIELDS = Registry("field")
+"""Every kind of field by its public name."""
+
+DecoderDtype = Literal["float32", "bfloat16"]
+
+
+class Field(nn.Module, ABC):
+    """Map coordinates to values.
+
+    Attributes:
+        num_dims: Coordinates per point (d).
+        num_channels: Values per point (c).
+    """
+
+    num_dims: int
+    num_channels: int
+
+    @abstractmethod
+    def forward(self, coords: Coords) -> Values:
+        """Return the values at each point.
+
+        Args:
+            coords: Points in the unit box.
+        """
+
+    @abstractmethod
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Return all trainable parameters by group, such as ``grid`` and ``decoder``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldConfig(ABC):
+    """Settings of one kind of field; ``kind`` is its registered name."""
+
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def build(self, site: Site, generator: torch.Generator) -> Field:
+        """Return the field for one site.
+
+        Args:
+            site: Dimensions, channels and resolution of the signal.
+            generator: Source of the initial values.
+        """
+
+    def families(self) -> tuple[Callable[[float], "FieldConfig"], ...]:
+        """Return ways to change the number of parameters, as encodings do."""
+        return ()

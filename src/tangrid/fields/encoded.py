@@ -1,0 +1,106 @@
+"""An encoding followed by a decoder."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Self
+
+import torch
+from torch import nn
+
+from tangrid.decoders import Decoder, DecoderConfig, ReluMlpConfig
+from tangrid.encodings import Encoding, EncodingConfig, HashGridConfig
+from tangrid.fields.contract import FIELDS, DecoderDtype, Field, FieldConfig
+from tangrid.notation import Coords, Values
+from tangrid.signals.site import Site
+
+
+@FIELDS.register("encoded")
+@dataclass(frozen=True, kw_only=True)
+class EncodedFieldConfig(FieldConfig):
+    """Settings of an encoding and of the decoder that reads it."""
+
+    encoding: EncodingConfig = field(default_factory=HashGridConfig)
+    """Coordinates to features."""
+    decoder: DecoderConfig = field(default_factory=ReluMlpConfig)
+    """Features to values."""
+    decoder_dtype: DecoderDtype = "float32"
+    """Arithmetic of the decoder; bfloat16 is faster where the processor has it."""
+
+    def families(self) -> tuple[Callable[[float], Self], ...]:
+        """Return the encoding's ways to grow, then the decoder's."""
+        encodings = tuple(self._grown("encoding", f) for f in self.encoding.families())
+        decoders = tuple(self._grown("decoder", f) for f in self.decoder.families())
+        # A parameter-free encoding has no size that counts: the decoder is sized.
+        return encodings if self._encoding_has_parameters else decoders
+
+    @property
+    def _encoding_has_parameters(self) -> bool:
+        with torch.device("meta"):
+            site = Site(num_dims=2, num_channels=1, resolution=(16, 16))
+            encoding = self.encoding.build(site, torch.Generator())
+        return any(True for _ in encoding.parameters())
+
+    def _grown(
+        self, part: str, family: Callable[[float], EncodingConfig | DecoderConfig]
+    ) -> Callable[[float], Self]:
+        return lambda size: dataclasses.replace(self, **{part: family(size)})
+
+    def build(self, site: Site, generator: torch.Generator) -> "EncodedField":
+        """Return the field for one site.
+
+        Args:
+            site: Dimensions, channels and resolution of the signal.
+            generator: Source of the initial values.
+        """
+        encoding = self.encoding.build(site, generator)
+        decoder = self.decoder.build(
+            encoding.num_features, site.num_channels, generator
+        )
+        return EncodedField(encoding, decoder, site.num_channels, self.decoder_dtype)
+
+
+class EncodedField(Field):
+    """Decode the features of an encoding.
+
+    Args:
+        encoding: Coordinates to features.
+        decoder: Features to values.
+        num_channels: Values per point.
+        decoder_dtype: Arithmetic of the decoder.
+    """
+
+    def __init__(
+        self,
+        encoding: Encoding,
+        decoder: Decoder,
+        num_channels: int,
+        decoder_dtype: DecoderDtype = "float32",
+    ) -> None:
+        super().__init__()
+        self.encoding = encoding
+        self.decoder = decoder
+        self.num_dims = encoding.num_dims
+        self.num_channels = num_channels
+        self.decoder_dtype: DecoderDtype = decoder_dtype
+
+    def forward(self, coords: Coords) -> Values:
+        """Return the values at each point.
+
+        Args:
+            coords: Points in the unit box.
+        """
+        features = self.encoding(coords)
+        if self.decoder_dtype == "float32":
+            return self.decoder(features)
+        # Weights stay float32 for the optimiser and are rounded on the way in.
+        rounded = {name: w.bfloat16() for name, w in self.decoder.named_parameters()}
+        values = torch.func.functional_call(
+            self.decoder, rounded, (features.bfloat16(),)
+        )
+        return values.to(features.dtype)
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Return the encoding's groups and the group ``decoder``."""
+        groups = self.encoding.parameter_groups()
+        return {**groups, "decoder": list(self.decoder.parameters())}
