@@ -1,0 +1,96 @@
+"""The public Adam step: state, bias corrections, choice of implementation.
+
+An entry's bias correction counts the updates of that entry alone, as tiny-cuda-nn does,
+so a table row that is touched for the first time late in training still starts well.
+"""
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tangrid.ops.adam_update import numba_cpu, reference
+from tangrid.ops.adam_update.reference import AdamNumbers
+from tangrid.ops.contract import is_single_threaded, numba_refusals, resolve
+
+# Beyond this exponent 1 - beta^t is 1 in float32.
+_NEGLIGIBLE = 2.0**-26
+_LARGEST_COUNT = 2**16 - 1
+
+
+@dataclass(frozen=True)
+class AdamState:
+    """Moments and update counts of one parameter; the tensors change in place.
+
+    Attributes:
+        first: Running mean of the gradient.
+        second: Running mean of its square.
+        counts: Updates of each entry, as uint16; they stop where the bias correction
+            has become 1.
+    """
+
+    first: Tensor
+    second: Tensor
+    counts: Tensor
+
+    @classmethod
+    def zeros_like(cls, parameter: Tensor) -> Self:
+        """Return the state before the first step.
+
+        Args:
+            parameter: What will be updated.
+        """
+        zeros = torch.zeros_like(parameter, requires_grad=False)
+        counts = torch.zeros(parameter.shape, dtype=torch.uint16)
+        return cls(zeros, zeros.clone(), counts.to(parameter.device))
+
+
+@functools.lru_cache(maxsize=8)
+def _corrections(betas: tuple[float, float]) -> NDArray[np.float32]:
+    slowest = max(*betas, 0.5)
+    length = min(math.ceil(math.log(_NEGLIGIBLE) / math.log(slowest)), _LARGEST_COUNT)
+    counts = np.arange(length + 1, dtype=np.float64)
+    # Entry 0 belongs to entries that were never updated, whose moments are 0.
+    counts[0] = 1
+    return np.stack([1 / (1 - beta**counts) for beta in betas]).astype(np.float32)
+
+
+def adam_update(
+    parameter: Tensor, state: AdamState, grads: Tensor, numbers: AdamNumbers
+) -> None:
+    """Move a parameter and its state by one step of Adam, and clear the gradients.
+
+    Args:
+        parameter: Values, changed in place.
+        state: Moments and counts, changed in place.
+        grads: Summands of the gradient, [w, *shape], one per worker; zero afterwards.
+        numbers: Rate, decays, eps, and whether entries of zero gradient are skipped.
+    """
+    values = parameter.detach()
+    tensors = {"parameter": values, "grads": grads}
+    if resolve("adam_update", numba_refusals(tensors)) == "reference":
+        counts = state.counts.to(torch.int32)
+        reference.adam_update(values, state.first, state.second, counts, grads, numbers)
+        limit = _corrections(numbers.betas).shape[1] - 1
+        state.counts.copy_(counts.clamp(max=limit).to(torch.uint16))
+        return
+    beta1, beta2 = numbers.betas
+    arguments = (
+        values.view(-1).numpy(),
+        state.first.view(-1).numpy(),
+        state.second.view(-1).numpy(),
+        state.counts.view(-1).numpy(),
+        grads.view(len(grads), -1).numpy(),
+        _corrections(numbers.betas),
+        tuple(np.float32(x) for x in (numbers.rate, 1 - beta1, 1 - beta2, numbers.eps)),
+        numbers.skips_zeros,
+    )
+    if is_single_threaded():
+        numba_cpu.update_range(*arguments, 0, values.numel())
+    else:
+        numba_cpu.update_parallel(*arguments)
