@@ -1,0 +1,1 @@
+"""What is fitted: images and, later, surfaces and posed photographs."""

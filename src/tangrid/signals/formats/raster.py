@@ -1,0 +1,104 @@
+"""PNG, JPEG, WebP and whatever else Pillow reads.
+
+The EXIF orientation is applied; colour profiles are not: values are taken as sRGB. PNG
+keeps 16 bits per channel; the other formats keep what Pillow gives, 8 for colour.
+"""
+
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Shaped
+from PIL import Image, ImageOps
+
+from tangrid.errors import DataError
+from tangrid.signals.formats.picture import (
+    Picture,
+    check_finite,
+    check_size,
+    without_opaque_alpha,
+)
+from tangrid.signals.formats.sixteen_bit import raw_mode, read_sixteen_bits
+
+_LIMIT = threading.Lock()
+
+
+@contextmanager
+def _own_size_limit() -> Iterator[None]:
+    """Lift Pillow's limit of pixels, which is global, for the length of one read."""
+    with _LIMIT:
+        limit = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def _with_plain_mode(image: Image.Image) -> Image.Image:
+    """Return palettes, print colours and bitmaps as grey or RGB, alpha kept."""
+    if image.mode.startswith(("I", "F")):
+        return image
+    grey = image.mode in {"1", "L", "LA", "La"}
+    if image.has_transparency_data:
+        return image.convert("LA" if grey else "RGBA")
+    return image.convert("L" if grey else "RGB")
+
+
+def _pixels(path: Path, image: Image.Image) -> Shaped[np.ndarray, "h w c"]:
+    mode = raw_mode(image)
+    deep = ";16" in mode and not image.mode.startswith(("I", "F"))
+    if deep and image.format in {"PNG", "TIFF"}:
+        return read_sixteen_bits(path, mode)
+    upright = ImageOps.exif_transpose(image)
+    pixels = np.asarray(_with_plain_mode(upright))
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.dtype.kind != "i":
+        kind = np.float32 if pixels.dtype.kind == "f" else f"u{pixels.dtype.itemsize}"
+        return pixels.astype(kind, copy=False)
+    low, high = int(pixels.min()), int(pixels.max())
+    if low < 0 or high > 65535:
+        raise DataError(
+            f"{path}: expected integers of at most 16 bits, got values from {low} to "
+            f"{high}. Save the picture as a 16-bit PNG."
+        )
+    return pixels.astype(np.uint16)
+
+
+def _check_single(path: Path, image: Image.Image) -> None:
+    frames = getattr(image, "n_frames", 1)
+    # A phone's MPO is a JPEG with previews behind it; its first picture is the photo.
+    if frames > 1 and image.format != "MPO":
+        raise DataError(
+            f"{path}: expected a single picture, got {frames} frames. "
+            "Save the frame to be fitted as a picture of its own."
+        )
+
+
+def read_raster(path: Path) -> Picture:
+    """Read a picture with Pillow.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its pixels; an alpha channel only where it is not everywhere full.
+
+    Raises:
+        DataError: If it has more than one frame, or a size or depth not supported.
+    """
+    with _own_size_limit(), warnings.catch_warnings():
+        # Pillow remarks on odd metadata of files whose pixels are in order.
+        warnings.simplefilter("ignore")
+        with Image.open(path) as image:
+            check_size(path, *image.size)
+            _check_single(path, image)
+            pixels = without_opaque_alpha(_pixels(path, image))
+    if pixels.dtype.kind == "f":
+        check_finite(path, pixels)
+        return Picture(pixels=pixels, stored="linear")
+    return Picture(pixels=pixels, stored="srgb")

@@ -1,0 +1,33 @@
+"""What an encoding may know of the signal that it will be fitted to."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+from tangrid.notation import Coords, Values
+
+Sampler = Callable[[int, torch.Generator], tuple[Coords, Values]]
+"""Draws `n` random coordinates and the signal's values there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """Describe the place where a field is built.
+
+    Everything but the sampler is plain data, so a saved field is rebuilt without
+    its signal.
+
+    Example:
+        >>> Site(num_dims=2, num_channels=3, resolution=(768, 512)).resolution
+        (768, 512)
+    """
+
+    num_dims: int
+    """Number of coordinates."""
+    num_channels: int
+    """Number of values at each point."""
+    resolution: tuple[int, ...] | None = None
+    """Samples of the signal along each coordinate, x first; None if continuous."""
+    sampler: Sampler | None = field(default=None, compare=False, repr=False)
+    """Draws points of the signal, for encodings that place nodes by it; not saved."""
