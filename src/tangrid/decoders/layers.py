@@ -4,7 +4,7 @@ import math
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 LayerInit = Literal["xavier", "uniform"]
 
@@ -43,3 +43,17 @@ def dense_layer(
         elif bias:
             layer.bias.zero_()
     return layer
+
+
+def apply_dense(layer: nn.Linear, inputs: Tensor) -> Tensor:
+    """Apply a layer in the arithmetic of its inputs.
+
+    Weights stay float32 for the optimiser; bfloat16 inputs round them on the way in.
+
+    Args:
+        layer: The layer.
+        inputs: Channels last.
+    """
+    weight = layer.weight.to(inputs.dtype)
+    bias = None if layer.bias is None else layer.bias.to(inputs.dtype)
+    return nn.functional.linear(inputs, weight, bias)

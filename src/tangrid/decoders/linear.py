@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from tangrid.decoders.contract import DECODERS, Decoder, DecoderConfig
-from tangrid.decoders.layers import dense_layer
+from tangrid.decoders.layers import apply_dense, dense_layer
 from tangrid.notation import Features, Values
 
 
@@ -56,4 +56,4 @@ class LinearDecoder(Decoder):
         Args:
             features: What the encoding gave.
         """
-        return self.output(features)
+        return apply_dense(self.output, features)

@@ -17,7 +17,7 @@ from tangrid.decoders.contract import (
     OutputActivation,
     activate,
 )
-from tangrid.decoders.layers import LayerInit, dense_layer
+from tangrid.decoders.layers import LayerInit, apply_dense, dense_layer
 from tangrid.errors import ConfigError
 from tangrid.notation import Features, Values
 
@@ -140,11 +140,14 @@ class Mlp(Decoder):
         Args:
             features: What the encoding gave.
         """
-        hidden = self.layers[0](features)
+        hidden = apply_dense(self.layers[0], features)
         if self.sine_frequencies is None:
             hidden = hidden.relu()
         else:
-            hidden = hidden + torch.sin(self.sine_frequencies * hidden)
+            # Phases reach hundreds of radians: a bfloat16 sine of them is noise.
+            waves = torch.sin(self.sine_frequencies * hidden.to(self.sine_frequencies.dtype))
+            hidden = hidden + waves.to(hidden.dtype)
         for layer in list(self.layers)[1:-1]:
-            hidden = layer(hidden).relu()
-        return activate(self.layers[-1](hidden), self.output_activation)
+            hidden = apply_dense(layer, hidden).relu()
+        values = apply_dense(self.layers[-1], hidden)
+        return activate(values, self.output_activation)

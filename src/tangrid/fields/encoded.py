@@ -93,11 +93,7 @@ class EncodedField(Field):
         features = self.encoding(coords)
         if self.decoder_dtype == "float32":
             return self.decoder(features)
-        # Weights stay float32 for the optimiser and are rounded on the way in.
-        rounded = {name: w.bfloat16() for name, w in self.decoder.named_parameters()}
-        values = torch.func.functional_call(
-            self.decoder, rounded, (features.bfloat16(),)
-        )
+        values = self.decoder(features.bfloat16())
         return values.to(features.dtype)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:

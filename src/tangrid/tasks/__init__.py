@@ -1,0 +1,5 @@
+"""What is asked of a field."""
+
+from tangrid.tasks.contract import Batch as Batch
+from tangrid.tasks.contract import Task as Task
+from tangrid.tasks.image_regression import ImageRegression as ImageRegression

@@ -1,0 +1,6 @@
+"""How a field is fitted."""
+
+from tangrid.training.loop import FittedField as FittedField
+from tangrid.training.loop import Moment as Moment
+from tangrid.training.loop import fit as fit
+from tangrid.training.settings import TrainingSettings as TrainingSettings

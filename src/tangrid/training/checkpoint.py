@@ -1,0 +1,189 @@
+"""Save and restore a training state exactly; tensors only, no pickle."""
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from tangrid.errors import DataError
+from tangrid.fields.contract import Field
+from tangrid.runs.store import RunFolder
+from tangrid.training.optimizer import Adam
+
+FIELD_FILE = "field.safetensors"
+STATE_FILE = "state.safetensors"
+_FORMAT = "tangrid-1"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far training has come.
+
+    Attributes:
+        step: Steps taken.
+        seconds: Wall time of training so far.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+
+
+class RunningMean:
+    """An exponential moving average of a field's parameters.
+
+    Args:
+        field: What is trained; its mean starts at its present parameters.
+        decay: Weight of the past.
+    """
+
+    def __init__(self, field: Field, decay: float) -> None:
+        self.field = copy.deepcopy(field)
+        self._decay = decay
+
+    def update(self, field: Field) -> None:
+        """Move the mean towards the present parameters.
+
+        Args:
+            field: What is trained.
+        """
+        with torch.no_grad():
+            pairs = zip(self.field.parameters(), field.parameters(), strict=True)
+            for mean, present in pairs:
+                mean.lerp_(present, 1 - self._decay)
+
+
+def save_field(folder: RunFolder, field: Field) -> None:
+    """Write a field's parameters and buffers.
+
+    Args:
+        folder: The run.
+        field: What to save.
+    """
+    _save(folder, FIELD_FILE, dict(field.state_dict()), {})
+
+
+def load_field(path: Path, field: Field) -> None:
+    """Fill a field from a saved one of the same settings.
+
+    Args:
+        path: The ``field.safetensors`` of a run.
+        field: Built from the run's config; changed in place.
+
+    Raises:
+        DataError: If the file is damaged or belongs to other settings.
+    """
+    tensors, _ = _load(path)
+    _fill(path, dict(field.state_dict()), tensors)
+
+
+def save_state(
+    folder: RunFolder,
+    field: Field,
+    optimizer: Adam,
+    mean: RunningMean | None,
+    progress: Progress,
+) -> None:
+    """Write all that training needs to go on as if it had not stopped, in one file.
+
+    Args:
+        folder: The run.
+        field: What is trained.
+        optimizer: Its moments and counts.
+        mean: The running mean of the parameters, if one is kept.
+        progress: Steps and seconds so far.
+    """
+    words = {"step": str(progress.step), "seconds": progress.seconds.hex()}
+    _save(folder, STATE_FILE, _state(field, optimizer, mean), words)
+    folder.write_json(
+        "state.json", {"step": progress.step, "seconds": progress.seconds}
+    )
+
+
+def load_state(
+    folder: RunFolder, field: Field, optimizer: Adam, mean: RunningMean | None
+) -> Progress:
+    """Restore what `save_state` wrote, in place, and return how far it had come.
+
+    Args:
+        folder: The run.
+        field: Built from the run's config.
+        optimizer: Made for that field.
+        mean: The running mean, if the settings keep one.
+
+    Raises:
+        DataError: If the file is missing, damaged or belongs to other settings.
+    """
+    path = folder.path / STATE_FILE
+    tensors, words = _load(path)
+    _fill(path, _state(field, optimizer, mean), tensors)
+    return Progress(int(words["step"]), float.fromhex(words["seconds"]))
+
+
+def _state(
+    field: Field, optimizer: Adam, mean: RunningMean | None
+) -> dict[str, Tensor]:
+    tensors = {f"field/{k}": v for k, v in field.state_dict().items()}
+    tensors |= optimizer.state_tensors()
+    if mean is not None:
+        tensors |= {f"mean/{k}": v for k, v in mean.field.state_dict().items()}
+    return tensors
+
+
+def _save(
+    folder: RunFolder, name: str, tensors: dict[str, Tensor], words: dict[str, str]
+) -> None:
+    plain = {key: tensor.detach().contiguous() for key, tensor in tensors.items()}
+    with folder.atomic_path(name) as path:
+        try:
+            save_file(plain, path, {"format": _FORMAT, **words})
+        except SafetensorError as error:
+            # The library reports a full disk in its own words.
+            raise OSError(str(error)) from error
+
+
+def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            words = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{path}: expected a saved field or state, found no such file. Run the fit "
+            "again, or name the folder of a run that was saved."
+        ) from error
+    except (SafetensorError, OSError) as error:
+        raise DataError(
+            f"{path}: expected a safetensors file written by tangrid, found one that "
+            f"cannot be read ({error}). It is damaged or foreign; run the fit again."
+        ) from error
+    if words.get("format") != _FORMAT:
+        raise DataError(
+            f"{path}: expected a file of format '{_FORMAT}', found "
+            f"'{words.get('format', 'no format')}'. It was not written by this tangrid."
+        )
+    return tensors, words
+
+
+def _fill(path: Path, own: dict[str, Tensor], saved: dict[str, Tensor]) -> None:
+    def shapes(tensors: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
+        return {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+
+    expected, found = shapes(own), shapes(saved)
+    if expected != found:
+        wrong = sorted(
+            key
+            for key in expected.keys() | found.keys()
+            if expected.get(key) != found.get(key)
+        )
+        raise DataError(
+            f"{path}: expected the tensors of this run's config, found another set "
+            f"(first difference: '{wrong[0]}' should be {expected.get(wrong[0])}, is "
+            f"{found.get(wrong[0])}). The file belongs to other settings."
+        )
+    with torch.no_grad():
+        for key, tensor in own.items():
+            tensor.copy_(saved[key])

@@ -1,0 +1,253 @@
+"""The training loop: batches in pieces, Adam, schedule, log, saved states."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tangrid.errors import InterruptedRunError, NumericalError
+from tangrid.fields.contract import Field
+from tangrid.runs.store import RunFolder
+from tangrid.tasks.contract import Task
+from tangrid.training.checkpoint import (
+    Progress,
+    RunningMean,
+    load_state,
+    save_field,
+    save_state,
+)
+from tangrid.training.interruption import Interruption
+from tangrid.training.optimizer import Adam
+from tangrid.training.schedules import rate_factor
+from tangrid.training.settings import TrainingSettings
+from tangrid.training.workers import Workers, add_gradients
+
+LOG_FILE = "metrics.jsonl"
+_LOGGED_STEPS = 500
+# Saving often enough to lose little must still cost little.
+_SECONDS_BETWEEN_LOGS = 0.2
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What one step of training looked like.
+
+    Attributes:
+        step: Steps taken, this one included.
+        fraction: How much of training is done, 0 to 1.
+        seconds: Wall time of training so far.
+        points: Points seen so far.
+        loss: Mean loss of the step's batch before the update.
+        rates: Learning rate of each parameter group.
+    """
+
+    step: int
+    fraction: float
+    seconds: float
+    points: int
+    loss: float
+    rates: dict[str, float]
+
+    @property
+    def psnr(self) -> float:
+        """Peak signal-to-noise ratio that belongs to a mean squared loss, in dB."""
+        return -10 * math.log10(self.loss) if self.loss > 0 else math.inf
+
+    @property
+    def seconds_left(self) -> float:
+        """Estimated wall time to the end."""
+        return self.seconds * (1 / self.fraction - 1) if self.fraction else math.inf
+
+
+@dataclass(frozen=True)
+class FittedField:
+    """What training returns.
+
+    Attributes:
+        field: The trained field, or the running mean of it if the settings keep one.
+        progress: Steps and seconds it took.
+        points: Points seen.
+    """
+
+    field: Field
+    progress: Progress
+    points: int
+
+
+def fit(
+    task: Task,
+    field: Field,
+    settings: TrainingSettings,
+    *,
+    folder: RunFolder | None = None,
+    resume: bool = False,
+    on_step: Callable[[Moment], None] | None = None,
+) -> FittedField:
+    """Train a field for a task.
+
+    Args:
+        task: Gives batches and their loss.
+        field: What is trained, in place.
+        settings: How.
+        folder: Where the log and the states go; None to keep nothing.
+        resume: Whether to go on from the state in the folder.
+        on_step: Called after every step.
+
+    Returns:
+        The trained field and what it took.
+
+    Raises:
+        NumericalError: If the loss is not finite; the state before it is saved.
+        InterruptedRunError: If the user stopped the run; its state is saved.
+    """
+    with Workers(settings.threads) as workers, Interruption() as interruption:
+        training = _Training(task, field, settings, workers, folder)
+        if resume and folder is not None:
+            training.restore()
+        while not training.is_done:
+            moment = training.advance()
+            if on_step is not None:
+                on_step(moment)
+            if interruption.requested and not training.is_done:
+                training.save()
+                raise _interrupted(moment, folder)
+        training.save()
+        return training.result
+
+
+def _interrupted(moment: Moment, folder: RunFolder | None) -> InterruptedRunError:
+    if folder is None:
+        return InterruptedRunError(f"Interrupted after step {moment.step}.")
+    return InterruptedRunError(
+        f"Interrupted after step {moment.step}; the state is saved in {folder.path}. "
+        f"Repeat the command with --resume to go on from there."
+    )
+
+
+class _Training:
+    """Everything that changes while a field is trained."""
+
+    def __init__(
+        self,
+        task: Task,
+        field: Field,
+        settings: TrainingSettings,
+        workers: Workers,
+        folder: RunFolder | None,
+    ) -> None:
+        self._task = task
+        self._field = field
+        self._settings = settings
+        self._workers = workers
+        self._folder = folder
+        self._optimizer = Adam(field, settings, workers.count)
+        self._mean = RunningMean(field, settings.ema) if settings.ema else None
+        self._progress = Progress()
+        self._points = 0
+        self._logged = -math.inf
+        self._saved = time.monotonic()
+
+    @property
+    def result(self) -> FittedField:
+        """The trained field and what it took."""
+        field = self._mean.field if self._mean else self._field
+        return FittedField(field, self._progress, self._points)
+
+    @property
+    def fraction(self) -> float:
+        """How much of training is done, 0 to 1, by steps or by time."""
+        settings = self._settings
+        parts = [0.0]
+        if settings.steps is not None:
+            parts.append(self._progress.step / settings.steps)
+        if settings.minutes is not None:
+            parts.append(self._progress.seconds / (60 * settings.minutes))
+        return min(max(parts), 1.0)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether steps or time have run out."""
+        return self.fraction >= 1
+
+    def restore(self) -> None:
+        """Go back to the state in the folder and drop what was logged after it."""
+        if self._folder is None:
+            return
+        self._progress = load_state(
+            self._folder, self._field, self._optimizer, self._mean
+        )
+        self._points = self._progress.step * len(self._task.batch(0))
+        if self._folder.has(LOG_FILE):
+            self._folder.truncate_lines(LOG_FILE, self._progress.step)
+
+    def advance(self) -> Moment:
+        """Take one step, log it, and save now and then."""
+        start = time.monotonic()
+        step, fraction = self._progress.step, self.fraction
+        batch = self._task.batch(step)
+        loss = add_gradients(
+            self._workers,
+            self._task,
+            self._field,
+            batch,
+            self._optimizer,
+            self._settings.piece_size,
+        )
+        if not math.isfinite(loss):
+            self.save()
+            raise _not_finite(loss, step, self._folder)
+        rates = self._optimizer.step(rate_factor(self._settings, step, fraction))
+        if self._mean:
+            self._mean.update(self._field)
+        self._points += len(batch)
+        seconds = self._progress.seconds + time.monotonic() - start
+        self._progress = Progress(step + 1, seconds)
+        moment = Moment(
+            step + 1, self.fraction, seconds, self._points, loss, rates
+        )
+        self._log(moment)
+        if time.monotonic() - self._saved > 60 * self._settings.checkpoint_minutes:
+            self.save()
+        return moment
+
+    def save(self) -> None:
+        """Write the field and the state, if there is a folder."""
+        self._saved = time.monotonic()
+        if self._folder is None:
+            return
+        save_field(self._folder, self.result.field)
+        save_state(
+            self._folder, self._field, self._optimizer, self._mean, self._progress
+        )
+
+    def _log(self, moment: Moment) -> None:
+        if self._folder is None or not self._is_logged(moment):
+            return
+        self._logged = moment.seconds
+        self._folder.append_line(
+            LOG_FILE,
+            {
+                "step": moment.step,
+                "seconds": moment.seconds,
+                "points": moment.points,
+                "loss": moment.loss,
+                "psnr": moment.psnr,
+                "rates": moment.rates,
+            },
+        )
+
+    def _is_logged(self, moment: Moment) -> bool:
+        if self.is_done or moment.step <= 1:
+            return True
+        if self._settings.steps is None:
+            return moment.seconds - self._logged > _SECONDS_BETWEEN_LOGS
+        return moment.step % max(self._settings.steps // _LOGGED_STEPS, 1) == 0
+
+
+def _not_finite(loss: float, step: int, folder: RunFolder | None) -> NumericalError:
+    kept = "" if folder is None else f" The state before it is saved in {folder.path}."
+    return NumericalError(
+        f"training: expected a finite loss, got {loss} at step {step + 1}.{kept} Lower "
+        "the learning rates (training.rates) or choose another normaliser or "
+        "initialisation."
+    )

@@ -1,0 +1,104 @@
+"""Adam over named parameter groups, on gradients summed by several workers."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from tangrid.errors import ConfigError
+from tangrid.fields.contract import Field
+from tangrid.ops.adam_update import AdamState, adam_update
+from tangrid.ops.adam_update.reference import AdamNumbers
+from tangrid.training.settings import TrainingSettings
+
+SPARSE_GROUP = "grid"
+"""Group whose entries of zero gradient are left alone, as InstantNGP leaves them."""
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """One parameter with all that training keeps for it."""
+
+    name: str
+    group: str
+    parameter: nn.Parameter
+    state: AdamState
+    grads: Tensor
+
+
+class Adam:
+    """Update a field's parameters from the gradients that workers add up.
+
+    Args:
+        field: What is trained.
+        settings: Rates by group, decays, eps.
+        num_workers: How many workers add to gradients of their own.
+    """
+
+    def __init__(
+        self, field: Field, settings: TrainingSettings, num_workers: int
+    ) -> None:
+        self._settings = settings
+        names = {id(p): name for name, p in field.named_parameters()}
+        self._slots: list[_Slot] = []
+        for group, parameters in field.parameter_groups().items():
+            trained = [p for p in parameters if p.requires_grad]
+            if trained and group not in settings.rates:
+                raise ConfigError(
+                    f"training.rates: expected a rate for the group '{group}', got "
+                    f"rates for {', '.join(settings.rates)}."
+                )
+            for parameter in trained:
+                grads = torch.zeros(num_workers, *parameter.shape)
+                self._slots.append(
+                    _Slot(
+                        names[id(parameter)],
+                        group,
+                        parameter,
+                        AdamState.zeros_like(parameter.detach()),
+                        grads.to(parameter.device),
+                    )
+                )
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """What is trained, in a fixed order."""
+        return [slot.parameter for slot in self._slots]
+
+    def worker_grads(self, worker: int) -> list[Tensor]:
+        """Return the gradients that one worker adds to, in the order of parameters.
+
+        Args:
+            worker: Number of the worker.
+        """
+        return [slot.grads[worker] for slot in self._slots]
+
+    def step(self, factor: float) -> dict[str, float]:
+        """Move all parameters once and clear the gradients.
+
+        Args:
+            factor: What the schedule multiplies the rates by.
+
+        Returns:
+            The rate of each group.
+        """
+        settings = self._settings
+        rates = {group: rate * factor for group, rate in settings.rates.items()}
+        for slot in self._slots:
+            numbers = AdamNumbers(
+                rate=rates[slot.group],
+                betas=settings.betas,
+                eps=settings.eps,
+                skips_zeros=slot.group == SPARSE_GROUP,
+            )
+            adam_update(slot.parameter, slot.state, slot.grads, numbers)
+        return {group: rates[group] for group in {s.group for s in self._slots}}
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """Return moments and counts by name; changing them changes the optimiser."""
+        tensors = {}
+        for slot in self._slots:
+            tensors[f"first/{slot.name}"] = slot.state.first
+            tensors[f"second/{slot.name}"] = slot.state.second
+            tensors[f"counts/{slot.name}"] = slot.state.counts
+        return tensors

@@ -1,0 +1,94 @@
+"""How a field is fitted: steps, rates, schedule, pieces."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tangrid.errors import ConfigError
+
+Schedule = Literal["cosine", "constant", "steps"]
+
+
+def _default_rates() -> dict[str, float]:
+    return {"grid": 1e-2, "kernel": 2e-3, "decoder": 5e-3}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """How a field is fitted."""
+
+    steps: int | None = 1000
+    """Optimiser steps; None if the time alone ends training."""
+    minutes: float | None = None
+    """Wall time of training after which it stops."""
+    batch_size: int = 65_536
+    """Points per step."""
+    piece_size: int = 4096
+    """Points that one thread works on at a time, so that they stay in its cache."""
+    rates: dict[str, float] = field(default_factory=_default_rates)
+    """Learning rate of each parameter group."""
+    betas: tuple[float, float] = (0.9, 0.99)
+    """Decay of Adam's moments."""
+    eps: float = 1e-15
+    """Added to the root of Adam's second moment; tiny, because grid gradients are."""
+    schedule: Schedule = "cosine"
+    """How rates fall: to final_rate, not at all, or by step_factor at each milestone."""
+    final_rate: float = 0.01
+    """Fraction of the rates at the end of a cosine schedule."""
+    warmup_steps: int = 0
+    """Steps in which the rates rise linearly from zero."""
+    milestones: tuple[float, ...] = (0.5, 0.75, 0.9)
+    """Fractions of training at which a step schedule lowers the rates."""
+    step_factor: float = 0.33
+    """Factor of the rates at each milestone."""
+    ema: float | None = None
+    """Decay of a running mean of the parameters that is evaluated in their place."""
+    threads: int | None = None
+    """Threads to use; None for all that the process may."""
+    checkpoint_minutes: float = 2.0
+    """Wall time between saved states."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings that cannot train.
+
+        Raises:
+            ConfigError: If a number is out of range or nothing ends training.
+        """
+        if self.steps is None and self.minutes is None:
+            raise ConfigError(
+                "training: expected steps or minutes, got neither. Say --steps N or "
+                "--minutes M."
+            )
+        for name in ("steps", "batch_size", "piece_size", "threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(
+                    f"training.{name}: expected a whole number >= 1, got {value}. "
+                    f"Say --{name.replace('_', '-')} with a positive number."
+                )
+        if self.minutes is not None and not self.minutes > 0:
+            raise ConfigError(
+                f"training.minutes: expected a time above 0, got {self.minutes}."
+            )
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise ConfigError(
+                f"training.ema: expected a decay between 0 and 1, got {self.ema}."
+            )
+        for group, rate in self.rates.items():
+            if not rate >= 0:
+                raise ConfigError(
+                    f"training.rates.{group}: expected a rate >= 0, got {rate}."
+                )
+
+    def with_length(
+        self, steps: int | None, minutes: float | None
+    ) -> "TrainingSettings":
+        """Return these settings with another end; None, None keeps the end they have.
+
+        Args:
+            steps: Optimiser steps.
+            minutes: Wall time.
+        """
+        if steps is None and minutes is None:
+            return self
+        return dataclasses.replace(self, steps=steps, minutes=minutes)
