@@ -1,0 +1,7 @@
+"""One dataclass per thing one can run."""
+
+from tangrid.experiments.compare_images import CompareImages as CompareImages
+from tangrid.experiments.contract import EXPERIMENTS as EXPERIMENTS
+from tangrid.experiments.fit_image import FitImage as FitImage
+from tangrid.experiments.fit_image import FittedRun as FittedRun
+from tangrid.experiments.loading import load as load

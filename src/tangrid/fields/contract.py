@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import nn
 
+from tangrid.fields.doors import check_coords
 from tangrid.notation import Coords, Values
 from tangrid.registry import Registry
 from tangrid.signals.site import Site
@@ -29,9 +30,22 @@ class Field(nn.Module, ABC):
     num_dims: int
     num_channels: int
 
+    def __call__(self, coords: Coords) -> Values:
+        """Check the points, then return the values there.
+
+        Args:
+            coords: Points in the unit box.
+
+        Raises:
+            ShapeError: If the points have a wrong shape, dtype or range.
+        """
+        first = next(self.parameters(), None)
+        check_coords(coords, self.num_dims, None if first is None else first.dtype)
+        return super().__call__(coords)
+
     @abstractmethod
     def forward(self, coords: Coords) -> Values:
-        """Return the values at each point.
+        """Return the values at points that are known to be in the box.
 
         Args:
             coords: Points in the unit box.

@@ -90,7 +90,7 @@ class ImageRegression(Task):
             field: What is trained.
             batch: Points and wanted values.
         """
-        return torch.nn.functional.mse_loss(field(batch.coords), batch.targets)
+        return torch.nn.functional.mse_loss(field.forward(batch.coords), batch.targets)
 
     @cached_property
     def _everything(self) -> Batch:

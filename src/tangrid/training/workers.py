@@ -128,7 +128,7 @@ def predict(
         with torch.no_grad():
             for start in places[worker :: workers.count]:
                 piece = slice(start, start + piece_size)
-                values[piece] = field(coords[piece])
+                values[piece] = field.forward(coords[piece])
 
     workers.run(work)
     return values

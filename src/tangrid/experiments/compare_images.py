@@ -1,0 +1,204 @@
+"""Fit several models to several images by one recipe: one table, one page."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tangrid.encodings.table_grid import TableGridConfig
+from tangrid.errors import TangridError
+from tangrid.experiments.contract import EXPERIMENTS
+from tangrid.experiments.fit_image import FitImage, ImageSource, plan_fit, run_fit
+from tangrid.fields import EncodedFieldConfig, FieldConfig, count_parameters
+from tangrid.fields.budget import TOLERANCE
+from tangrid.runs.codec import to_plain
+from tangrid.runs.environment import describe_environment
+from tangrid.runs.store import RunFolder
+from tangrid.signals.image import ImageSignal
+from tangrid.tasks.image_pictures import Framing
+from tangrid.tasks.image_regression import Sampling
+from tangrid.training import Moment, TrainingSettings
+
+
+@EXPERIMENTS.register("compare-images")
+@dataclass(frozen=True, kw_only=True)
+class CompareImages:
+    """Which models on which images, and the recipe that all share."""
+
+    schema: int = 1
+    """Version of this format."""
+    models: tuple[str, ...] = ("instant-ngp", "mulfagrid")
+    """Names of the models; each brings learning rates of its own."""
+    signals: tuple[ImageSource, ...] = ()
+    """The images."""
+    params: int | None = None
+    """Budget of trainable parameters of every model."""
+    seeds: tuple[int, ...] = (0,)
+    """Seeds; every model is fitted once with each."""
+    sampling: Sampling = "auto"
+    """Which points each step trains on."""
+    holdout: bool = False
+    """Whether only every second pixel along each axis is trained on."""
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    """The recipe."""
+    settings: dict[str, str] = field(default_factory=dict)
+    """Single settings changed in every model, by dotted path."""
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One cell of the table.
+
+    Attributes:
+        experiment: What to fit.
+        path: Its folder, relative to the comparison's.
+    """
+
+    experiment: FitImage
+    path: str
+
+
+def plan_comparison(
+    comparison: CompareImages, signals: Sequence[ImageSignal]
+) -> list[PlannedRun]:
+    """Resolve every setting of every run before any starts.
+
+    Args:
+        comparison: Models, seeds, recipe.
+        signals: Its images, opened.
+    """
+    runs = []
+    for source, signal in zip(comparison.signals, signals, strict=True):
+        plans = [
+            plan_fit(
+                signal,
+                source,
+                model=model,
+                params=comparison.params,
+                training=comparison.training,
+                sampling=comparison.sampling,
+                holdout=comparison.holdout,
+                settings=comparison.settings,
+            )
+            for model in comparison.models
+        ]
+        if comparison.params is not None:
+            plans = share_levels(plans, comparison.params)
+        for seed in comparison.seeds:
+            for plan in plans:
+                seeded = dataclasses.replace(plan, seed=seed)
+                runs.append(PlannedRun(seeded, _run_path(seeded)))
+    return runs
+
+
+def _run_path(experiment: FitImage) -> str:
+    return f"runs/{experiment.signal.name}-{experiment.model}-seed{experiment.seed}"
+
+
+def share_levels(plans: Sequence[FitImage], params: int) -> list[FitImage]:
+    """Give grids that differ only in growth the smallest of their growths.
+
+    Fractions of a percent in growth move the finest level in and out of step with the
+    pixels and can cost a decibel; a comparison must not be decided by that.
+
+    Args:
+        plans: Experiments on one image, each sized to the budget.
+        params: The budget; a plan that would leave it keeps its own levels.
+    """
+
+    def levels(plan: FitImage) -> tuple[Any, ...] | None:
+        grid = _grid(plan.field)
+        if grid is None:
+            return None
+        # Everything that names rows and nodes but the growth itself.
+        keys = ("num_levels", "base_resolution", "channels_per_level")
+        return tuple(getattr(grid, key) for key in keys)
+
+    shared = []
+    for plan in plans:
+        grid = _grid(plan.field)
+        if grid is None:
+            shared.append(plan)
+            continue
+        like = [_grid(p.field) for p in plans if levels(p) == levels(plan)]
+        growth = min(g.growth for g in like if g is not None)
+        encoding = dataclasses.replace(grid, growth=growth)
+        field_config = dataclasses.replace(plan.field, encoding=encoding)
+        count = count_parameters(field_config, plan.site)
+        meets = abs(count - params) <= TOLERANCE * params
+        shared.append(dataclasses.replace(plan, field=field_config) if meets else plan)
+    return shared
+
+
+def _grid(config: FieldConfig) -> TableGridConfig | None:
+    if not isinstance(config, EncodedFieldConfig):
+        return None
+    return config.encoding if isinstance(config.encoding, TableGridConfig) else None
+
+
+def run_comparison(
+    comparison: CompareImages,
+    signals: Sequence[ImageSignal],
+    folder: RunFolder,
+    *,
+    resume: bool = False,
+    on_run: Callable[[int, int, FitImage], None] | None = None,
+    on_step: Callable[[Moment], None] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Fit everything and yield each row of the table as it is done.
+
+    Args:
+        comparison: What to do.
+        signals: Its images, opened.
+        folder: Where table, runs and report go.
+        resume: Whether to keep finished runs and go on with an unfinished one.
+        on_run: Called before each run with its number, the number of runs, and it.
+        on_step: Called after every step.
+
+    Yields:
+        The metrics of each run, with its folder as ``run``.
+    """
+    runs = plan_comparison(comparison, signals)
+    opened = {s.name: signal for s, signal in zip(comparison.signals, signals, strict=True)}
+    folder.write_json("config.json", to_plain(comparison))
+    folder.write_json("environment.json", describe_environment())
+    rows: list[dict[str, Any]] = []
+    framings: dict[str, Framing | None] = {}
+    for number, planned in enumerate(runs):
+        experiment = planned.experiment
+        name = experiment.signal.name
+        if on_run is not None:
+            on_run(number, len(runs), experiment)
+        run_folder, begun = _open_run(folder, planned, resume)
+        if begun and run_folder.has("metrics.json"):
+            row = run_folder.read_json("metrics.json")
+        else:
+            fitted = run_fit(
+                experiment,
+                opened[name],
+                folder=run_folder,
+                resume=begun,
+                framing=framings.get(name),
+                on_step=on_step,
+            )
+            framings.setdefault(name, fitted.framing)
+            row = dict(fitted.metrics)
+        row["run"] = planned.path
+        rows.append(row)
+        folder.write_json("table.json", {"rows": rows})
+        yield row
+
+
+def _open_run(
+    folder: RunFolder, planned: PlannedRun, resume: bool
+) -> tuple[RunFolder, bool]:
+    """Return a run's folder and whether it holds a state to go on from."""
+    path = folder.path / planned.path
+    if resume:
+        try:
+            run_folder = RunFolder.open(path)
+        except TangridError:
+            return RunFolder.create(path, overwrite=True), False
+        if run_folder.has("state.safetensors"):
+            return run_folder, True
+    return RunFolder.create(path, overwrite=True), False

@@ -1,0 +1,34 @@
+"""Open the run that a fit left behind."""
+
+from pathlib import Path
+
+from tangrid.errors import DataError
+from tangrid.experiments.fit_image import FitImage, FittedRun
+from tangrid.runs.codec import from_plain
+from tangrid.runs.store import RunFolder
+from tangrid.training.checkpoint import FIELD_FILE, load_field
+
+
+def load(path: str | Path) -> FittedRun:
+    """Open a fitted run; its signal is not needed.
+
+    Args:
+        path: The folder that ``--out`` named.
+
+    Raises:
+        DataError: If it is no run folder, or one whose files are damaged.
+
+    Example:
+        >>> field = load("runs/photo").field  # doctest: +SKIP
+    """
+    folder = RunFolder.open(Path(path))
+    experiment = from_plain(folder.read_json("config.json"))
+    if not isinstance(experiment, FitImage):
+        raise DataError(
+            f"{path}: expected the folder of one fit, found that of another kind of "
+            "experiment. Name one of the folders below it, under runs/."
+        )
+    field = experiment.build()
+    load_field(folder.path / FIELD_FILE, field)
+    metrics = folder.read_json("metrics.json") if folder.has("metrics.json") else {}
+    return FittedRun(experiment, field, metrics, folder)

@@ -1,0 +1,79 @@
+"""What a preset is: a published or recommended model by name, with its source."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from tangrid.encodings import ENCODINGS
+from tangrid.errors import ConfigError
+from tangrid.fields import FIELDS, EncodedFieldConfig, FieldConfig
+from tangrid.registry import unknown_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """A model by name.
+
+    Attributes:
+        name: Public name.
+        field: Settings of the field, before a budget sizes it.
+        rates: Learning rates of its own, by parameter group.
+        summary: One line on what it is.
+        source: Where its settings come from.
+    """
+
+    name: str
+    field: FieldConfig
+    rates: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    summary: str = ""
+    source: str = ""
+
+
+PRESETS: dict[str, Preset] = {}
+"""Every preset by name, filled by the modules of this room."""
+
+
+def file(preset: Preset) -> None:
+    """Add a preset to `PRESETS`.
+
+    Args:
+        preset: The preset.
+
+    Raises:
+        ConfigError: If the name is taken.
+    """
+    if preset.name in PRESETS or preset.name in ENCODINGS or preset.name in FIELDS:
+        raise ConfigError(
+            f"preset '{preset.name}': expected a new name, got one that is taken."
+        )
+    PRESETS[preset.name] = preset
+
+
+def model_names() -> list[str]:
+    """Return every name that can be fitted: presets, encodings, whole fields."""
+    whole = [name for name in FIELDS if name != EncodedFieldConfig.kind]
+    return sorted({*PRESETS, *ENCODINGS, *whole})
+
+
+def find_model(name: str) -> Preset:
+    """Return the preset of a name; an encoding comes with the default decoder.
+
+    Args:
+        name: A preset, a registered encoding or a registered field.
+
+    Raises:
+        ConfigError: If nothing has that name; the nearest one is named.
+    """
+    if name in PRESETS:
+        return PRESETS[name]
+    if name in ENCODINGS:
+        config = EncodedFieldConfig(encoding=ENCODINGS[name]())
+        return Preset(name=name, field=config, summary=_first_line(ENCODINGS[name]))
+    if name in FIELDS and name != EncodedFieldConfig.kind:
+        return Preset(name=name, field=FIELDS[name](), summary=_first_line(FIELDS[name]))
+    raise unknown_name("model", name, model_names())
+
+
+def _first_line(cls: type) -> str:
+    return (cls.__doc__ or "").strip().splitlines()[0]
+
