@@ -4,4 +4,3 @@ from tangrid.ops.accumulation import accumulate_into as accumulate_into
 from tangrid.ops.contract import implementation as implementation
 from tangrid.ops.contract import single_threaded as single_threaded
 from tangrid.ops.contract import used_implementations as used_implementations
-from tangrid.ops.grid_lookup import grid_lookup as grid_lookup
