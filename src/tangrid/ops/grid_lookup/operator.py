@@ -113,8 +113,13 @@ class _GridLookup(torch.autograd.Function):
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         coords, table = ctx.saved_tensors
         needs = ctx.needs_input_grad[:2]
-        grads = _GridLookupVjp.apply(grad_out, coords, table, ctx.call, needs)
-        absorbed = ctx.call.grad_into is not None
+        call = ctx.call
+        if torch.is_grad_enabled():
+            # A gradient that will itself be differentiated, as in an eikonal loss, is
+            # part of the loss: what it gives the table belongs to autograd.
+            call = call._replace(grad_into=None)
+        grads = _GridLookupVjp.apply(grad_out, coords, table, call, needs)
+        absorbed = call.grad_into is not None
         return (
             grads[0] if needs[0] else None,
             grads[1] if needs[1] and not absorbed else None,
@@ -200,10 +205,27 @@ class _GridLookupVjp(torch.autograd.Function):
     @staticmethod
     def vmap(
         info: Any, in_dims: tuple[int | None, ...], *inputs: Any
-    ) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
-        grad_out, coords, table, call, _ = inputs
+    ) -> tuple[tuple[Tensor, Tensor], tuple[int | None, int | None]]:
+        grad_out, coords, table, call, needs = inputs
+        if in_dims[2] is None and not needs[1]:
+            # One table for all and no gradient of it wanted: the batch of point sets is
+            # one longer point set.
+            outs = _stacked(grad_out, in_dims[0], info.batch_size)
+            sets = _stacked(coords, in_dims[1], info.batch_size)
+            flat = outs.flatten(0, 1), sets.flatten(0, 1)
+            grad_coords, unused = _GridLookupVjp.apply(*flat, table, call, needs)
+            if needs[0]:
+                grad_coords = grad_coords.view(sets.shape)
+            return (grad_coords, unused), (0 if needs[0] else None, None)
 
         def vjp(g: Tensor, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
             return _reference_vjp(g, x, t, call.layout)
 
         return torch.vmap(vjp, in_dims=in_dims[:3])(grad_out, coords, table), (0, 0)
+
+
+def _stacked(tensor: Tensor, dim: int | None, size: int) -> Tensor:
+    """Return a tensor with the batch in front, repeated where it has none."""
+    if dim is None:
+        return tensor.expand(size, *tensor.shape)
+    return tensor.movedim(dim, 0)
