@@ -44,6 +44,8 @@ MAX_DIMS = len(PRIMES)
 # Largest resolution whose dense index fits 32 bits, by number of dimensions.
 _MAX_DENSE_RESOLUTION = (0, 0xFFFFFFFF, 0xFFFF, 0x659, 0xFF)
 _SLOT_MULTIPLE = 8
+# Beyond this float32 cannot tell where in its cell a point lies.
+_MAX_RESOLUTION = 2**24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +150,7 @@ def grid_layout(
         The layout; its number of rows is the size of the table to allocate.
 
     Raises:
-        ConfigError: If a number is out of range or a dense level would overflow.
+        ConfigError: If a number is out of range or a level would overflow.
 
     Example:
         >>> layout = grid_layout(num_dims=3, num_levels=16, base_resolution=16,
@@ -204,6 +206,13 @@ def _check(
     if not (math.isfinite(growth) and growth >= 1):
         raise ConfigError(
             f"grid_layout(growth=...): expected a finite ratio >= 1, got {growth}."
+        )
+    finest = math.log2(base_resolution) + (num_levels - 1) * math.log2(growth)
+    if finest > math.log2(_MAX_RESOLUTION):
+        raise ConfigError(
+            f"grid_layout(growth={growth:g}): expected at most {_MAX_RESOLUTION} "
+            f"vertices per axis, got about 2^{finest:.1f} in the finest of "
+            f"{num_levels} levels. Use a smaller growth or fewer levels."
         )
 
 
