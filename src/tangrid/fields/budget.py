@@ -1,5 +1,6 @@
 """Size a model to a number of trainable parameters."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -48,10 +49,12 @@ def fit_budget(config: FieldConfig, site: Site, params: int) -> FieldConfig:
     reached: list[tuple[int, FieldConfig]] = []
     for family in config.families():
         low, high = family(0.0), family(1.0)
-        reached += [(count_parameters(c, site), c) for c in (low, high)]
-        if reached[-2][0] <= params <= reached[-1][0]:
+        sizes = [(count_parameters(low, site), low), (_size(high, site), high)]
+        if sizes[0][0] <= params <= sizes[1][0]:
             found = _bisect(family, site, params)
-            reached.append((count_parameters(found, site), found))
+            sizes.append((count_parameters(found, site), found))
+        reached += [(int(size), c) for size, c in sizes if size < math.inf]
+        if len(sizes) > 2:
             break
     if not reached:
         raise ConfigError(
@@ -70,15 +73,23 @@ def fit_budget(config: FieldConfig, site: Site, params: int) -> FieldConfig:
     return best
 
 
+def _size(config: FieldConfig, site: Site) -> float:
+    """Return the number of parameters; infinity for more than the model may have."""
+    try:
+        return count_parameters(config, site)
+    except ConfigError:
+        return math.inf
+
+
 def _bisect(
     family: Callable[[float], FieldConfig], site: Site, params: int
 ) -> FieldConfig:
     low, high = 0.0, 1.0
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        if count_parameters(family(middle), site) < params:
+        if _size(family(middle), site) < params:
             low = middle
         else:
             high = middle
     ends = (family(low), family(high))
-    return min(ends, key=lambda c: abs(count_parameters(c, site) - params))
+    return min(ends, key=lambda c: abs(_size(c, site) - params))
