@@ -1,0 +1,25 @@
+for (const slider of document.querySelectorAll(".slider")) {
+  for (const image of slider.querySelectorAll("img[data-from]")) {
+    image.src = document.getElementById(image.dataset.from).src;
+  }
+  const range = slider.querySelector("input");
+  const move = () => slider.style.setProperty("--split", range.value + "%");
+  range.addEventListener("input", move);
+  move();
+}
+for (const button of document.querySelectorAll("button.copy")) {
+  button.addEventListener("click", async () => {
+    const code = button.parentElement.querySelector("code");
+    try {
+      await navigator.clipboard.writeText(code.textContent);
+      button.textContent = "Copied";
+    } catch {
+      const range = document.createRange();
+      range.selectNodeContents(code);
+      getSelection().removeAllRanges();
+      getSelection().addRange(range);
+      button.textContent = "Selected";
+    }
+    setTimeout(() => { button.textContent = "Copy"; }, 1600);
+  });
+}

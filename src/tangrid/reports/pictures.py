@@ -1,0 +1,242 @@
+"""Pictures inside a page: embedded files, smaller copies, crops and the colour bar."""
+
+import base64
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.colors import to_hex
+from PIL import Image
+
+from tangrid.reports.markup import Html, tag
+from tangrid.reports.measures import is_number
+
+THUMBNAIL = 480
+"""Longer side of a smaller copy, in pixels: twice its size on the page."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A part of a signal, in its pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+    signal_size: tuple[int, int]
+    """Width and height of the whole."""
+    error: float | None
+    """Mean absolute error within it."""
+
+    def overlaps(self, other: "Place") -> bool:
+        """Return whether two places share a pixel.
+
+        Args:
+            other: Another place of the same signal.
+        """
+        return (
+            self.left < other.left + other.width
+            and other.left < self.left + self.width
+            and self.top < other.top + other.height
+            and other.top < self.top + self.height
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A picture as it stands inside a page."""
+
+    uri: str
+    width: int
+    height: int
+
+    def img(self, words: str, **attributes: str | int | bool | None) -> Html:
+        """Return the element that shows it.
+
+        Args:
+            words: What it shows, for those who do not see it.
+            attributes: Further attributes of the element.
+        """
+        name = attributes.pop("class_", None)
+        # What is enlarged shows its pixels, what is reduced is smoothed.
+        names = [str(name)] if name else []
+        if max(self.width, self.height) < 200:
+            names.append("pixelated")
+        return tag(
+            "img",
+            src=self.uri,
+            alt=words,
+            width=self.width,
+            height=self.height,
+            decoding="async",
+            class_=" ".join(names) or None,
+            **attributes,
+        )
+
+
+def embed(path: Path) -> Picture | None:
+    """Return a picture as it is.
+
+    Args:
+        path: A PNG or JPEG file.
+
+    Returns:
+        The picture, or nothing if there is none that can be read.
+    """
+    image = _open(path)
+    if image is None:
+        return None
+    data = path.read_bytes()
+    return _picture(
+        data, Image.MIME.get(image.format or "PNG", "image/png"), image.size
+    )
+
+
+def embed_small(path: Path) -> Picture | None:
+    """Return a smaller copy, for pages with many pictures.
+
+    Args:
+        path: A PNG or JPEG file.
+
+    Returns:
+        The copy, or nothing if there is no picture that can be read.
+    """
+    image = _open(path)
+    if image is None:
+        return None
+    if max(image.size) <= THUMBNAIL // 2:
+        return embed(path)
+    copy = image.convert("RGB")
+    copy.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    copy.save(buffer, "JPEG", quality=90)
+    return _picture(buffer.getvalue(), "image/jpeg", copy.size)
+
+
+def embed_crop(path: Path, place: Place) -> Picture | None:
+    """Return a part of a picture, pixel by pixel.
+
+    Args:
+        path: A PNG or JPEG file, which may show the signal at a smaller size.
+        place: The part.
+
+    Returns:
+        The part, or nothing if there is no picture that can be read.
+    """
+    image = _open(path)
+    if image is None:
+        return None
+    across = image.width / place.signal_size[0]
+    down = image.height / place.signal_size[1]
+    left, top = round(place.left * across), round(place.top * down)
+    corners = (
+        left,
+        top,
+        max(round((place.left + place.width) * across), left + 1),
+        max(round((place.top + place.height) * down), top + 1),
+    )
+    part = image.convert("RGB").crop(corners)
+    buffer = io.BytesIO()
+    part.save(buffer, "PNG", optimize=True)
+    return _picture(buffer.getvalue(), "image/png", part.size)
+
+
+def _open(path: Path) -> Image.Image | None:
+    try:
+        return _load(path, path.stat().st_mtime_ns)
+    except OSError:
+        return None
+
+
+@lru_cache(maxsize=16)
+def _load(path: Path, _: int) -> Image.Image | None:
+    """Return a picture; many crops are taken from the same one in a row."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+
+
+def _picture(data: bytes, mime: str, size: tuple[int, int]) -> Picture:
+    text = base64.b64encode(data).decode("ascii")
+    return Picture(uri=f"data:{mime};base64,{text}", width=size[0], height=size[1])
+
+
+def colour_bar(pictures: Mapping[str, Any]) -> Html | None:
+    """Return the scale of an error map, if it is known.
+
+    Args:
+        pictures: What ``pictures.json`` says; ``error_colormap`` names the colours.
+    """
+    scale = pictures.get("error_scale")
+    if not is_number(scale):
+        return None
+    name = pictures.get("error_colormap", "inferno")
+    colours = mpl.colormaps[name if name in mpl.colormaps else "inferno"]
+    stops = ", ".join(to_hex(colours(index / 16)) for index in range(17))
+    return tag(
+        "div",
+        tag("span", "0"),
+        tag("span", class_="ramp", style=f"background:linear-gradient(90deg,{stops})"),
+        tag("span", f"≥ {scale:g}"),
+        class_="scale",
+        role="img",
+        aria_label=f"Colours of the error from 0 to {scale:g}",
+    )
+
+
+def signal_size(pictures: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return width and height of the signal, if it has any.
+
+    Args:
+        pictures: What ``pictures.json`` says.
+    """
+    width, height = pictures.get("width"), pictures.get("height")
+    return (width, height) if width and height else None
+
+
+def worst_places(pictures: Mapping[str, Any]) -> list[Place]:
+    """Return where a reconstruction errs most, worst first.
+
+    Args:
+        pictures: What ``pictures.json`` says.
+    """
+    size = signal_size(pictures)
+    if size is None:
+        return []
+    return [
+        Place(
+            left=crop["x"],
+            top=crop["y"],
+            width=crop["width"],
+            height=crop["height"],
+            signal_size=size,
+            error=crop.get("mae"),
+        )
+        for crop in pictures.get("crops", ())
+    ]
+
+
+def place_mark(place: Place, label: str) -> Html:
+    """Return the frame of a place, to lie over a picture.
+
+    Args:
+        place: The part of the signal.
+        label: What it is called.
+    """
+    across, down = place.signal_size
+    shares = {
+        "left": place.left / across,
+        "top": place.top / down,
+        "width": place.width / across,
+        "height": place.height / down,
+    }
+    style = ";".join(f"{side}:{share:.3%}" for side, share in shares.items())
+    name = "place inside" if shares["top"] < 0.08 else "place"
+    return tag("span", tag("span", label), class_=name, style=style, aria_hidden="true")
