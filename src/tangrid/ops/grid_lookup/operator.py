@@ -168,7 +168,8 @@ class _GridLookupVjp(torch.autograd.Function):
         points = coords.detach().contiguous().numpy()
         upstream = grad_out.detach().contiguous().numpy()
         grid = (layout.scales, layout.addresses, layout.interpolation_code)
-        grad_coords = torch.zeros_like(coords) if needs[0] else coords.new_empty(0)
+        # Not zeros_like: it copies the order in memory, and numba compiles for each.
+        grad_coords = coords.new_zeros(coords.shape if needs[0] else 0)
         if needs[0]:
             pull = (
                 numba_cpu.coords_vjp_serial if serial else numba_cpu.coords_vjp_parallel
@@ -177,7 +178,8 @@ class _GridLookupVjp(torch.autograd.Function):
             pull(points, nodes, upstream, *grid, grad_coords.numpy())
         grad_table = table.new_empty(0)
         if needs[1]:
-            grad_table = torch.zeros_like(table) if grad_into is None else grad_into
+            zeros = grad_into is None
+            grad_table = table.new_zeros(table.shape) if zeros else grad_into
             push = (
                 numba_cpu.table_vjp_serial if serial else numba_cpu.table_vjp_parallel
             )
