@@ -8,14 +8,19 @@ from typing import Any
 from tangrid.encodings.table_grid import TableGridConfig
 from tangrid.errors import TangridError
 from tangrid.experiments.contract import EXPERIMENTS
-from tangrid.experiments.fit_image import FitImage, ImageSource, plan_fit, run_fit
+from tangrid.experiments.fit_image import (
+    FitImage,
+    ImageSource,
+    describe_start,
+    plan_fit,
+    run_fit,
+)
 from tangrid.fields import EncodedFieldConfig, FieldConfig, count_parameters
 from tangrid.fields.budget import TOLERANCE
 from tangrid.runs.codec import to_plain
-from tangrid.runs.environment import describe_environment
 from tangrid.runs.store import RunFolder
 from tangrid.signals.image import ImageSignal
-from tangrid.tasks.image_pictures import Framing
+from tangrid.tasks.image_pictures import CropBox, Framing
 from tangrid.tasks.image_regression import Sampling
 from tangrid.training import Moment, TrainingSettings
 
@@ -61,7 +66,7 @@ class PlannedRun:
 def plan_comparison(
     comparison: CompareImages, signals: Sequence[ImageSignal]
 ) -> list[PlannedRun]:
-    """Resolve every setting of every run before any starts.
+    """Return all runs, with every setting resolved before any starts.
 
     Args:
         comparison: Models, seeds, recipe.
@@ -96,7 +101,7 @@ def _run_path(experiment: FitImage) -> str:
 
 
 def share_levels(plans: Sequence[FitImage], params: int) -> list[FitImage]:
-    """Give grids that differ only in growth the smallest of their growths.
+    """Return grids that differ only in growth with the smallest of their growths.
 
     Fractions of a percent in growth move the finest level in and out of step with the
     pixels and can cost a decibel; a comparison must not be decided by that.
@@ -142,6 +147,7 @@ def run_comparison(
     folder: RunFolder,
     *,
     resume: bool = False,
+    command: Sequence[str] = (),
     on_run: Callable[[int, int, FitImage], None] | None = None,
     on_step: Callable[[Moment], None] | None = None,
 ) -> Iterator[dict[str, Any]]:
@@ -152,6 +158,7 @@ def run_comparison(
         signals: Its images, opened.
         folder: Where table, runs and report go.
         resume: Whether to keep finished runs and go on with an unfinished one.
+        command: The words that began the comparison, for the record.
         on_run: Called before each run with its number, the number of runs, and it.
         on_step: Called after every step.
 
@@ -159,9 +166,12 @@ def run_comparison(
         The metrics of each run, with its folder as ``run``.
     """
     runs = plan_comparison(comparison, signals)
-    opened = {s.name: signal for s, signal in zip(comparison.signals, signals, strict=True)}
-    folder.write_json("config.json", to_plain(comparison))
-    folder.write_json("environment.json", describe_environment())
+    opened = {
+        s.name: signal for s, signal in zip(comparison.signals, signals, strict=True)
+    }
+    if not resume:
+        folder.write_json("config.json", to_plain(comparison))
+        folder.write_json("environment.json", describe_start(command))
     rows: list[dict[str, Any]] = []
     framings: dict[str, Framing | None] = {}
     for number, planned in enumerate(runs):
@@ -172,6 +182,7 @@ def run_comparison(
         run_folder, begun = _open_run(folder, planned, resume)
         if begun and run_folder.has("metrics.json"):
             row = run_folder.read_json("metrics.json")
+            framings.setdefault(name, _framing_of(run_folder))
         else:
             fitted = run_fit(
                 experiment,
@@ -181,12 +192,25 @@ def run_comparison(
                 framing=framings.get(name),
                 on_step=on_step,
             )
-            framings.setdefault(name, fitted.framing)
+            if framings.get(name) is None:
+                framings[name] = fitted.framing
             row = dict(fitted.metrics)
         row["run"] = planned.path
         rows.append(row)
         folder.write_json("table.json", {"rows": rows})
         yield row
+
+
+def _framing_of(folder: RunFolder) -> Framing | None:
+    """Return the error scale and the crops that an earlier run chose."""
+    if not folder.has("pictures.json"):
+        return None
+    pictures = folder.read_json("pictures.json")
+    crops = tuple(
+        CropBox(**{side: crop[side] for side in ("x", "y", "width", "height")})
+        for crop in pictures["crops"]
+    )
+    return Framing(pictures["error_scale"], crops)
 
 
 def _open_run(

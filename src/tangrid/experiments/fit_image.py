@@ -1,9 +1,11 @@
 """Fit one field to one image, judge it, and keep everything in a run folder."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import torch
 
 from tangrid.devices import peak_memory_mb
 from tangrid.errors import ConfigError
@@ -42,7 +44,7 @@ class ImageSource:
     """Whole factor by which the crop is made smaller."""
 
     def open(self) -> ImageSignal:
-        """Read the image.
+        """Return the image, read from its file.
 
         Raises:
             ConfigError: If it was an array, which no file keeps.
@@ -158,11 +160,44 @@ def plan_fit(
         seed=seed,
     )
     if settings:
+        check_paths(settings)
         experiment = with_overrides(experiment, settings)
     if params is not None:
         sized = fit_budget(experiment.field, experiment.site, params)
         experiment = dataclasses.replace(experiment, field=sized)
+    _check_rates(experiment)
     return experiment
+
+
+def check_paths(settings: Mapping[str, str]) -> None:
+    """Refuse single settings outside of the field and of training.
+
+    Args:
+        settings: Text by dotted path.
+
+    Raises:
+        ConfigError: If a path begins with anything else; the image decides the rest.
+    """
+    for path in settings:
+        if path.strip(" -").split(".")[0] not in ("field", "training"):
+            raise ConfigError(
+                f"setting '{path}': expected a path that begins with field or "
+                "training, got another. Write for example field.encoding.num-levels=12 or "
+                "training.rates.grid=0.02; `tangrid catalogue` lists the names."
+            )
+
+
+def _check_rates(experiment: FitImage) -> None:
+    """Refuse a field that cannot be built or trained, before anything is written."""
+    with torch.device("meta"):
+        field = experiment.field.build(experiment.site, torch.Generator())
+    for group in field.parameter_groups():
+        if group not in experiment.training.rates:
+            raise ConfigError(
+                f"training.rates: expected a rate for the parameter group '{group}', "
+                f"got rates for {', '.join(experiment.training.rates)}. Say "
+                f"--set training.rates.{group}=0.001."
+            )
 
 
 def run_fit(
@@ -172,9 +207,10 @@ def run_fit(
     folder: RunFolder | None = None,
     resume: bool = False,
     framing: Framing | None = None,
+    command: Sequence[str] = (),
     on_step: Callable[[Moment], None] | None = None,
 ) -> FittedRun:
-    """Train and judge the field of an experiment.
+    """Return the trained and judged field of an experiment.
 
     Args:
         experiment: What to do.
@@ -182,6 +218,7 @@ def run_fit(
         folder: Where to keep everything; None to keep nothing.
         resume: Whether to go on from the state in the folder.
         framing: Error scale and crops of another run, to be comparable with it.
+        command: The words that began the run, for the record.
         on_step: Called after every step.
     """
     task = ImageRegression(
@@ -194,7 +231,7 @@ def run_fit(
     built = experiment.build(signal.site)
     if folder is not None and not resume:
         folder.write_json("config.json", to_plain(experiment))
-        folder.write_json("environment.json", describe_environment())
+        folder.write_json("environment.json", describe_start(command))
     fitted = fit(
         task,
         built,
@@ -217,6 +254,16 @@ def run_fit(
         folder.write_json("pictures.json", describe(signal, evaluation, framing))
         folder.write_json("metrics.json", metrics)
     return FittedRun(experiment, fitted.field, metrics, folder, framing)
+
+
+def describe_start(command: Sequence[str]) -> dict[str, Any]:
+    """Return what ``environment.json`` says: the machine, and the command if any.
+
+    Args:
+        command: The words that began the run.
+    """
+    environment = describe_environment()
+    return {**environment, "command": list(command)} if command else environment
 
 
 def _metrics(

@@ -10,7 +10,7 @@ from tangrid.training.checkpoint import FIELD_FILE, load_field
 
 
 def load(path: str | Path) -> FittedRun:
-    """Open a fitted run; its signal is not needed.
+    """Return a fitted run from its folder; its signal is not needed.
 
     Args:
         path: The folder that ``--out`` named.
