@@ -1,0 +1,59 @@
+"""Grid-based neural fields and their tangent kernels, fast on a plain CPU.
+
+Everything public is here: build a field, fit one, load one. Names are imported when
+they are first asked for, so ``import tangrid`` is quick.
+
+Example:
+    >>> import tangrid as tg
+    >>> image = tg.ImageSignal.open("astronaut", crop="32")
+    >>> run = tg.fit(
+    ...     image, model="instant-ngp", params=20_000, steps=3, progress=False
+    ... )
+    >>> run.field.num_channels
+    3
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from tangrid.errors import ConfigError as ConfigError
+from tangrid.errors import DataError as DataError
+from tangrid.errors import ImplementationError as ImplementationError
+from tangrid.errors import InterruptedRunError as InterruptedRunError
+from tangrid.errors import NumericalError as NumericalError
+from tangrid.errors import NumericalWarning as NumericalWarning
+from tangrid.errors import ShapeError as ShapeError
+from tangrid.errors import TangridError as TangridError
+from tangrid.version import VERSION
+
+if TYPE_CHECKING:
+    from tangrid.experiments import FittedRun as FittedRun
+    from tangrid.interface import build as build
+    from tangrid.interface import fit as fit
+    from tangrid.interface import load as load
+    from tangrid.signals.image import ImageSignal as ImageSignal
+
+__version__ = VERSION
+
+_HOMES = {
+    "FittedRun": "tangrid.experiments",
+    "ImageSignal": "tangrid.signals.image",
+    "build": "tangrid.interface",
+    "fit": "tangrid.interface",
+    "load": "tangrid.interface",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    """Return a public name, imported when it is first asked for."""
+    if name not in _HOMES:
+        message = f"module 'tangrid' has no attribute '{name}'"
+        raise AttributeError(message)
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names, imported or not."""
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,1 @@
+"""The command line: one small file per verb; nothing heavy is imported to parse it."""

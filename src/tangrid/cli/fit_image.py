@@ -1,0 +1,127 @@
+"""``tangrid fit image PATH``: fit one model to one image."""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from tangrid.cli.flags import (
+    ImageFlags,
+    OutputFlags,
+    TrainingFlags,
+    check_flags,
+    settings_of,
+)
+from tangrid.cli.plugin import load_plugin
+from tangrid.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitImageRequest:
+    """Fit one model to one image and keep everything in a folder, with a report.
+
+    Photographs that are installed already go by name, such as astronaut and coffee.
+    """
+
+    path: Annotated[Positional[str], arg(metavar="PATH")]
+    """Picture file, or name of an installed photograph."""
+    model: Annotated[str, arg(metavar="NAME")] = "mulfagrid"
+    """Model to fit; `tangrid catalogue` lists all."""
+    image: ImageFlags = field(default_factory=ImageFlags)
+    training: TrainingFlags = field(default_factory=TrainingFlags)
+    output: OutputFlags = field(default_factory=OutputFlags)
+
+
+def run(request: FitImageRequest, command: Sequence[str]) -> None:
+    """Fit, write the report, and print the main numbers.
+
+    Args:
+        request: What was asked for.
+        command: The whole command, for the record.
+
+    Raises:
+        ConfigError: If several models were named.
+    """
+    check_flags(request.training)
+    if "," in request.model:
+        raise ConfigError(
+            f"--model: expected one model, got '{request.model}'. Fit several with "
+            "`tangrid compare image`."
+        )
+    if request.training.seeds > 1:
+        _compare_seeds(request, command)
+        return
+    _fit(request, command)
+
+
+def _compare_seeds(request: FitImageRequest, command: Sequence[str]) -> None:
+    from tangrid.cli.compare_image import CompareImageRequest, compare  # noqa: PLC0415
+
+    several = CompareImageRequest(
+        paths=(request.path,),
+        models=request.model,
+        image=request.image,
+        training=request.training,
+        output=request.output,
+    )
+    compare(several, command, suffix=f"{request.model}-seeds")
+
+
+def _fit(request: FitImageRequest, command: Sequence[str]) -> None:
+    # What is heavy is imported when it is needed: --help must answer at once.
+    from tangrid.cli.outcome import print_fit  # noqa: PLC0415
+    from tangrid.experiments.fit_image import (  # noqa: PLC0415
+        ImageSource,
+        plan_fit,
+        run_fit,
+    )
+    from tangrid.experiments.keeping import keeping  # noqa: PLC0415
+    from tangrid.interface import training_for  # noqa: PLC0415
+    from tangrid.progress import ProgressLine  # noqa: PLC0415
+
+    load_plugin(request.output.plugin)
+    image, flags, output = request.image, request.training, request.output
+    source = ImageSource(
+        path=request.path,
+        colour=image.colour,
+        crop=image.crop,
+        downscale=image.downscale,
+    )
+    training = training_for(
+        flags.steps, flags.minutes, batch_size=flags.batch_size, threads=flags.threads
+    )
+    signal = source.open()
+    experiment = plan_fit(
+        signal,
+        dataclasses.replace(source, name=signal.name),
+        model=request.model,
+        params=flags.params,
+        training=training,
+        sampling=image.sampling,
+        holdout=image.holdout,
+        seed=flags.seed,
+        settings=settings_of(flags),
+    )
+    out = output.out or f"runs/{signal.name}-{request.model}"
+    kind = {"overwrite": output.overwrite, "resume": output.resume}
+    with keeping(out, experiment, **kind) as kept:
+        if kept.is_finished:
+            print(
+                f"tangrid: {out} was finished already; its report is written again.",
+                file=sys.stderr,
+            )
+        else:
+            label = f"{signal.name} {request.model}"
+            with ProgressLine(label, steps=experiment.training.steps) as line:
+                run_fit(
+                    experiment,
+                    signal,
+                    folder=kept.folder,
+                    resume=kept.resume,
+                    command=command,
+                    on_step=line,
+                )
+    print_fit(kept.folder)

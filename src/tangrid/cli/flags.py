@@ -1,0 +1,185 @@
+"""Flags that several verbs share, and what they mean."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import UseAppendAction, arg
+
+from tangrid.errors import ConfigError
+
+# tyro would say "(default: None)" and "(default: False)" where words say it better.
+Switch = Annotated[bool, arg(help_behavior_hint="")]
+Count = Annotated[int | None, arg(metavar="N", help_behavior_hint="")]
+
+
+def _text(metavar: str) -> object:
+    return arg(metavar=metavar, help_behavior_hint="")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFlags:
+    """Which part of the image is fitted, and which points of it."""
+
+    crop: Annotated[str | None, _text("WxH+X+Y")] = None
+    """Part to fit in pixels: 256 or 256x192 (centre), 256x192+40+20 (at 40, 20)."""
+    downscale: Annotated[int, arg(metavar="N")] = 1
+    """Whole factor by which the part is made smaller."""
+    colour: Literal["srgb", "linear"] = "srgb"
+    """Colour space of the fitted values."""
+    holdout: Switch = False
+    """Train on every second pixel along each axis and judge the others apart."""
+    sampling: Literal["auto", "all", "pixels", "continuous"] = "auto"
+    """Points of each step; auto takes all pixels if they fit one batch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingFlags:
+    """How large the model is and how it is trained."""
+
+    params: Count = None
+    """Size the model to this many trainable parameters, within 2 %."""
+    steps: Count = None
+    """Optimiser steps; 1000 if --minutes is not given either."""
+    minutes: Annotated[float | None, _text("M")] = None
+    """Wall time of training after which it stops."""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """Source of all randomness."""
+    seeds: Annotated[int, arg(metavar="N")] = 1
+    """Number of fits, with seeds from --seed on; several make a table."""
+    batch_size: Count = None
+    """Points per step (default: 65536)."""
+    threads: Count = None
+    """Threads to use (default: all that this process may)."""
+    decoder_dtype: Literal["float32", "bfloat16"] = "float32"
+    """Arithmetic of the decoder; bfloat16 is faster where the processor has it."""
+    device: Annotated[str, arg(metavar="NAME")] = "cpu"
+    """Where to compute."""
+    set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="PATH=VALUE")] = ()
+    """Change any single setting, such as field.encoding.num-levels=12."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluginFlags:
+    """What is loaded first, and how errors are shown."""
+
+    plugin: Annotated[str | None, _text("FILE")] = None
+    """Python file to run first; it may register encodings and fields of its own."""
+    debug: Switch = False
+    """Show where in the program an error came from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputFlags(PluginFlags):
+    """Where results go, what is loaded first, and how errors are shown."""
+
+    out: Annotated[str | None, _text("DIR")] = None
+    """Folder of the run (default: a name of its own below runs/)."""
+    overwrite: Switch = False
+    """Replace the run that is in that folder."""
+    resume: Switch = False
+    """Go on with the run that is in that folder."""
+
+
+def check_flags(flags: TrainingFlags) -> None:
+    """Refuse flags that no run can honour.
+
+    Args:
+        flags: What was asked for.
+
+    Raises:
+        ConfigError: If the device is not there or there is no seed.
+    """
+    if flags.device != "cpu":
+        raise ConfigError(
+            f"--device: expected cpu, got '{flags.device}'. This version has no "
+            "operators for other devices; leave --device out."
+        )
+    if flags.seeds < 1:
+        raise ConfigError(
+            f"--seeds: expected a whole number >= 1, got {flags.seeds}. Say how many "
+            "fits with different seeds you want."
+        )
+
+
+def settings_of(flags: TrainingFlags) -> dict[str, str]:
+    """Return single settings by dotted path.
+
+    Args:
+        flags: What was asked for.
+
+    Raises:
+        ConfigError: If a text is not of the form PATH=VALUE, or a path is set twice.
+    """
+    settings = {}
+    if flags.decoder_dtype != "float32":
+        settings["field.decoder_dtype"] = flags.decoder_dtype
+    for text in flags.set:
+        path, separator, value = (part.strip() for part in text.partition("="))
+        if not separator or not path:
+            raise ConfigError(
+                f"--set: expected PATH=VALUE, got '{text}'. Write for example --set "
+                "field.encoding.num-levels=12."
+            )
+        path = path.replace("-", "_")
+        if path in settings:
+            raise ConfigError(
+                f"--set: expected one value for {path}, got '{settings[path]}' and "
+                f"'{value}'. Leave one of them out."
+            )
+        settings[path] = value
+    return settings
+
+
+def seeds_of(flags: TrainingFlags) -> tuple[int, ...]:
+    """Return the seeds of all fits.
+
+    Args:
+        flags: What was asked for.
+    """
+    return tuple(range(flags.seed, flags.seed + flags.seeds))
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """Return the names in a list with commas, each once.
+
+    Args:
+        text: Such as ``instant-ngp,mulfagrid``.
+
+    Example:
+        >>> names_in("instant-ngp, mulfagrid,")
+        ('instant-ngp', 'mulfagrid')
+    """
+    names = (name.strip() for name in text.split(","))
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def distinct_names(paths: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    """Return a name for every image, no two the same.
+
+    Args:
+        paths: Where the images are.
+        names: The names of their files, which may be the same in different folders.
+
+    Example:
+        >>> distinct_names(["a/x.png", "b/x.png", "y.png"], ["x", "x", "y"])
+        ('x-a', 'x-b', 'y')
+    """
+    taken: set[str] = set()
+    found = []
+    for path, name in zip(paths, names, strict=True):
+        wanted = name
+        if names.count(name) > 1:
+            wanted = f"{name}-{Path(path).absolute().parent.name}"
+        # The same file twice, or folders of the same name.
+        versions = (f"{wanted}-{number}" for number in count(2))
+        free = (
+            wanted
+            if wanted not in taken
+            else next(version for version in versions if version not in taken)
+        )
+        taken.add(free)
+        found.append(free)
+    return tuple(found)

@@ -1,0 +1,101 @@
+"""The command ``tangrid``: find the verb, read its flags, run it."""
+
+import difflib
+import sys
+from collections.abc import Sequence
+
+from tangrid.cli.failure import guarded
+from tangrid.cli.verbs import VERBS, Verb
+from tangrid.errors import ConfigError
+from tangrid.version import VERSION
+
+_HELP = ("-h", "--help")
+_WIDTH = 24
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        arguments: The words after ``tangrid``; those of the process by default.
+
+    Returns:
+        0 if it did what was asked, 2 for wrong use, 1 for a failed run, 130 if it was
+        interrupted.
+
+    Example:
+        >>> main(["--version"])  # doctest: +ELLIPSIS
+        tangrid ...
+        0
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    return guarded(lambda: _dispatch(words), debug="--debug" in words)
+
+
+def _dispatch(words: list[str]) -> int:
+    # Wrong use is told apart from a question, as other tools do.
+    if not words:
+        print(overview(), file=sys.stderr)
+        return 2
+    if words[0] in _HELP or words == ["help"]:
+        print(overview())
+        return 0
+    if words[0] in ("--version", "-V"):
+        print(f"tangrid {VERSION}")
+        return 0
+    verb = find_verb(words)
+    request = verb.parse(words[len(verb.words) :])
+    verb.run(request, ("tangrid", *words))
+    return 0
+
+
+def find_verb(words: Sequence[str]) -> Verb:
+    """Return the verb that a command begins with.
+
+    Args:
+        words: The words after ``tangrid``.
+
+    Raises:
+        ConfigError: If it is none; the nearest one is named.
+    """
+    for verb in VERBS:
+        if tuple(words[: len(verb.words)]) == verb.words:
+            return verb
+    known = [verb.name for verb in VERBS]
+    said = " ".join(word for word in words[:2] if not word.startswith("-"))
+    longer = [name for name in known if name.startswith(f"{words[0]} ")]
+    if len(words) > 1 and words[1] in _HELP and longer:
+        advice = f" See `tangrid {longer[0]} --help`."
+    elif longer:
+        advice = f" Write for example `tangrid {longer[0]} photo.png`."
+    else:
+        near = difflib.get_close_matches(said, known, n=1, cutoff=0.5)
+        near = near or difflib.get_close_matches(words[0], known, n=1, cutoff=0.5)
+        advice = f" Did you mean '{near[0]}'?" if near else " See `tangrid --help`."
+    raise ConfigError(
+        f"tangrid: expected one of {', '.join(known)}, got '{said or words[0]}'."
+        f"{advice}"
+    )
+
+
+def overview() -> str:
+    """Return what ``tangrid --help`` shows."""
+    lines = [
+        "usage: tangrid VERB ... | tangrid --version",
+        "",
+        "Fit grid-based neural fields to signals, compare them, look at the result.",
+        "",
+    ]
+    lines += [f"  {verb.name:<{_WIDTH}}{verb.summary}" for verb in VERBS]
+    lines += [
+        "",
+        "Each verb explains its flags, for example: tangrid fit image --help",
+        "A first fit, on a photograph that is installed already:",
+        "",
+        "  tangrid fit image astronaut --crop 256 --params 140000 --steps 500",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""The verbs of the command line: their words, where their flags are, what runs them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verb:
+    """One verb; its module is imported only when it is used.
+
+    Attributes:
+        words: What one types, such as ``("fit", "image")``.
+        module: Module in this room with a function ``run(request, command)``.
+        request: Name of the dataclass in that module that its flags are made from.
+        summary: One line for the overview.
+    """
+
+    words: tuple[str, ...]
+    module: str
+    request: str
+    summary: str
+
+    @property
+    def name(self) -> str:
+        """The words in one."""
+        return " ".join(self.words)
+
+    def parse(self, arguments: Sequence[str]) -> Any:  # noqa: ANN401
+        """Return the request that some arguments make.
+
+        Args:
+            arguments: The words after the verb.
+        """
+        # Here and not above: the overview needs none of this.
+        import tyro  # noqa: PLC0415
+
+        return tyro.cli(
+            getattr(self._home, self.request),
+            prog=f"tangrid {self.name}",
+            args=list(arguments),
+            config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+        )
+
+    def run(self, request: Any, command: Sequence[str]) -> None:  # noqa: ANN401
+        """Do what a request says.
+
+        Args:
+            request: What `parse` returned.
+            command: The whole command, for the record.
+        """
+        self._home.run(request, tuple(command))
+
+    @property
+    def _home(self) -> Any:  # noqa: ANN401
+        return import_module(f"tangrid.cli.{self.module}")
+
+
+VERBS = (
+    Verb(
+        words=("fit", "image"),
+        module="fit_image",
+        request="FitImageRequest",
+        summary="fit one model to one image",
+    ),
+    Verb(
+        words=("compare", "image"),
+        module="compare_image",
+        request="CompareImageRequest",
+        summary="fit several models to images: one table, one page",
+    ),
+    Verb(
+        words=("render",),
+        module="render",
+        request="RenderRequest",
+        summary="draw a fitted field at any resolution or crop",
+    ),
+    Verb(
+        words=("catalogue",),
+        module="catalogue",
+        request="CatalogueRequest",
+        summary="list every model and component with its defaults",
+    ),
+)
+"""Every verb, in the order of the overview."""

@@ -1,0 +1,223 @@
+"""What one does from Python, in three words: build a field, fit one, load one."""
+
+import dataclasses
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+
+from tangrid.errors import ConfigError
+from tangrid.experiments import FittedRun, load
+from tangrid.experiments.fit_image import (
+    FitImage,
+    ImageSource,
+    check_paths,
+    plan_fit,
+    run_fit,
+)
+from tangrid.experiments.keeping import Kept, keeping
+from tangrid.fields import Field, fit_budget
+from tangrid.presets import find_model
+from tangrid.progress import ProgressLine
+from tangrid.reports import write_fit_report
+from tangrid.runs.overrides import with_overrides
+from tangrid.seeding import generator
+from tangrid.signals.image import ImageSignal
+from tangrid.signals.site import Site
+from tangrid.tasks.image_regression import Sampling
+from tangrid.training import TrainingSettings
+
+__all__ = ["build", "fit", "load"]
+
+DEFAULT_STEPS = 1000
+"""Steps of a fit that is given neither steps nor minutes."""
+
+
+def build(
+    model: str,
+    *,
+    num_dims: int,
+    num_channels: int,
+    params: int | None = None,
+    seed: int = 0,
+    resolution: tuple[int, ...] | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> Field:
+    """Build any registered model, untrained.
+
+    Args:
+        model: Name of a preset, an encoding or a field, as ``tangrid catalogue`` lists.
+        num_dims: Coordinates per point.
+        num_channels: Values per point.
+        params: Trainable parameters to size it to, within 2 %; None for its own size.
+        seed: Source of the initial values.
+        resolution: Samples of the signal along each coordinate, x first, for models
+            that are scaled by it; None for a continuous signal.
+        settings: Single settings to change, as text by dotted path, such as
+            ``{"field.encoding.num_levels": "8"}``.
+
+    Returns:
+        The field; call it on coordinates in [0, 1], [n, num_dims].
+
+    Raises:
+        ConfigError: If model, budget or a setting is not possible.
+
+    Example:
+        >>> import torch
+        >>> field = build("instant-ngp", num_dims=2, num_channels=3, params=20_000)
+        >>> field(torch.rand(5, 2)).shape
+        torch.Size([5, 3])
+    """
+    _check_counts(num_dims=num_dims, num_channels=num_channels)
+    if resolution is not None and len(resolution) != num_dims:
+        raise ConfigError(
+            f"resolution: expected {num_dims} numbers, one per coordinate, got "
+            f"{resolution}. Give the samples along x first."
+        )
+    site = Site(num_dims=num_dims, num_channels=num_channels, resolution=resolution)
+    experiment = FitImage(model=model, field=find_model(model).field)
+    if settings:
+        check_paths(settings)
+        experiment = with_overrides(experiment, settings)
+    config = experiment.field
+    if params is not None:
+        config = fit_budget(config, site, params)
+    return config.build(site, generator(seed, "init"))
+
+
+def fit(
+    signal: ImageSignal,
+    *,
+    model: str = "mulfagrid",
+    params: int | None = None,
+    steps: int | None = None,
+    minutes: float | None = None,
+    seed: int = 0,
+    holdout: bool = False,
+    sampling: Sampling = "auto",
+    settings: Mapping[str, str] | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    progress: bool = True,
+) -> FittedRun:
+    """Fit a field to a signal.
+
+    Args:
+        signal: The image; see `ImageSignal.open` and `ImageSignal.from_array`.
+        model: Name of a preset, an encoding or a field, as ``tangrid catalogue`` lists.
+        params: Trainable parameters to size it to, within 2 %; None for its own size.
+        steps: Optimiser steps; 1000 if neither steps nor minutes are given.
+        minutes: Wall time of training after which it stops.
+        seed: Source of all randomness.
+        holdout: Whether only every second pixel along each axis is trained on.
+        sampling: Which points each step trains on: ``all`` pixels, random ``pixels``,
+            ``continuous`` positions, or ``auto``.
+        settings: Single settings to change, as text by dotted path, such as
+            ``{"field.decoder.width": "32", "training.rates.grid": "0.02"}``.
+        out: Folder for everything that is worth keeping, the report included; None
+            keeps nothing on disk.
+        overwrite: Whether a run in that folder is replaced.
+        resume: Whether a run in that folder is gone on with.
+        progress: Whether a line on standard error shows how it goes.
+
+    Returns:
+        The trained field with its scores.
+
+    Raises:
+        ConfigError: If a setting is not possible or the folder is taken.
+
+    Example:
+        >>> import torch
+        >>> image = ImageSignal.open("astronaut", crop="32")
+        >>> run = fit(
+        ...     image, model="instant-ngp", params=20_000, steps=3, progress=False
+        ... )
+        >>> run.field(torch.rand(5, 2)).shape
+        torch.Size([5, 3])
+        >>> sorted(run.metrics)[:3]
+        ['device', 'dtype', 'implementations']
+    """
+    if not isinstance(signal, ImageSignal):
+        raise ConfigError(
+            f"fit(signal=...): expected an ImageSignal, got {type(signal).__name__}. "
+            "Open a file with ImageSignal.open(path), or wrap an array with "
+            "ImageSignal.from_array(array)."
+        )
+    experiment = plan_fit(
+        signal,
+        ImageSource(name=signal.name, colour=signal.colour),
+        model=model,
+        params=params,
+        training=training_for(steps, minutes),
+        sampling=sampling,
+        holdout=holdout,
+        seed=seed,
+        settings=settings,
+    )
+    if out is None:
+        _check_kept(overwrite=overwrite, resume=resume)
+        return _run(experiment, signal, None, progress)
+    with keeping(out, experiment, overwrite=overwrite, resume=resume) as kept:
+        if kept.is_finished:
+            run = load(kept.folder.path)
+        else:
+            run = _run(experiment, signal, kept, progress)
+    write_fit_report(kept.folder.path)
+    return run
+
+
+def training_for(
+    steps: int | None,
+    minutes: float | None,
+    *,
+    batch_size: int | None = None,
+    threads: int | None = None,
+) -> TrainingSettings:
+    """Return training settings that end after steps or minutes.
+
+    Args:
+        steps: Optimiser steps; the default number if minutes are not given either.
+        minutes: Wall time.
+        batch_size: Points per step; None for the default.
+        threads: Threads to use; None for all that the process may.
+    """
+    if steps is None and minutes is None:
+        steps = DEFAULT_STEPS
+    settings = TrainingSettings(steps=steps, minutes=minutes, threads=threads)
+    if batch_size is None:
+        return settings
+    return dataclasses.replace(settings, batch_size=batch_size)
+
+
+def _run(
+    experiment: FitImage, signal: ImageSignal, kept: Kept | None, progress: bool
+) -> FittedRun:
+    line = ProgressLine(
+        f"{experiment.signal.name} {experiment.model}", steps=experiment.training.steps
+    )
+    with line if progress else nullcontext() as on_step:
+        return run_fit(
+            experiment,
+            signal,
+            folder=kept.folder if kept else None,
+            resume=kept.resume if kept else False,
+            on_step=on_step,
+        )
+
+
+def _check_counts(**counts: int) -> None:
+    for name, count in counts.items():
+        if count < 1:
+            raise ConfigError(
+                f"{name}: expected a whole number >= 1, got {count}. Say how many "
+                "numbers make a point or a value."
+            )
+
+
+def _check_kept(**flags: bool) -> None:
+    for name, flag in flags.items():
+        if flag:
+            raise ConfigError(
+                f"fit({name}=True): expected a folder to apply it to, got out=None. "
+                "Name the folder with out."
+            )

@@ -1,0 +1,181 @@
+"""Show how training goes: a live line in a terminal, a line now and then elsewhere."""
+
+import math
+import time
+from collections import deque
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from tangrid.training import Moment
+
+_SECONDS_BETWEEN_FRAMES = 0.1
+_SECONDS_BETWEEN_LINES = 10.0
+_SECONDS_OF_MEMORY = 5.0
+_BAR_WIDTH = 24
+
+
+class Pace:
+    """How fast training has been in the last seconds; the first step may compile."""
+
+    def __init__(self) -> None:
+        self._moments: deque[Moment] = deque()
+
+    def add(self, moment: Moment) -> None:
+        """Take one more step in.
+
+        Args:
+            moment: The step.
+        """
+        moments = self._moments
+        moments.append(moment)
+        # Two moments at least, or slow steps would have no pace.
+        while len(moments) > 2 and moments[-1].seconds - moments[1].seconds > (
+            _SECONDS_OF_MEMORY
+        ):
+            moments.popleft()
+
+    @property
+    def points_per_second(self) -> float:
+        """Points per second of training; not a number before the second step."""
+        return self._slope(self._moments[-1].points - self._moments[0].points)
+
+    @property
+    def seconds_left(self) -> float:
+        """Expected wall time to the end; not a number before the second step."""
+        first, last = self._moments[0], self._moments[-1]
+        speed = self._slope(last.fraction - first.fraction)
+        return (1 - last.fraction) / speed if speed > 0 else math.nan
+
+    def _slope(self, difference: float) -> float:
+        seconds = self._moments[-1].seconds - self._moments[0].seconds
+        return difference / seconds if seconds > 0 else math.nan
+
+
+class ProgressLine:
+    """Show the steps of one training; use it in a ``with`` statement.
+
+    In a terminal one line is drawn anew several times a second. Elsewhere a line is
+    written every ten seconds. A stream that goes away ends the show, not the training.
+
+    Args:
+        label: What is trained, such as ``photo mulfagrid``.
+        steps: Number of steps, if it is known.
+        console: Where to write; standard error by default.
+    """
+
+    def __init__(
+        self, label: str, *, steps: int | None = None, console: Console | None = None
+    ) -> None:
+        self._label = label
+        self._steps = steps
+        self._console = console or Console(stderr=True, highlight=False)
+        self._pace = Pace()
+        self._last: Moment | None = None
+        self._drawn = -math.inf
+        self._live: Live | None = None
+        if self._console.is_terminal and not self._console.is_dumb_terminal:
+            # Drawn from the training loop: a thread would take time from the workers.
+            self._live = Live(console=self._console, auto_refresh=False)
+
+    def __enter__(self) -> Self:
+        """Return itself, having said that it begins: a first step may take long."""
+        with suppress(OSError):
+            if self._live is not None:
+                self._live.start()
+                self._live.update(self._picture(), refresh=True)
+            else:
+                self._write(f"{self._label}: starting")
+        self._drawn = time.monotonic()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the last line standing."""
+        with suppress(OSError):
+            if self._live is not None:
+                self._live.update(self._picture(), refresh=True)
+                self._live.stop()
+            elif self._last is not None:
+                self._write(self._sentence(self._last))
+
+    def __call__(self, moment: Moment) -> None:
+        """Show one step.
+
+        Args:
+            moment: The step.
+        """
+        self._pace.add(moment)
+        self._last = moment
+        live = self._live is not None
+        pause = _SECONDS_BETWEEN_FRAMES if live else _SECONDS_BETWEEN_LINES
+        if time.monotonic() - self._drawn < pause or moment.fraction >= 1:
+            return
+        with suppress(OSError):
+            if self._live is not None:
+                self._live.update(self._picture(), refresh=True)
+            else:
+                self._write(self._sentence(moment))
+        self._drawn = time.monotonic()
+
+    def _write(self, text: str) -> None:
+        self._console.print(text, soft_wrap=True, markup=False)
+
+    def _picture(self) -> RenderableType:
+        row = Table.grid(padding=(0, 1, 0, 0))
+        label = Text(self._label, style="bold", overflow="ellipsis", no_wrap=True)
+        row.add_column(no_wrap=True, overflow="ellipsis", max_width=34)
+        row.add_column(width=min(_BAR_WIDTH, max(self._console.width // 5, 4)))
+        row.add_column(no_wrap=True, overflow="ellipsis")
+        fraction = self._last.fraction if self._last else 0.0
+        bar = ProgressBar(total=1.0, completed=fraction)
+        words = self._words(self._last) if self._last else self._waiting
+        row.add_row(label, bar, "  ".join(words))
+        return row
+
+    @property
+    def _waiting(self) -> list[str]:
+        return ["starting (compiles once on a new machine)"]
+
+    def _sentence(self, moment: Moment) -> str:
+        return f"{self._label}: {', '.join(self._words(moment))}"
+
+    def _words(self, moment: Moment) -> list[str]:
+        of = f"/{self._steps}" if self._steps else ""
+        words = [f"step {moment.step}{of}", f"{moment.psnr:.2f} dB"]
+        speed, left = self._pace.points_per_second, self._pace.seconds_left
+        if moment.fraction >= 1:
+            # At the end the whole counts, as it stands in the record.
+            speed = moment.points / moment.seconds if moment.seconds else math.nan
+        if math.isfinite(speed):
+            words.append(f"{speed / 1e6:.2f} M points/s")
+        if moment.fraction >= 1:
+            words.append(f"{clock(moment.seconds)} taken")
+        elif math.isfinite(left):
+            words.append(f"{clock(left)} left")
+        return words
+
+
+def clock(seconds: float) -> str:
+    """Return a span of time as a clock shows it.
+
+    Args:
+        seconds: How long.
+
+    Example:
+        >>> clock(7.4), clock(200), clock(7300)
+        ('0:07', '3:20', '2:01:40')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
