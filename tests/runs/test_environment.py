@@ -45,9 +45,8 @@ def test_it_survives_a_bare_machine(monkeypatch: pytest.MonkeyPatch):
 
 def test_the_commit_is_that_of_our_checkout(monkeypatch: pytest.MonkeyPatch):
     root = Path(environment.__file__).parents[3]
-    if not (root / ".git").exists():
-        pytest.skip("tangrid runs from no checkout")
+    is_checkout = (root / ".git").exists()
     monkeypatch.setenv("GIT_DIR", "no-such-folder")
     told = describe_environment()
-    assert len(told["commit"]) == 40
-    assert told["dirty"] in (True, False)
+    assert len(told["commit"] or "") == (40 if is_checkout else 0)
+    assert told["dirty"] in ((True, False) if is_checkout else (None,))

@@ -1,5 +1,7 @@
+import errno
 import json
 import os
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -203,12 +205,33 @@ def test_damage_in_the_middle_names_the_line(tmp_path: Path):
         run.read_lines("metrics.jsonl")
 
 
-@pytest.mark.skipif(
-    not Path("/dev/full").exists(), reason="needs a device that is full"
-)
-def test_a_full_disk_is_explained(tmp_path: Path):
-    (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
-    with pytest.raises(DataError, match="Free some space on that disk"):
+class NearlyFull(FileIO):
+    """A file on a disk with room for half a line."""
+
+    def write(self, data: bytes) -> int:
+        if len(data) > 8:
+            return super().write(data[:8])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_is_explained_and_leaves_no_half_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run = RunFolder.create(tmp_path)
+    run.append_line("metrics.jsonl", {"step": 1})
+    before = (tmp_path / "metrics.jsonl").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            Path, "open", lambda path, mode, buffering: NearlyFull(path, "a+")
+        )
+        with pytest.raises(DataError, match="Free some space on that disk"):
+            run.append_line("metrics.jsonl", {"step": 222})
+    assert (tmp_path / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_folder_in_the_way_is_explained(tmp_path: Path):
+    (tmp_path / "metrics.jsonl").mkdir()
+    with pytest.raises(DataError, match="Remove the folder of that name"):
         RunFolder(tmp_path).append_line("metrics.jsonl", {"step": 1})
 
 
