@@ -1,4 +1,4 @@
-"""The fast grid lookup gives the reference's values and gradients, and always the same."""
+"""The fast grid lookup gives the reference's numbers, and the same on every run."""
 
 import numba
 import pytest
@@ -154,7 +154,7 @@ def test_numba_refuses_what_it_cannot_run(big_case: Case):
     with (
         implementation("numba"),
         pytest.raises(
-            ImplementationError, match="coords has dtype torch.float64"
+            ImplementationError, match=r"coords has dtype torch\.float64"
         ) as at,
     ):
         grid_lookup(coords, table, big_case.layout)
@@ -170,5 +170,5 @@ def test_wrong_shapes_are_refused(big_case: Case):
         grid_lookup(coords[0], table, layout)
     with pytest.raises(ShapeError, match=f"expected {layout.num_rows} rows"):
         grid_lookup(coords, table[1:], layout)
-    with pytest.raises(ShapeError, match="one dtype, got torch.float32 and torch.flo"):
+    with pytest.raises(ShapeError, match=r"of one dtype, got torch\.float32"):
         grid_lookup(coords, table.double(), layout)
