@@ -182,8 +182,9 @@ def check_paths(settings: Mapping[str, str]) -> None:
         if path.strip(" -").split(".")[0] not in ("field", "training"):
             raise ConfigError(
                 f"setting '{path}': expected a path that begins with field or "
-                "training, got another. Write for example field.encoding.num-levels=12 or "
-                "training.rates.grid=0.02; `tangrid catalogue` lists the names."
+                "training, got another. Write for example "
+                "field.encoding.num-levels=12 or training.rates.grid=0.02; `tangrid "
+                "catalogue` has all names."
             )
 
 
