@@ -224,9 +224,11 @@ def _resolve(
         exact = base_resolution * growth**level
         resolution = math.ceil(exact - 1e-9 * exact)
         return float(np.float32(resolution - 1)), resolution
-    log2_growth = np.log2(np.float32(growth))
-    scale = np.exp2(np.float32(level) * log2_growth) * np.float32(base_resolution)
-    scale -= np.float32(1)
+    # Each step is rounded to float32, but taken in float64: NumPy's own float32 log2 and
+    # exp2 are off by one in the last place, differently from processor to processor.
+    log2_growth = np.float32(math.log2(np.float32(growth)))
+    ratio = np.float32(2.0 ** float(np.float32(level) * log2_growth))
+    scale = ratio * np.float32(base_resolution) - np.float32(1)
     return float(scale), math.ceil(scale) + 1
 
 
