@@ -12,15 +12,19 @@ References:
 
 import dataclasses
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tangrid.encodings.contract import ENCODINGS, Encoding, EncodingConfig
+from tangrid.encodings.contract import (
+    ENCODINGS,
+    Encoding,
+    EncodingConfig,
+    SizeFamily,
+)
 from tangrid.errors import ConfigError
 from tangrid.notation import Coords, Features
 from tangrid.signals.site import Site
@@ -74,7 +78,7 @@ class FourierConfig(EncodingConfig):
                 f"{self.bandwidth_cycles} and {self.octaves}."
             )
 
-    def families(self) -> tuple[Callable[[float], Self], ...]:
+    def families(self) -> tuple[SizeFamily, ...]:
         """Return growth in the number of frequencies; it has no parameters itself."""
         if self.family != "gaussian":
             return ()

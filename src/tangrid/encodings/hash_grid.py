@@ -2,7 +2,6 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 
@@ -55,7 +54,7 @@ class HashGridConfig(TableGridConfig):
             interpolation=self.interpolation,
         )
 
-    def larger_tables(self) -> tuple[Self, ...]:
+    def larger_tables(self) -> tuple["HashGridConfig", ...]:
         """Return these settings with ever larger tables, themselves first."""
         return tuple(
             dataclasses.replace(self, log2_table_size=size)

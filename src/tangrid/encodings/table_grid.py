@@ -2,9 +2,7 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 from torch import nn
@@ -14,6 +12,7 @@ from tangrid.encodings.contract import (
     GridEncoding,
     Lookup,
     Selection,
+    SizeFamily,
 )
 from tangrid.notation import Coords, Features
 from tangrid.ops.grid_lookup import GridLayout, grid_lookup, reference
@@ -46,16 +45,16 @@ class TableGridConfig(EncodingConfig, ABC):
             num_dims: Number of coordinates.
         """
 
-    def larger_tables(self) -> tuple[Self, ...]:
+    def larger_tables(self) -> tuple["TableGridConfig", ...]:
         """Return these settings with ever larger tables, themselves first."""
         return (self,)
 
-    def families(self) -> tuple[Callable[[float], Self], ...]:
+    def families(self) -> tuple[SizeFamily, ...]:
         """Return growth of the finest resolution, then the same with larger tables."""
         ratio = _FINEST / self.base_resolution
         levels = max(self.num_levels - 1, 1)
 
-        def family(config: Self) -> Callable[[float], Self]:
+        def family(config: TableGridConfig) -> SizeFamily:
             if self.num_levels == 1:
                 return lambda size: dataclasses.replace(
                     config, base_resolution=round(2 * (_FINEST / 2) ** size)

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Self
 
 import torch
 from torch import nn
@@ -27,7 +26,7 @@ class EncodedFieldConfig(FieldConfig):
     decoder_dtype: DecoderDtype = "float32"
     """Arithmetic of the decoder; bfloat16 is faster where the processor has it."""
 
-    def families(self) -> tuple[Callable[[float], Self], ...]:
+    def families(self) -> tuple[Callable[[float], FieldConfig], ...]:
         """Return the encoding's ways to grow, then the decoder's."""
         encodings = tuple(self._grown("encoding", f) for f in self.encoding.families())
         decoders = tuple(self._grown("decoder", f) for f in self.decoder.families())
@@ -43,7 +42,7 @@ class EncodedFieldConfig(FieldConfig):
 
     def _grown(
         self, part: str, family: Callable[[float], EncodingConfig | DecoderConfig]
-    ) -> Callable[[float], Self]:
+    ) -> Callable[[float], FieldConfig]:
         return lambda size: dataclasses.replace(self, **{part: family(size)})
 
     def build(self, site: Site, generator: torch.Generator) -> "EncodedField":

@@ -4,7 +4,6 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 from torch import nn
@@ -27,7 +26,7 @@ class SirenConfig(FieldConfig):
     frequency: float = 30.0
     """Factor inside every sine (omega_0)."""
 
-    def families(self) -> tuple[Callable[[float], Self], ...]:
+    def families(self) -> tuple[Callable[[float], FieldConfig], ...]:
         """Return growth of the width, from 4 to 16384 channels."""
         return (
             lambda size: dataclasses.replace(self, width=round(4 * 4096**size)),
