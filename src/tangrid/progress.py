@@ -19,6 +19,7 @@ _SECONDS_BETWEEN_FRAMES = 0.1
 _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_OF_MEMORY = 5.0
 _BAR_WIDTH = 24
+_SHORTEST_BAR = 6
 
 
 class Pace:
@@ -132,15 +133,21 @@ class ProgressLine:
         self._console.print(text, soft_wrap=True, markup=False)
 
     def _picture(self) -> RenderableType:
+        """Return the line; where it is short of room, first the bar gives way."""
+        words = "  ".join(self._words(self._last) if self._last else self._waiting)
+        room = self._console.width - len(words) - 3
+        label = Text(self._label, style="bold")
+        label.truncate(max(room, 8), overflow="ellipsis")
+        bar_width = min(room - label.cell_len - 1, _BAR_WIDTH)
         row = Table.grid(padding=(0, 1, 0, 0))
-        label = Text(self._label, style="bold", overflow="ellipsis", no_wrap=True)
-        row.add_column(no_wrap=True, overflow="ellipsis", max_width=34)
-        row.add_column(width=min(_BAR_WIDTH, max(self._console.width // 5, 4)))
+        row.add_column(no_wrap=True)
+        cells: list[RenderableType] = [label]
+        if bar_width >= _SHORTEST_BAR:
+            row.add_column(width=bar_width)
+            fraction = self._last.fraction if self._last else 0.0
+            cells.append(ProgressBar(total=1.0, completed=fraction))
         row.add_column(no_wrap=True, overflow="ellipsis")
-        fraction = self._last.fraction if self._last else 0.0
-        bar = ProgressBar(total=1.0, completed=fraction)
-        words = self._words(self._last) if self._last else self._waiting
-        row.add_row(label, bar, "  ".join(words))
+        row.add_row(*cells, words)
         return row
 
     @property
@@ -152,7 +159,7 @@ class ProgressLine:
 
     def _words(self, moment: Moment) -> list[str]:
         of = f"/{self._steps}" if self._steps else ""
-        words = [f"step {moment.step}{of}", f"{moment.psnr:.2f} dB"]
+        words = [f"step {moment.step}{of}", f"PSNR {moment.psnr:.2f} dB"]
         speed, left = self._pace.points_per_second, self._pace.seconds_left
         if moment.fraction >= 1:
             # At the end the whole counts, as it stands in the record.

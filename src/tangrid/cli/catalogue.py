@@ -8,7 +8,8 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from tangrid.cli.catalogue_text import Entry, lines
-from tangrid.cli.flags import PluginFlags, Switch
+from tangrid.cli.flag_types import Switch
+from tangrid.cli.flags import PluginFlags
 from tangrid.cli.plugin import load_plugin
 from tangrid.registry import unknown_name
 
@@ -17,7 +18,9 @@ from tangrid.registry import unknown_name
 class CatalogueRequest:
     """List every model, encoding, decoder, field and experiment with its defaults."""
 
-    names: Annotated[Positional[tuple[str, ...]], arg(help_behavior_hint="")] = ()
+    names: Annotated[
+        Positional[tuple[str, ...]], arg(metavar="[NAME...]", help_behavior_hint="")
+    ] = ()
     """Only these, with all of their settings."""
     json: Switch = False
     """Write JSON, for programs."""

@@ -11,6 +11,7 @@ from tangrid.cli.flags import (
     ImageFlags,
     OutputFlags,
     TrainingFlags,
+    check_decoder,
     check_flags,
     distinct_names,
     names_in,
@@ -121,6 +122,8 @@ def _plan(
             f"--models: expected names with commas, got '{request.models}'. Write for "
             "example --models instant-ngp,mulfagrid."
         )
+    for model in models:
+        check_decoder(flags, model)
     sources = [
         ImageSource(
             path=path,

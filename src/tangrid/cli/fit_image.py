@@ -12,6 +12,7 @@ from tangrid.cli.flags import (
     ImageFlags,
     OutputFlags,
     TrainingFlags,
+    check_decoder,
     check_flags,
     settings_of,
 )
@@ -83,6 +84,7 @@ def _fit(request: FitImageRequest, command: Sequence[str]) -> None:
     from tangrid.progress import ProgressLine  # noqa: PLC0415
 
     load_plugin(request.output.plugin)
+    check_decoder(request.training, request.model)
     image, flags, output = request.image, request.training, request.output
     source = ImageSource(
         path=request.path,

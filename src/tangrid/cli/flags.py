@@ -8,24 +8,25 @@ from typing import Annotated, Literal
 
 from tyro.conf import UseAppendAction, arg
 
+from tangrid.cli.flag_types import (
+    Count,
+    Crop,
+    File,
+    Folder,
+    Minutes,
+    Number,
+    Switch,
+)
 from tangrid.errors import ConfigError
-
-# tyro would say "(default: None)" and "(default: False)" where words say it better.
-Switch = Annotated[bool, arg(help_behavior_hint="")]
-Count = Annotated[int | None, arg(metavar="N", help_behavior_hint="")]
-
-
-def _text(metavar: str) -> object:
-    return arg(metavar=metavar, help_behavior_hint="")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFlags:
     """Which part of the image is fitted, and which points of it."""
 
-    crop: Annotated[str | None, _text("WxH+X+Y")] = None
+    crop: Crop = None
     """Part to fit in pixels: 256 or 256x192 (centre), 256x192+40+20 (at 40, 20)."""
-    downscale: Annotated[int, arg(metavar="N")] = 1
+    downscale: Number = 1
     """Whole factor by which the part is made smaller."""
     colour: Literal["srgb", "linear"] = "srgb"
     """Colour space of the fitted values."""
@@ -43,11 +44,11 @@ class TrainingFlags:
     """Size the model to this many trainable parameters, within 2 %."""
     steps: Count = None
     """Optimiser steps; 1000 if --minutes is not given either."""
-    minutes: Annotated[float | None, _text("M")] = None
+    minutes: Minutes = None
     """Wall time of training after which it stops."""
-    seed: Annotated[int, arg(metavar="N")] = 0
+    seed: Number = 0
     """Source of all randomness."""
-    seeds: Annotated[int, arg(metavar="N")] = 1
+    seeds: Number = 1
     """Number of fits, with seeds from --seed on; several make a table."""
     batch_size: Count = None
     """Points per step (default: 65536)."""
@@ -65,7 +66,7 @@ class TrainingFlags:
 class PluginFlags:
     """What is loaded first, and how errors are shown."""
 
-    plugin: Annotated[str | None, _text("FILE")] = None
+    plugin: File = None
     """Python file to run first; it may register encodings and fields of its own."""
     debug: Switch = False
     """Show where in the program an error came from."""
@@ -75,7 +76,7 @@ class PluginFlags:
 class OutputFlags(PluginFlags):
     """Where results go, what is loaded first, and how errors are shown."""
 
-    out: Annotated[str | None, _text("DIR")] = None
+    out: Folder = None
     """Folder of the run (default: a name of its own below runs/)."""
     overwrite: Switch = False
     """Replace the run that is in that folder."""
@@ -131,6 +132,27 @@ def settings_of(flags: TrainingFlags) -> dict[str, str]:
             )
         settings[path] = value
     return settings
+
+
+def check_decoder(flags: TrainingFlags, model: str) -> None:
+    """Refuse an arithmetic of the decoder for a model that has none.
+
+    Args:
+        flags: What was asked for.
+        model: Name of the model.
+
+    Raises:
+        ConfigError: If the model is unknown or has no decoder.
+    """
+    from tangrid.presets import find_model  # noqa: PLC0415
+
+    if flags.decoder_dtype == "float32":
+        return
+    if not hasattr(find_model(model).field, "decoder_dtype"):
+        raise ConfigError(
+            f"--decoder-dtype: expected a model with a decoder, got '{model}', which "
+            "has none. Leave --decoder-dtype out."
+        )
 
 
 def seeds_of(flags: TrainingFlags) -> tuple[int, ...]:

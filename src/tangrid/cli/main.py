@@ -43,6 +43,10 @@ def _dispatch(words: list[str]) -> int:
     if words[0] in ("--version", "-V"):
         print(f"tangrid {VERSION}")
         return 0
+    is_group = any(verb.words[0] == words[0] and verb.words[1:] for verb in VERBS)
+    if is_group and len(words) > 1 and words[1] in _HELP:
+        print(overview())
+        return 0
     verb = find_verb(words)
     request = verb.parse(words[len(verb.words) :])
     verb.run(request, ("tangrid", *words))
@@ -62,20 +66,19 @@ def find_verb(words: Sequence[str]) -> Verb:
         if tuple(words[: len(verb.words)]) == verb.words:
             return verb
     known = [verb.name for verb in VERBS]
-    said = " ".join(word for word in words[:2] if not word.startswith("-"))
-    longer = [name for name in known if name.startswith(f"{words[0]} ")]
-    if len(words) > 1 and words[1] in _HELP and longer:
-        advice = f" See `tangrid {longer[0]} --help`."
-    elif longer:
-        advice = f" Write for example `tangrid {longer[0]} photo.png`."
-    else:
-        near = difflib.get_close_matches(said, known, n=1, cutoff=0.5)
-        near = near or difflib.get_close_matches(words[0], known, n=1, cutoff=0.5)
-        advice = f" Did you mean '{near[0]}'?" if near else " See `tangrid --help`."
-    raise ConfigError(
-        f"tangrid: expected one of {', '.join(known)}, got '{said or words[0]}'."
-        f"{advice}"
-    )
+    begun = [name for name in known if name.startswith(f"{words[0]} ")]
+    near = [
+        (name, text)
+        for text in (" ".join(words[:2]), words[0])
+        for name in difflib.get_close_matches(text, known, n=1, cutoff=0.7)
+    ]
+    advice, got = " See `tangrid --help`.", words[0]
+    if near:
+        advice, got = f" Did you mean '{near[0][0]}'?", near[0][1]
+    elif begun:
+        got = " ".join(words[:2])
+        advice = f" Write for example `tangrid {begun[0]} photo.png`."
+    raise ConfigError(f"verb '{got}': expected one of {', '.join(known)}.{advice}")
 
 
 def overview() -> str:

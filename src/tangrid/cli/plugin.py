@@ -43,9 +43,14 @@ def load_plugin(path: str | None) -> None:
     except (Exception, SystemExit) as error:
         raise ConfigError(
             f"--plugin {path}{_line(error, file)}: expected a Python file that runs, "
-            f"got {type(error).__name__}: {error}. Mend it; --debug shows how it came "
-            "to that."
+            f"got {type(error).__name__}: {_what(error)}. Mend it; --debug "
+            "shows how it came to that."
         ) from error
+
+
+def _what(error: BaseException) -> str:
+    # A syntax error would say file and line once more.
+    return error.msg if isinstance(error, SyntaxError) else str(error)
 
 
 def _line(error: BaseException, file: Path) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from tangrid.cli.flags import Count, PluginFlags, Switch
+from tangrid.cli.flag_types import Count, Crop, File, Region, Switch
+from tangrid.cli.flags import PluginFlags
 from tangrid.cli.plugin import load_plugin
 from tangrid.errors import ConfigError
 
@@ -25,17 +26,15 @@ class RenderRequest:
 
     run: Annotated[Positional[str], arg(metavar="RUN")]
     """Folder of a fit."""
-    out: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    out: File = None
     """Picture to write: .png, .tiff or .npy (default: RUN.png)."""
     width: Count = None
     """Pixels along x (default: those of the fitted image)."""
     height: Count = None
     """Pixels along y (default: as follows from the width)."""
-    region: Annotated[str | None, arg(metavar="X0,Y0,X1,Y1", help_behavior_hint="")] = (
-        None
-    )
+    region: Region = None
     """Part to draw, in units of the whole picture: 0,0,0.5,0.5 is the upper left."""
-    crop: Annotated[str | None, arg(metavar="WxH+X+Y", help_behavior_hint="")] = None
+    crop: Crop = None
     """Part to draw, in pixels of the fitted image: 64 or 64x48 (centre), 64x48+9+9."""
     bits: Literal[8, 16] = 8
     """Bits per channel of a picture."""
