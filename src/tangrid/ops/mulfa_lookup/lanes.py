@@ -1,0 +1,204 @@
+"""Eight numbers at a time in numba: the arithmetic that gates are computed with.
+
+A `Lanes` value is one vector register (or two, where registers are narrower), which
+makes a loop over gates vector code on every processor instead of where the compiler
+happens to see it. Memory is read and written through pointers, without any checks.
+"""
+# Kernels are typed by numba.
+# ruff: noqa: ANN001, ANN201, ANN202, DOC201
+
+import typing
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic, models, register_model
+
+WIDTH = 8
+"""Numbers in one value."""
+
+SERIAL = {
+    "cache": True,
+    "nogil": True,
+    "error_model": "numpy",
+    "fastmath": {"contract", "nsz"},
+}
+"""Options of functions that Python calls; they release the interpreter lock."""
+PARALLEL = {**SERIAL, "parallel": True}
+"""The same with numba's threads."""
+INNER = {
+    **SERIAL,
+    "cache": False,
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}
+"""Options of functions that compiled code alone calls, whose own cache holds them."""
+INLINE = {**INNER, "forceinline": True}
+"""The same for what is called once per point."""
+
+_FAST = ("contract", "nsz", "reassoc")
+
+
+class Lanes(types.Type):
+    """The type of eight numbers.
+
+    Args:
+        element: Type of one number, float32 or float64.
+    """
+
+    def __init__(self, element: types.Float) -> None:
+        self.element = element
+        super().__init__(name=f"Lanes({element})")
+
+
+@register_model(Lanes)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, manager, lanes) -> None:
+        super().__init__(manager, lanes, _vector(lanes))
+
+
+def _vector(lanes: Lanes) -> ir.VectorType:
+    element = ir.FloatType() if lanes.element == types.float32 else ir.DoubleType()
+    return ir.VectorType(element, WIDTH)
+
+
+@typing.no_type_check
+@intrinsic
+def pointer(typingctx, array):
+    """Return the address of a contiguous array's first number.
+
+    An address can be handed from function to function for nothing, where an array is
+    counted each time; but it does not keep the array alive. Take it of arguments only.
+    """
+
+    def build(context, builder, signature, arguments):
+        return context.make_array(array)(context, builder, arguments[0]).data
+
+    return types.CPointer(array.dtype)(array), build
+
+
+def _at(builder, lanes, arguments):
+    start = builder.gep(arguments[0], [arguments[1]])
+    return builder.bitcast(start, _vector(lanes).as_pointer())
+
+
+@typing.no_type_check
+@intrinsic
+def load(typingctx, numbers, start):
+    """Return the eight numbers from `numbers[start]` on."""
+    lanes = Lanes(numbers.dtype)
+
+    def build(context, builder, signature, arguments):
+        size = lanes.element.bitwidth // 8
+        return builder.load(_at(builder, lanes, arguments), align=size)
+
+    return lanes(numbers, types.intp), build
+
+
+@typing.no_type_check
+@intrinsic
+def store(typingctx, numbers, start, value):
+    """Write eight numbers from `numbers[start]` on."""
+
+    def build(context, builder, signature, arguments):
+        size = value.element.bitwidth // 8
+        builder.store(arguments[2], _at(builder, value, arguments), align=size)
+        return context.get_dummy_value()
+
+    return types.void(numbers, types.intp, value), build
+
+
+@typing.no_type_check
+@intrinsic
+def fill(typingctx, number):
+    """Return eight copies of a number."""
+    lanes = Lanes(number)
+
+    def build(context, builder, signature, arguments):
+        vector = _vector(lanes)
+        first = builder.insert_element(
+            ir.Constant(vector, ir.Undefined), arguments[0], ir.IntType(32)(0)
+        )
+        order = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), None)
+        return builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), order)
+
+    return lanes(number), build
+
+
+@typing.no_type_check
+@intrinsic
+def mul(typingctx, a, b):
+    """Return `a * b`."""
+
+    def build(context, builder, signature, arguments):
+        return builder.fmul(*arguments, flags=_FAST)
+
+    return a(a, a), build
+
+
+@typing.no_type_check
+@intrinsic
+def add(typingctx, a, b):
+    """Return `a + b`."""
+
+    def build(context, builder, signature, arguments):
+        return builder.fadd(*arguments, flags=_FAST)
+
+    return a(a, a), build
+
+
+@typing.no_type_check
+@intrinsic
+def fma(typingctx, a, b, c):
+    """Return `a * b + c`, in one operation where the processor has it."""
+
+    def build(context, builder, signature, arguments):
+        vector = _vector(a)
+        name = f"llvm.fmuladd.v{WIDTH}f{a.element.bitwidth}"
+        form = ir.FunctionType(vector, [vector] * 3)
+        function = cgutils.get_or_insert_function(builder.module, form, name)
+        return builder.call(function, arguments)
+
+    return a(a, a, a), build
+
+
+@typing.no_type_check
+@intrinsic
+def fnma(typingctx, a, b, c):
+    """Return `c - a * b`, in one operation where the processor has it."""
+
+    def build(context, builder, signature, arguments):
+        vector = _vector(a)
+        name = f"llvm.fmuladd.v{WIDTH}f{a.element.bitwidth}"
+        form = ir.FunctionType(vector, [vector] * 3)
+        function = cgutils.get_or_insert_function(builder.module, form, name)
+        return builder.call(function, [builder.fneg(arguments[0]), *arguments[1:]])
+
+    return a(a, a, a), build
+
+
+@typing.no_type_check
+@intrinsic
+def total(typingctx, a):
+    """Return the sum of the eight numbers."""
+
+    def build(context, builder, signature, arguments):
+        vector = _vector(a)
+        name = f"llvm.vector.reduce.fadd.v{WIDTH}f{a.element.bitwidth}"
+        form = ir.FunctionType(vector.element, [vector.element, vector])
+        function = cgutils.get_or_insert_function(builder.module, form, name)
+        zero = ir.Constant(vector.element, -0.0)
+        return builder.call(function, [zero, arguments[0]], fastmath=_FAST)
+
+    return a.element(a), build
+
+
+@typing.no_type_check
+@intrinsic
+def narrow(typingctx, a):
+    """Return float64 numbers rounded to float32."""
+    lanes = Lanes(types.float32)
+
+    def build(context, builder, signature, arguments):
+        return builder.fptrunc(arguments[0], _vector(lanes))
+
+    return lanes(a), build

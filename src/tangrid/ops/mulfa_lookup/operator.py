@@ -1,0 +1,204 @@
+"""The public MulFAGrid lookup: checks, choice of implementation, autograd.
+
+First-order derivatives run in the chosen implementation; higher orders, ``vmap`` over
+parameters and forward mode belong to the reference.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from tangrid.errors import ShapeError
+from tangrid.notation import Coords, Features, Table
+from tangrid.ops.accumulation import buffer_for
+from tangrid.ops.contract import is_single_threaded, numba_refusals, resolve
+from tangrid.ops.grid_lookup.layout import GridLayout
+from tangrid.ops.mulfa_lookup import packing, reference
+from tangrid.ops.mulfa_lookup.filters import (
+    FilterKernel,
+    KernelSettings,
+    check_kernel,
+)
+
+
+class _Call(NamedTuple):
+    """What a lookup carries from its forward to its backward pass, besides tensors."""
+
+    layout: GridLayout
+    settings: KernelSettings
+    serial: bool
+    grad_into: Tensor | None
+
+
+def mulfa_lookup(
+    coords: Coords,
+    table: Table,
+    kernel: FilterKernel,
+    layout: GridLayout,
+    settings: KernelSettings,
+    *,
+    grad_into: Tensor | None = None,
+) -> Features:
+    r"""Read a multi-resolution grid with a node-dependent kernel function.
+
+    Level l gives :math:`z_{lf}(x) = \sum_{i \in U_l(x)} \tilde\phi_f(x, i)\, w_{if}`
+    over the corners of the cell around x, and the levels are concatenated.
+
+    Args:
+        coords: Points in the unit box; not checked here.
+        table: Features w of the nodes of all levels.
+        kernel: Parameters of the filter networks phi of all levels.
+        layout: Where the nodes are and how they are weighted.
+        settings: Fourier features and normaliser of the kernel function.
+        grad_into: Buffer of the table's shape that the table's gradient is added to, in
+            place of being returned; the current `accumulate_into` buffer by default.
+
+    Returns:
+        Features of each point, the coarsest level first.
+
+    Raises:
+        ShapeError: If the shapes or dtypes do not belong together.
+    """
+    _check(coords, table, kernel, layout)
+    check_kernel(kernel, layout, settings, table.shape[1])
+    tensors = {"coords": coords, "table": table, **kernel._asdict()}
+    del tensors["frequencies"]
+    if resolve("mulfa_lookup", numba_refusals(tensors)) == "reference":
+        return reference.mulfa_lookup(coords, table, kernel, layout, settings)
+    grad_into = buffer_for(table) if grad_into is None else grad_into
+    call = _Call(layout, settings, is_single_threaded(), grad_into)
+    return _MulfaLookup.apply(call, coords, table, *kernel)
+
+
+def _check(
+    coords: Tensor, table: Tensor, kernel: FilterKernel, layout: GridLayout
+) -> None:
+    if coords.ndim != 2 or coords.shape[1] != layout.num_dims:
+        raise ShapeError(
+            f"mulfa_lookup(coords=...): expected shape [n, {layout.num_dims}], got "
+            f"{list(coords.shape)}."
+        )
+    if table.ndim != 2 or table.shape[0] != layout.num_rows:
+        raise ShapeError(
+            f"mulfa_lookup(table=...): expected {layout.num_rows} rows, as the layout "
+            f"has, got shape {list(table.shape)}."
+        )
+    if not coords.dtype == table.dtype == kernel.projection.dtype:
+        raise ShapeError(
+            f"mulfa_lookup: expected coords, table and kernel of one dtype, got "
+            f"{coords.dtype}, {table.dtype} and {kernel.projection.dtype}. Convert the "
+            "module with .to(dtype)."
+        )
+
+
+class _MulfaLookup(torch.autograd.Function):
+    """Numba forward; the vector-Jacobian product is a function of its own."""
+
+    @staticmethod
+    def forward(call: _Call, coords: Tensor, table: Tensor, *kernel: Tensor) -> Tensor:
+        return packing.forward(
+            coords,
+            table,
+            FilterKernel(*kernel),
+            call.layout,
+            call.settings,
+            serial=call.serial,
+        )
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.call = inputs[0]
+        ctx.save_for_backward(*inputs[1:])
+
+    @staticmethod
+    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
+        needs = ctx.needs_input_grad[1:]
+        grads = _MulfaLookupVjp.apply(ctx.call, needs, grad_out, *ctx.saved_tensors)
+        kept = [g if need else None for g, need in zip(grads, needs, strict=True)]
+        if ctx.call.grad_into is not None:
+            kept[1] = None
+        return (None, *kept)
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], call: _Call, *inputs: Tensor
+    ) -> tuple[Tensor, int]:
+        if in_dims[1] is not None and all(dim is None for dim in in_dims[2:]):
+            # Parameters shared by all: the batch of point sets is one longer point set.
+            coords = inputs[0].movedim(in_dims[1], 0)
+            flat = _MulfaLookup.apply(call, coords.flatten(0, 1), *inputs[1:])
+            return flat.unflatten(0, coords.shape[:2]), 0
+        read = torch.vmap(_reference(call), in_dims=in_dims[1:])
+        return read(*inputs), 0
+
+
+def _reference(call: _Call) -> Any:
+    def read(coords: Tensor, table: Tensor, *kernel: Tensor) -> Tensor:
+        return reference.mulfa_lookup(
+            coords, table, FilterKernel(*kernel), call.layout, call.settings
+        )
+
+    return read
+
+
+def _reference_vjp(call: _Call) -> Any:
+    def vjp(grad_out: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
+        _, pull = torch.func.vjp(_reference(call), *inputs)
+        return pull(grad_out)
+
+    return vjp
+
+
+class _MulfaLookupVjp(torch.autograd.Function):
+    """Gradients for all inputs; its own derivative is the reference's."""
+
+    @staticmethod
+    def forward(
+        call: _Call,
+        needs: tuple[bool, ...],
+        grad_out: Tensor,
+        coords: Tensor,
+        table: Tensor,
+        *kernel: Tensor,
+    ) -> tuple[Tensor, ...]:
+        grads = packing.vjp(
+            grad_out,
+            coords,
+            table,
+            FilterKernel(*kernel),
+            call.layout,
+            call.settings,
+            serial=call.serial,
+            grad_into=call.grad_into,
+            needs=needs,
+        )
+        if call.grad_into is None:
+            return grads
+        # An accumulation buffer is the caller's and must not become an output.
+        return (grads[0], table.new_empty(0), *grads[2:])
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        ctx.call, ctx.needs = inputs[:2]
+        ctx.save_for_backward(*inputs[2:])
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        inputs = ctx.saved_tensors
+        vjp = _reference_vjp(ctx.call)
+
+        def wanted(grads: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            pairs = zip(grads, ctx.needs, strict=True)
+            return tuple(grad for grad, need in pairs if need)
+
+        _, pull = torch.func.vjp(lambda *primals: wanted(vjp(*primals)), *inputs)
+        return (None, None, *pull(wanted(upstream)))
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], *inputs: Any
+    ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        vjp = torch.vmap(_reference_vjp(inputs[0]), in_dims=in_dims[2:])
+        grads = vjp(*inputs[2:])
+        return grads, (0,) * len(grads)
