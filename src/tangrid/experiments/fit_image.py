@@ -1,14 +1,16 @@
 """Fit one field to one image, judge it, and keep everything in a run folder."""
 
 import dataclasses
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from tangrid.devices import peak_memory_mb
-from tangrid.errors import ConfigError
+from tangrid.errors import ConfigError, DataError
 from tangrid.experiments.contract import EXPERIMENTS
 from tangrid.fields import EncodedFieldConfig, Field, FieldConfig, fit_budget
 from tangrid.ops import used_implementations
@@ -26,6 +28,8 @@ from tangrid.tasks.image_pictures import Framing, describe, draw, frame
 from tangrid.tasks.image_regression import ImageRegression, Sampling
 from tangrid.training import FittedField, Moment, TrainingSettings, fit
 from tangrid.training.workers import Workers, predict
+
+_SPACE_FOR_PICTURES = 2_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,6 +234,8 @@ def run_fit(
         seed=experiment.seed,
     )
     built = experiment.build(signal.site)
+    if folder is not None:
+        _check_space(folder.path, built)
     if folder is not None and not resume:
         folder.write_json("config.json", to_plain(experiment))
         folder.write_json("environment.json", describe_start(command))
@@ -255,6 +261,19 @@ def run_fit(
         folder.write_json("pictures.json", describe(signal, evaluation, framing))
         folder.write_json("metrics.json", metrics)
     return FittedRun(experiment, fitted.field, metrics, folder, framing)
+
+
+def _check_space(path: Path, field: Field) -> None:
+    """Refuse a disk that cannot take the field and the state, before training."""
+    # The field, then in the state once more with two moments.
+    size = sum(t.numel() * t.element_size() for t in field.state_dict().values())
+    needed, free = 4 * size + _SPACE_FOR_PICTURES, shutil.disk_usage(path).free
+    if free < needed:
+        raise DataError(
+            f"{path}: expected {needed / 1e6:.1f} MB of free space for the trained "
+            f"field, its state and pictures, got {free / 1e6:.1f} MB. Free some space "
+            "on that disk, or choose another folder with --out."
+        )
 
 
 def describe_start(command: Sequence[str]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tangrid.errors import DataError
+from tangrid.errors import ConfigError, DataError
 from tangrid.experiments.fit_image import FitImage, FittedRun
 from tangrid.runs.codec import from_plain
 from tangrid.runs.store import RunFolder
@@ -21,8 +21,14 @@ def load(path: str | Path) -> FittedRun:
     Example:
         >>> field = load("runs/photo").field  # doctest: +SKIP
     """
-    folder = RunFolder.open(Path(path))
-    experiment = from_plain(folder.read_json("config.json"))
+    folder = RunFolder.open(Path(path).expanduser())
+    try:
+        experiment = from_plain(folder.read_json("config.json"))
+    except ConfigError as error:
+        raise DataError(
+            f"{folder.path / 'config.json'}: {error} It is damaged, or from another "
+            "version, or a plugin that it needs is not loaded (--plugin FILE)."
+        ) from error
     if not isinstance(experiment, FitImage):
         raise DataError(
             f"{path}: expected the folder of one fit, found that of another kind of "

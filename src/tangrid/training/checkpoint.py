@@ -1,6 +1,7 @@
 """Save and restore a training state exactly; tensors only, no pickle."""
 
 import copy
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,7 +143,9 @@ def _save(
             save_file(plain, path, {"format": _FORMAT, **words})
         except SafetensorError as error:
             # The library reports a full disk in its own words.
-            raise OSError(str(error)) from error
+            number = re.search(r"os error (\d+)", str(error))
+            code = (int(number[1]),) if number else ()
+            raise OSError(*code, str(error)) from error
 
 
 def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

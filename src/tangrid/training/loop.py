@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tangrid.errors import InterruptedRunError, NumericalError
+from tangrid.errors import DataError, InterruptedRunError, NumericalError
 from tangrid.fields.contract import Field
 from tangrid.runs.store import RunFolder
 from tangrid.tasks.contract import Task
@@ -170,12 +170,22 @@ class _Training:
         return self.fraction >= 1
 
     def restore(self) -> None:
-        """Go back to the state in the folder and drop what was logged after it."""
+        """Go back to the state in the folder and drop what was logged after it.
+
+        Raises:
+            DataError: If the state is damaged or belongs to other settings.
+        """
         if self._folder is None:
             return
-        self._progress = load_state(
-            self._folder, self._field, self._optimizer, self._mean
-        )
+        progress = load_state(self._folder, self._field, self._optimizer, self._mean)
+        steps = self._settings.steps
+        if steps is not None and progress.step > steps:
+            raise DataError(
+                f"{self._folder.path}: expected a state of at most {steps} steps, got "
+                f"one of {progress.step}. It belongs to other settings; run the fit "
+                "again."
+            )
+        self._progress = progress
         self._points = self._progress.step * len(self._task.batch(0))
         if self._folder.has(LOG_FILE):
             self._folder.truncate_lines(LOG_FILE, self._progress.step)
@@ -202,9 +212,7 @@ class _Training:
         self._points += len(batch)
         seconds = self._progress.seconds + time.monotonic() - start
         self._progress = Progress(step + 1, seconds)
-        moment = Moment(
-            step + 1, self.fraction, seconds, self._points, loss, rates
-        )
+        moment = Moment(step + 1, self.fraction, seconds, self._points, loss, rates)
         self._log(moment)
         if time.monotonic() - self._saved > 60 * self._settings.checkpoint_minutes:
             self.save()
