@@ -22,6 +22,14 @@ _BAR_WIDTH = 24
 _SHORTEST_BAR = 6
 
 
+class _LastingConsole(Console):
+    """A console that falls silent when nobody reads it any more."""
+
+    def on_broken_pipe(self) -> None:
+        """Go on without a word; the program would end by default."""
+        self.quiet = True
+
+
 class Pace:
     """How fast training has been in the last seconds; the first step may compile."""
 
@@ -76,10 +84,11 @@ class ProgressLine:
     ) -> None:
         self._label = label
         self._steps = steps
-        self._console = console or Console(stderr=True, highlight=False)
+        self._console = console or _LastingConsole(stderr=True, highlight=False)
         self._pace = Pace()
         self._last: Moment | None = None
         self._drawn = -math.inf
+        self._is_over = False
         self._live: Live | None = None
         if self._console.is_terminal and not self._console.is_dumb_terminal:
             # Drawn from the training loop: a thread would take time from the workers.
@@ -105,6 +114,7 @@ class ProgressLine:
         """Leave the last line standing."""
         with suppress(OSError):
             if self._live is not None:
+                self._is_over = kind is None
                 self._live.update(self._picture(), refresh=True)
                 self._live.stop()
             elif self._last is not None:
@@ -152,6 +162,8 @@ class ProgressLine:
 
     @property
     def _waiting(self) -> list[str]:
+        if self._is_over:
+            return ["nothing was left to do"]
         return ["starting (compiles once on a new machine)"]
 
     def _sentence(self, moment: Moment) -> str:
