@@ -1,0 +1,6 @@
+"""What components must do to work with the rest; for components of one's own too."""
+
+from tangrid.conformance.encodings import CHECKS as CHECKS
+from tangrid.conformance.encodings import check_encoding as check_encoding
+from tangrid.conformance.subjects import ConformanceError as ConformanceError
+from tangrid.conformance.subjects import Finding as Finding

@@ -1,0 +1,128 @@
+"""Checks of an encoding's derivatives: backward, and the transforms of torch.func."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, grad, jacrev, vmap
+
+from tangrid.conformance.subjects import (
+    FLOAT32_TOLERANCE,
+    corners,
+    distance,
+    encodings_of,
+    expect,
+    points,
+    weights_like,
+)
+from tangrid.encodings import Encoding, EncodingConfig
+
+
+def check_corners(config: EncodingConfig) -> None:
+    """Features and gradients are finite at the corners of the box.
+
+    Args:
+        config: Settings of the encoding.
+    """
+    for encoding in encodings_of(config):
+        coords = corners(encoding.num_dims)
+        expect_finite(encoding, coords, "at the corners 0 and 1")
+
+
+def check_gradients(config: EncodingConfig) -> None:
+    """Gradients for coordinates and parameters are finite.
+
+    Args:
+        config: Settings of the encoding.
+    """
+    for encoding in encodings_of(config):
+        coords = points(encoding.num_dims)
+        expect_finite(encoding, coords, "inside the box")
+        expect_finite(encoding.double(), coords.double(), "in float64")
+
+
+def expect_finite(encoding: Encoding, coords: Tensor, where: str) -> None:
+    """Raise unless features and all gradients are finite.
+
+    Args:
+        encoding: The encoding.
+        coords: Points in the unit box.
+        where: The points, in words.
+    """
+    coords = coords.requires_grad_()
+    features = encoding(coords)
+    named = {"coords": coords, **dict(encoding.named_parameters())}
+    trained = {name: t for name, t in named.items() if t.requires_grad}
+    found = {"features": features}
+    if features.requires_grad:
+        scalar = (features * weights_like(features)).sum()
+        grads = torch.autograd.grad(
+            scalar, list(trained.values()), materialize_grads=True
+        )
+        found |= {
+            f"gradient of {name}": g for name, g in zip(trained, grads, strict=True)
+        }
+    for name, tensor in found.items():
+        bad = int((~tensor.isfinite()).sum())
+        expect(bad == 0, f"{name} {where}", "finite numbers", f"{bad} that are not")
+
+
+def check_functional(config: EncodingConfig) -> None:
+    """The encoding works under functional_call, vmap, grad and jacrev.
+
+    Args:
+        config: Settings of the encoding.
+    """
+    for encoding in encodings_of(config):
+        coords = points(encoding.num_dims, 5)
+        tensors = encoding.state_dict()
+        features = encoding(coords).detach()
+
+        def call(x: Tensor, state: dict[str, Tensor]) -> Tensor:
+            return functional_call(encoding, state, (x,))  # noqa: B023
+
+        def at(point: Tensor, state: dict[str, Tensor]) -> Tensor:
+            return call(point[None], state)[0]
+
+        ways = {"functional_call": call, "vmap": vmap(at, in_dims=(0, None))}
+        for name, way in ways.items():
+            error = distance(way(coords, tensors).detach(), features)
+            found = f"others, by {error:.1e}"
+            wanted = "the features of forward"
+            expect(error <= FLOAT32_TOLERANCE, name, wanted, found)
+        if features.numel():
+            expect_slopes(encoding, coords, at)
+
+
+def expect_slopes(
+    encoding: Encoding,
+    coords: Tensor,
+    at: Callable[[Tensor, dict[str, Tensor]], Tensor],
+) -> None:
+    """Raise unless the transforms give the gradients that backward gives.
+
+    Args:
+        encoding: The encoding.
+        coords: Points in the unit box.
+        at: The encoding as a function of one point and of its tensors.
+    """
+    tensors = encoding.state_dict()
+    leaf = coords.clone().requires_grad_()
+    features = encoding(leaf)
+    weights = weights_like(features[0])
+    wanted = torch.zeros_like(coords)
+    if features.requires_grad:
+        scalar = (features * weights).sum()
+        (wanted,) = torch.autograd.grad(scalar, leaf, materialize_grads=True)
+
+    def scalar_at(point: Tensor, state: dict[str, Tensor]) -> Tensor:
+        return (at(point, state) * weights).sum()
+
+    each = vmap(grad(scalar_at), in_dims=(0, None))(coords, tensors)
+    jacobians = vmap(jacrev(at), in_dims=(0, None))(coords, tensors)
+    pulled = torch.einsum("nfd,f->nd", jacobians, weights)
+    for name, found in (("vmap of grad", each), ("vmap of jacrev", pulled)):
+        error = distance(found.detach(), wanted)
+        sentence = f"others, by {error:.1e}"
+        holds = error <= 10 * FLOAT32_TOLERANCE
+        expect(holds, name, "the gradients of backward", sentence)
