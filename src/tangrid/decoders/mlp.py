@@ -5,7 +5,6 @@ import math
 from abc import ABC
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +44,7 @@ class MlpConfig(DecoderConfig, ABC):
                 f"{self.width} and {self.num_hidden}. Use the decoder 'linear' for none."
             )
 
-    def families(self) -> tuple[Callable[[float], Self], ...]:
+    def families(self) -> tuple[Callable[[float], DecoderConfig], ...]:
         """Return growth of the width, from 4 to 16384 channels."""
         return (
             lambda size: dataclasses.replace(self, width=round(4 * 4096**size)),
