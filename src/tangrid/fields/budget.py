@@ -73,7 +73,7 @@ def fit_budget(config: FieldConfig, site: Site, params: int) -> FieldConfig:
     return best
 
 
-def _size(config: FieldConfig, site: Site) -> float:
+def _size(config: FieldConfig, site: Site) -> int | float:
     """Return the number of parameters; infinity for more than the model may have."""
     try:
         return count_parameters(config, site)
