@@ -33,6 +33,9 @@ FourierFamily = Literal[
     "basic", "gaussian", "nerf", "transformer", "posenc-new", "posenc-new-linear"
 ]
 
+# Of higher frequencies float32 coordinates hold not even the phase.
+_MOST_OCTAVES = 24
+
 
 @ENCODINGS.register("fourier")
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +75,17 @@ class FourierConfig(EncodingConfig):
                 "FourierConfig.num_frequencies: expected a whole number >= 1, got "
                 f"{self.num_frequencies}."
             )
-        if self.bandwidth_cycles <= 0 or self.octaves <= 0:
+        if not (self.bandwidth_cycles > 0 and 0 < self.octaves <= _MOST_OCTAVES):
             raise ConfigError(
-                "FourierConfig: expected bandwidth_cycles and octaves above 0, got "
-                f"{self.bandwidth_cycles} and {self.octaves}."
+                "FourierConfig: expected bandwidth_cycles above 0 and octaves above 0 "
+                f"and at most {_MOST_OCTAVES}, got {self.bandwidth_cycles} and "
+                f"{self.octaves}."
+            )
+        if self.family == "nerf" and self.num_frequencies > _MOST_OCTAVES:
+            raise ConfigError(
+                f"FourierConfig(family='nerf'): expected at most {_MOST_OCTAVES} "
+                f"frequencies, each twice the one before, got {self.num_frequencies}. "
+                "10 is usual: set num_frequencies."
             )
 
     def families(self) -> tuple[SizeFamily, ...]:

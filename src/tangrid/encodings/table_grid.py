@@ -14,6 +14,7 @@ from tangrid.encodings.contract import (
     Selection,
     SizeFamily,
 )
+from tangrid.errors import ConfigError
 from tangrid.notation import Coords, Features
 from tangrid.ops.grid_lookup import GridLayout, grid_lookup, reference
 
@@ -36,6 +37,18 @@ class TableGridConfig(EncodingConfig, ABC):
     """Vertices per axis of the coarsest level (N_min)."""
     growth: float = 1.5
     """Ratio of the resolutions of neighbouring levels (b)."""
+
+    def __post_init__(self) -> None:
+        """Refuse a grid without features.
+
+        Raises:
+            ConfigError: If there are no channels.
+        """
+        if self.channels_per_level < 1:
+            raise ConfigError(
+                f"{type(self).__name__}.channels_per_level: expected a whole number "
+                f">= 1, got {self.channels_per_level}."
+            )
 
     @abstractmethod
     def layout(self, num_dims: int) -> GridLayout:

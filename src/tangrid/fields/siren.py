@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from tangrid.decoders.layers import dense_layer
+from tangrid.errors import ConfigError
 from tangrid.fields.contract import FIELDS, Field, FieldConfig
 from tangrid.notation import Coords, Values
 from tangrid.signals.site import Site
@@ -25,6 +26,18 @@ class SirenConfig(FieldConfig):
     """Hidden layers after the first."""
     frequency: float = 30.0
     """Factor inside every sine (omega_0)."""
+
+    def __post_init__(self) -> None:
+        """Refuse a network without hidden layers or channels.
+
+        Raises:
+            ConfigError: If a number is out of range.
+        """
+        if self.width < 1 or self.num_hidden < 0 or not self.frequency > 0:
+            raise ConfigError(
+                "SirenConfig: expected width >= 1, num_hidden >= 0 and frequency > 0, "
+                f"got {self.width}, {self.num_hidden} and {self.frequency}."
+            )
 
     def families(self) -> tuple[Callable[[float], FieldConfig], ...]:
         """Return growth of the width, from 4 to 16384 channels."""
