@@ -1,0 +1,68 @@
+import pytest
+import torch
+
+from tangrid.decoders import LinearConfig, ReluMlpConfig
+from tangrid.encodings import FourierConfig, HashGridConfig, IdentityConfig
+from tangrid.fields import EncodedField, EncodedFieldConfig
+from tangrid.seeding import generator
+from tangrid.signals.site import Site
+
+SITE = Site(num_dims=2, num_channels=3)
+GRID = HashGridConfig(num_levels=3, base_resolution=4, log2_table_size=6)
+
+
+def build(config: EncodedFieldConfig) -> EncodedField:
+    return config.build(SITE, generator(0))
+
+
+def test_the_decoder_reads_the_encoding():
+    field = build(EncodedFieldConfig(encoding=GRID))
+    coords = torch.rand(7, 2)
+    assert torch.equal(field(coords), field.decoder(field.encoding(coords)))
+    assert (field.num_dims, field.num_channels) == (2, 3)
+
+
+def test_groups_hold_every_parameter_once():
+    field = build(EncodedFieldConfig(encoding=GRID, decoder=LinearConfig()))
+    groups = field.parameter_groups()
+    assert set(groups) == {"grid", "decoder"}
+    listed = [id(p) for group in groups.values() for p in group]
+    assert sorted(listed) == sorted(id(p) for p in field.parameters())
+
+
+def test_a_decoder_in_bfloat16_gives_float32():
+    config = EncodedFieldConfig(encoding=IdentityConfig(), decoder_dtype="bfloat16")
+    field = build(config)
+    exact = build(EncodedFieldConfig(encoding=IdentityConfig()))
+    coords = torch.rand(50, 2)
+    values = field(coords)
+    assert values.dtype == torch.float32
+    assert {p.dtype for p in field.parameters()} == {torch.float32}
+    difference = (values - exact(coords)).abs().max()
+    assert 0 < difference < 0.05
+    gradients = torch.autograd.grad(values.sum(), list(field.parameters()))
+    assert all(g.dtype == torch.float32 and g.isfinite().all() for g in gradients)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_field_converts_to_float64(dtype: str):
+    field = build(EncodedFieldConfig(encoding=GRID, decoder_dtype=dtype)).double()
+    assert field(torch.rand(4, 2).double()).dtype == torch.float64
+
+
+def test_parts_are_built_from_one_generator():
+    first = build(EncodedFieldConfig(encoding=GRID))
+    again = build(EncodedFieldConfig(encoding=GRID))
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name])
+
+
+def test_a_grid_is_sized_by_its_levels_a_network_by_its_width():
+    grid = EncodedFieldConfig(encoding=GRID)
+    sized = [family(0.5) for family in grid.families()]
+    assert {config.decoder for config in sized} == {grid.decoder}
+    assert sized[0].encoding != grid.encoding
+    network = EncodedFieldConfig(encoding=FourierConfig(), decoder=ReluMlpConfig())
+    (family,) = network.families()
+    assert family(0.5).encoding == network.encoding
+    assert family(0.5).decoder.width == 256
