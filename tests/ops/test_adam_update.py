@@ -1,0 +1,173 @@
+"""Adam: the reference against PyTorch, the fast form against the reference."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tangrid.ops.adam_update.operator import AdamState, adam_update
+from tangrid.ops.adam_update.reference import AdamNumbers
+from tangrid.ops.contract import implementation, single_threaded, used_implementations
+from tangrid.seeding import generator
+from tests.ops.comparison import assert_close, assert_same_bits
+
+NUMBERS = AdamNumbers(rate=1e-2, betas=(0.9, 0.99), eps=1e-15, skips_zeros=False)
+SKIPPING = NUMBERS._replace(skips_zeros=True)
+BOTH = pytest.mark.parametrize("name", ["numba", "reference"])
+
+
+def gradients(
+    shape: tuple[int, ...], steps: int, workers: int = 1, zeros: float = 0.0
+) -> list[Tensor]:
+    """Summands [steps][workers, *shape] of which a fraction is exactly zero."""
+    source = generator(0, "adam", *shape)
+    found = []
+    for _ in range(steps):
+        grads = torch.randn(workers, *shape, generator=source)
+        # Whole entries are zero, in every worker, as rows are that nobody reads.
+        kept = torch.rand(shape, generator=source) >= zeros
+        found.append(grads * kept)
+    return found
+
+
+def run(
+    values: Tensor, steps: list[Tensor], numbers: AdamNumbers, name: str
+) -> dict[str, Tensor]:
+    parameter = values.clone()
+    state = AdamState.zeros_like(parameter)
+    with implementation(name):
+        for grads in steps:
+            summands = grads.clone()
+            adam_update(parameter, state, summands, numbers)
+            assert not summands.any(), "gradients are left behind"
+    assert used_implementations()["adam_update"] == name
+    counts = torch.from_numpy(state.counts.numpy().astype(np.int32))
+    return {
+        "parameter": parameter,
+        "first": state.first,
+        "second": state.second,
+        "counts": counts,
+    }
+
+
+@BOTH
+def test_without_skipping_it_is_the_adam_of_pytorch(name: str):
+    values = torch.randn(13, 5, generator=generator(0, "values"))
+    steps = gradients((13, 5), 30)
+    theirs = values.clone().requires_grad_()
+    optimizer = torch.optim.Adam([theirs], lr=1e-2, betas=(0.9, 0.99), eps=1e-15)
+    for grads in steps:
+        theirs.grad = grads[0].clone()
+        optimizer.step()
+    moments = optimizer.state[theirs]
+    found = run(values, steps, NUMBERS, name)
+    assert (found.pop("counts") == 30).all()
+    expected = {
+        "parameter": theirs.detach(),
+        "first": moments["exp_avg"],
+        "second": moments["exp_avg_sq"],
+    }
+    assert_close(found, expected)
+
+
+@BOTH
+def test_entries_without_gradient_are_left_alone(name: str):
+    values = torch.randn(200, 2, generator=generator(0, "values"))
+    steps = gradients((200, 2), 3)
+    untouched = torch.arange(200) % 3 == 0
+    for grads in steps:
+        grads[:, untouched] = 0
+    found = run(values, steps, SKIPPING, name)
+    assert torch.equal(found["parameter"][untouched], values[untouched])
+    for key in ("first", "second", "counts"):
+        assert not found[key][untouched].any(), key
+        assert found[key][~untouched].all(), key
+
+
+@BOTH
+def test_a_pause_changes_nothing(name: str):
+    """Zero gradients between two steps do not age the moments of an entry."""
+    values = torch.randn(50, generator=generator(0, "values"))
+    steps = gradients((50,), 4)
+    pause = [torch.zeros(1, 50)] * 7
+    assert_same_bits(
+        run(values, steps[:2] + pause + steps[2:], SKIPPING, name),
+        run(values, steps, SKIPPING, name),
+    )
+
+
+@BOTH
+def test_a_late_first_touch_moves_by_the_rate(name: str):
+    """The bias correction counts an entry's own updates, not the steps of training."""
+    values = torch.zeros(8)
+    steps = gradients((8,), 100)
+    for grads in steps[:99]:
+        grads[:, 5] = 0
+    found = run(values, steps, SKIPPING, name)
+    assert abs(float(found["parameter"][5])) == pytest.approx(1e-2, rel=1e-5)
+    assert found["counts"].tolist() == [100] * 5 + [1] + [100] * 2
+
+
+@BOTH
+def test_without_skipping_a_zero_gradient_still_moves(name: str):
+    values = torch.zeros(4)
+    steps = [torch.ones(1, 4), torch.zeros(1, 4)]
+    found = run(values, steps, NUMBERS, name)
+    assert (found["parameter"] < -1.4e-2).all()
+    assert (found["counts"] == 2).all()
+
+
+@pytest.mark.parametrize("shape", [(1,), (63,), (64,), (65, 2), (20_000, 3)])
+@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("numbers", [NUMBERS, SKIPPING], ids=["all", "skipping"])
+def test_numba_is_the_reference(
+    shape: tuple[int, ...], workers: int, numbers: AdamNumbers
+):
+    values = torch.randn(shape, generator=generator(0, "values"))
+    steps = gradients(shape, 5, workers, zeros=0.6)
+    found = run(values, steps, numbers, "numba")
+    expected = run(values, steps, numbers, "reference")
+    assert_same_bits({"c": found.pop("counts")}, {"c": expected.pop("counts")})
+    assert_close(found, expected)
+
+
+@BOTH
+def test_summands_of_workers_are_added(name: str):
+    values = torch.randn(300, generator=generator(0, "values"))
+    steps = gradients((300,), 4, workers=3, zeros=0.3)
+    alone = [grads.sum(0, keepdim=True) for grads in steps]
+    found = run(values, steps, SKIPPING, name)
+    assert_close(found, run(values, alone, SKIPPING, name))
+
+
+def test_any_number_of_threads_gives_the_same_bits():
+    values = torch.randn(50_000, generator=generator(0, "values"))
+    steps = gradients((50_000,), 3, workers=2, zeros=0.5)
+    parallel = run(values, steps, SKIPPING, "numba")
+    with single_threaded():
+        serial = run(values, steps, SKIPPING, "numba")
+    assert_same_bits(parallel, serial)
+
+
+@BOTH
+def test_counts_stop_where_the_correction_is_one(name: str):
+    """With decays 0.9 and 0.5 it is 1 in float32 after 172 updates."""
+    numbers = NUMBERS._replace(betas=(0.9, 0.5))
+    values = torch.zeros(2)
+    steps = gradients((2,), 200)
+    found = run(values, steps, numbers, name)
+    assert (found["counts"] == 172).all()
+    theirs = torch.zeros(2).requires_grad_()
+    optimizer = torch.optim.Adam([theirs], lr=1e-2, betas=(0.9, 0.5), eps=1e-15)
+    for grads in steps:
+        theirs.grad = grads[0].clone()
+        optimizer.step()
+    assert_close({"parameter": found["parameter"]}, {"parameter": theirs.detach()})
+
+
+def test_float64_runs_in_the_reference():
+    parameter = torch.zeros(3, dtype=torch.float64)
+    state = AdamState.zeros_like(parameter)
+    adam_update(parameter, state, torch.ones(1, 3).double(), NUMBERS)
+    assert used_implementations()["adam_update"] == "reference"
+    assert parameter.tolist() == pytest.approx([-1e-2] * 3)
