@@ -1,0 +1,95 @@
+"""What the progress line says, in a terminal and elsewhere."""
+
+import io
+import math
+import os
+
+import pytest
+from rich.console import Console
+
+from tangrid import progress
+from tangrid.progress import Pace, ProgressLine, clock
+from tangrid.training import Moment
+
+
+def moment(step: int, of: int = 10, loss: float = 0.01) -> Moment:
+    return Moment(step, step / of, 2.0 * step, 1_000_000 * step, loss, {})
+
+
+def run_of(console: Console, steps: int = 10) -> None:
+    with ProgressLine("photo mulfagrid", steps=steps, console=console) as line:
+        for step in range(1, steps + 1):
+            line(moment(step, steps))
+
+
+def test_log_has_few_lines():
+    stream = io.StringIO()
+    run_of(Console(file=stream, width=80))
+    assert stream.getvalue().splitlines() == [
+        "photo mulfagrid: starting",
+        "photo mulfagrid: step 10/10, PSNR 20.00 dB, 0.50 M points/s, 0:20 taken",
+    ]
+
+
+def test_log_speaks_now_and_then(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.0)
+    stream = io.StringIO()
+    run_of(Console(file=stream, width=80), steps=3)
+    lines = stream.getvalue().splitlines()
+    assert lines[1:3] == [
+        "photo mulfagrid: step 1/3, PSNR 20.00 dB",
+        "photo mulfagrid: step 2/3, PSNR 20.00 dB, 0.50 M points/s, 0:02 left",
+    ]
+
+
+@pytest.mark.parametrize("width", [30, 60, 80, 120])
+def test_terminal_line_fits(width: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_FRAMES", 0.0)
+    stream = io.StringIO()
+    console = Console(
+        file=stream, width=width, force_terminal=True, color_system=None,
+        legacy_windows=False,
+    )  # fmt: skip
+    run_of(console)
+    *_, last = stream.getvalue().replace("\x1b[?25h", "").rstrip().splitlines()
+    words = last.split("\x1b[2K")[-1]
+    assert len(words.rstrip()) <= width
+    assert words.startswith("pho")
+    if width >= 80:
+        assert words.rstrip().endswith("PSNR 20.00 dB  0.50 M points/s  0:20 taken")
+
+
+def test_stream_that_closes_does_not_stop_training(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.0)
+    reader, writer = os.pipe()
+    os.close(reader)
+    stream = os.fdopen(writer, "w", buffering=1)
+    console = progress._LastingConsole(file=stream)
+    run_of(console)
+    assert console.quiet
+    with pytest.raises(BrokenPipeError):
+        stream.close()
+
+
+def test_pace_forgets_the_first_step():
+    pace = Pace()
+    pace.add(Moment(1, 0.01, 60.0, 100, 1.0, {}))
+    assert math.isnan(pace.points_per_second)
+    assert math.isnan(pace.seconds_left)
+    for step in range(2, 50):
+        pace.add(Moment(step, step / 100, 60.0 + step, 100 * step, 1.0, {}))
+    assert pace.points_per_second == pytest.approx(100)
+    assert pace.seconds_left == pytest.approx(51)
+
+
+def test_slow_steps_have_a_pace():
+    pace = Pace()
+    for step in (1, 2, 3):
+        pace.add(Moment(step, step / 10, 100.0 * step, 1000 * step, 1.0, {}))
+    assert pace.points_per_second == pytest.approx(10)
+
+
+def test_clock():
+    assert [clock(s) for s in (0.2, 59.6, 3599, 3600)] == [
+        "0:00", "1:00", "59:59", "1:00:00",
+    ]  # fmt: skip
