@@ -1,5 +1,6 @@
 """Adam over named parameter groups, on gradients summed by several workers."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 
 from tangrid.errors import ConfigError
 from tangrid.fields.contract import Field
+from tangrid.ops import single_threaded
 from tangrid.ops.adam_update import AdamState, adam_update
 from tangrid.ops.adam_update.reference import AdamNumbers
 from tangrid.training.settings import TrainingSettings
@@ -39,6 +41,7 @@ class Adam:
         self, field: Field, settings: TrainingSettings, num_workers: int
     ) -> None:
         self._settings = settings
+        self._is_alone = num_workers == 1
         names = {id(p): name for name, p in field.named_parameters()}
         self._slots: list[_Slot] = []
         for group, parameters in field.parameter_groups().items():
@@ -84,15 +87,18 @@ class Adam:
         """
         settings = self._settings
         rates = {group: rate * factor for group, rate in settings.rates.items()}
-        for slot in self._slots:
-            numbers = AdamNumbers(
-                rate=rates[slot.group],
-                betas=settings.betas,
-                eps=settings.eps,
-                skips_zeros=slot.group == SPARSE_GROUP,
-            )
-            adam_update(slot.parameter, slot.state, slot.grads, numbers)
-        return {group: rates[group] for group in {s.group for s in self._slots}}
+        # One worker was asked for: its updates stay on one thread, too.
+        with single_threaded() if self._is_alone else nullcontext():
+            for slot in self._slots:
+                numbers = AdamNumbers(
+                    rate=rates[slot.group],
+                    betas=settings.betas,
+                    eps=settings.eps,
+                    skips_zeros=slot.group == SPARSE_GROUP,
+                )
+                adam_update(slot.parameter, slot.state, slot.grads, numbers)
+        # In the order of the field: that of a set changes from process to process.
+        return {slot.group: rates[slot.group] for slot in self._slots}
 
     def state_tensors(self) -> dict[str, Tensor]:
         """Return moments and counts by name; changing them changes the optimiser."""

@@ -90,7 +90,9 @@ def adam_update(
         tuple(np.float32(x) for x in (numbers.rate, 1 - beta1, 1 - beta2, numbers.eps)),
         numbers.skips_zeros,
     )
-    if is_single_threaded():
+    # Waking threads for one run of entries costs more than the run itself, on a busy
+    # machine a hundred times more.
+    if is_single_threaded() or values.numel() <= numba_cpu.RUN:
         numba_cpu.update_range(*arguments, 0, values.numel())
     else:
         numba_cpu.update_parallel(*arguments)
