@@ -20,6 +20,7 @@ _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_OF_MEMORY = 5.0
 _BAR_WIDTH = 24
 _SHORTEST_BAR = 6
+_SHORTEST_LABEL = 20
 
 
 class _LastingConsole(Console):
@@ -143,11 +144,14 @@ class ProgressLine:
         self._console.print(text, soft_wrap=True, markup=False)
 
     def _picture(self) -> RenderableType:
-        """Return the line; where it is short of room, first the bar gives way."""
-        words = "  ".join(self._words(self._last) if self._last else self._waiting)
+        """Return the line; where it is short of room, bar and speed give way."""
+        told = self._words(self._last) if self._last else self._waiting
+        if len("  ".join(told)) > self._console.width - _SHORTEST_LABEL:
+            told = [word for word in told if not word.endswith("points/s")]
+        words = "  ".join(told)
         room = self._console.width - len(words) - 3
         label = Text(self._label, style="bold")
-        label.truncate(max(room, 8), overflow="ellipsis")
+        label.truncate(max(room, 4), overflow="ellipsis")
         bar_width = min(room - label.cell_len - 1, _BAR_WIDTH)
         row = Table.grid(padding=(0, 1, 0, 0))
         row.add_column(no_wrap=True)

@@ -4,7 +4,7 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
@@ -18,6 +18,10 @@ from tangrid.cli.flags import (
 )
 from tangrid.cli.plugin import load_plugin
 from tangrid.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tangrid.experiments.fit_image import FitImage
+    from tangrid.signals.image import ImageSignal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,18 +78,42 @@ def _compare_seeds(request: FitImageRequest, command: Sequence[str]) -> None:
 def _fit(request: FitImageRequest, command: Sequence[str]) -> None:
     # What is heavy is imported when it is needed: --help must answer at once.
     from tangrid.cli.outcome import print_fit  # noqa: PLC0415
-    from tangrid.experiments.fit_image import (  # noqa: PLC0415
-        ImageSource,
-        plan_fit,
-        run_fit,
-    )
+    from tangrid.experiments.fit_image import run_fit  # noqa: PLC0415
     from tangrid.experiments.keeping import keeping  # noqa: PLC0415
-    from tangrid.interface import training_for  # noqa: PLC0415
     from tangrid.progress import ProgressLine  # noqa: PLC0415
 
-    load_plugin(request.output.plugin)
-    check_decoder(request.training, request.model)
-    image, flags, output = request.image, request.training, request.output
+    output = request.output
+    load_plugin(output.plugin)
+    experiment, signal = _plan(request)
+    out = output.out or f"runs/{signal.name}-{request.model}"
+    kind = {"overwrite": output.overwrite, "resume": output.resume}
+    with keeping(out, experiment, **kind) as kept:
+        if kept.is_finished:
+            print(
+                f"tangrid: {out} was finished already; its report is written again.",
+                file=sys.stderr,
+            )
+        else:
+            label = f"{signal.name} {request.model}"
+            with ProgressLine(label, steps=experiment.training.steps) as line:
+                run_fit(
+                    experiment,
+                    signal,
+                    folder=kept.folder,
+                    resume=kept.resume,
+                    command=command,
+                    on_step=line,
+                )
+    print_fit(kept.folder)
+
+
+def _plan(request: FitImageRequest) -> "tuple[FitImage, ImageSignal]":
+    """Return the experiment with every setting resolved, and its image, opened."""
+    from tangrid.experiments.fit_image import ImageSource, plan_fit  # noqa: PLC0415
+    from tangrid.interface import training_for  # noqa: PLC0415
+
+    image, flags = request.image, request.training
+    check_decoder(flags, request.model)
     source = ImageSource(
         path=request.path,
         colour=image.colour,
@@ -107,23 +135,4 @@ def _fit(request: FitImageRequest, command: Sequence[str]) -> None:
         seed=flags.seed,
         settings=settings_of(flags),
     )
-    out = output.out or f"runs/{signal.name}-{request.model}"
-    kind = {"overwrite": output.overwrite, "resume": output.resume}
-    with keeping(out, experiment, **kind) as kept:
-        if kept.is_finished:
-            print(
-                f"tangrid: {out} was finished already; its report is written again.",
-                file=sys.stderr,
-            )
-        else:
-            label = f"{signal.name} {request.model}"
-            with ProgressLine(label, steps=experiment.training.steps) as line:
-                run_fit(
-                    experiment,
-                    signal,
-                    folder=kept.folder,
-                    resume=kept.resume,
-                    command=command,
-                    on_step=line,
-                )
-    print_fit(kept.folder)
+    return experiment, signal

@@ -18,8 +18,8 @@ def load(path: str | Path) -> FittedRun:
     Raises:
         DataError: If it is no run folder, or one whose files are damaged.
 
-    Example:
-        >>> field = load("runs/photo").field  # doctest: +SKIP
+    After ``tangrid fit image photo.png --out runs/photo``, the trained field is
+    ``load("runs/photo").field``.
     """
     folder = RunFolder.open(Path(path).expanduser())
     try:
