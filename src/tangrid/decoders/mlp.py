@@ -141,12 +141,12 @@ class Mlp(Decoder):
         """
         hidden = apply_dense(self.layers[0], features)
         if self.sine_frequencies is None:
-            hidden = hidden.relu()
+            hidden = hidden.relu_()
         else:
             # Phases reach hundreds of radians: a bfloat16 sine of them is noise.
             waves = torch.sin(self.sine_frequencies * hidden.to(self.sine_frequencies.dtype))
             hidden = hidden + waves.to(hidden.dtype)
         for layer in list(self.layers)[1:-1]:
-            hidden = apply_dense(layer, hidden).relu()
+            hidden = apply_dense(layer, hidden).relu_()
         values = apply_dense(self.layers[-1], hidden)
         return activate(values, self.output_activation)

@@ -1,7 +1,7 @@
 """Models for images, as published and as found best here."""
 
 from tangrid.decoders import ReluMlpConfig, SineResidualMlpConfig
-from tangrid.encodings import FourierConfig, HashGridConfig
+from tangrid.encodings import FourierConfig, HashGridConfig, MulfaGridConfig
 from tangrid.fields import EncodedFieldConfig
 from tangrid.presets.contract import Preset, file
 
@@ -24,6 +24,36 @@ file(
         ),
         summary="The same grid with the sine-residual decoder of NeuRBF.",
         source="Grid: Mueller et al. 2022; decoder: Chen et al. 2023.",
+    )
+)
+file(
+    Preset(
+        name="mulfagrid",
+        field=EncodedFieldConfig(
+            encoding=MulfaGridConfig(num_levels=16, log2_table_size=24),
+            decoder=SineResidualMlpConfig(),
+        ),
+        rates={"kernel": 1e-2},
+        summary="Grid with a learned multiplicative Fourier kernel for every channel.",
+        source="Zhao et al. 2024, eqs. 6-7; per channel and added to linear weights here.",
+    )
+)
+file(
+    Preset(
+        name="mulfagrid-paper",
+        field=EncodedFieldConfig(
+            encoding=MulfaGridConfig(
+                num_levels=16,
+                log2_table_size=24,
+                num_filter_layers=2,
+                num_gates=16,
+                kernel_outputs="shared",
+                normaliser="sum",
+            ),
+            decoder=ReluMlpConfig(),
+        ),
+        summary="One learned multiplicative Fourier kernel, normalised by its sum.",
+        source="Zhao et al. 2024, eqs. 6-8 to the letter; layers and widths are ours.",
     )
 )
 file(
