@@ -113,9 +113,9 @@ class ProgressLine:
         trace: TracebackType | None,
     ) -> None:
         """Leave the last line standing."""
+        self._is_over = kind is None
         with suppress(OSError):
             if self._live is not None:
-                self._is_over = kind is None
                 self._live.update(self._picture(), refresh=True)
                 self._live.stop()
             elif self._last is not None:
@@ -131,7 +131,11 @@ class ProgressLine:
         self._last = moment
         live = self._live is not None
         pause = _SECONDS_BETWEEN_FRAMES if live else _SECONDS_BETWEEN_LINES
-        if time.monotonic() - self._drawn < pause or moment.fraction >= 1:
+        is_last = moment.fraction >= 1
+        # The last line of a log is written when everything is over.
+        if is_last and not live:
+            return
+        if not is_last and time.monotonic() - self._drawn < pause:
             return
         with suppress(OSError):
             if self._live is not None:
@@ -183,7 +187,9 @@ class ProgressLine:
         if math.isfinite(speed):
             words.append(f"{speed / 1e6:.2f} M points/s")
         if moment.fraction >= 1:
-            words.append(f"{clock(moment.seconds)} taken")
+            words.append(
+                f"{clock(moment.seconds)} taken" if self._is_over else "judging"
+            )
         elif math.isfinite(left):
             words.append(f"{clock(left)} left")
         return words

@@ -12,14 +12,14 @@ from tangrid.training.checkpoint import FIELD_FILE, load_field
 def load(path: str | Path) -> FittedRun:
     """Return a fitted run from its folder; its signal is not needed.
 
+    After ``tangrid fit image photo.png --out runs/photo``, the trained field is
+    ``load("runs/photo").field``.
+
     Args:
         path: The folder that ``--out`` named.
 
     Raises:
         DataError: If it is no run folder, or one whose files are damaged.
-
-    After ``tangrid fit image photo.png --out runs/photo``, the trained field is
-    ``load("runs/photo").field``.
     """
     folder = RunFolder.open(Path(path).expanduser())
     try:
