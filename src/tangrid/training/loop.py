@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tangrid.errors import DataError, InterruptedRunError, NumericalError
 from tangrid.fields.contract import Field
 from tangrid.runs.store import RunFolder
-from tangrid.tasks.contract import Task
+from tangrid.tasks.contract import Batch, Task
 from tangrid.training.checkpoint import (
     Progress,
     RunningMean,
@@ -104,6 +104,7 @@ def fit(
         training = _Training(task, field, settings, workers, folder)
         if resume and folder is not None:
             training.restore()
+        training.warm_up()
         while not training.is_done:
             moment = training.advance()
             if on_step is not None:
@@ -189,6 +190,18 @@ class _Training:
         self._points = self._progress.step * len(self._task.batch(0))
         if self._folder.has(LOG_FILE):
             self._folder.truncate_lines(LOG_FILE, self._progress.step)
+
+    def warm_up(self) -> None:
+        """Compile what a step runs, on two points, before any time is counted.
+
+        Nothing that training keeps is changed.
+        """
+        batch = self._task.batch(self._progress.step)
+        few = Batch(batch.coords[:2], batch.targets[:2])
+        add_gradients(
+            self._workers, self._task, self._field, few, self._optimizer, piece_size=1
+        )
+        self._optimizer.clear_gradients()
 
     def advance(self) -> Moment:
         """Take one step, log it, and save now and then."""

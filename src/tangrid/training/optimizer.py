@@ -76,6 +76,11 @@ class Adam:
         """
         return [slot.grads[worker] for slot in self._slots]
 
+    def clear_gradients(self) -> None:
+        """Set the gradients of all workers to zero."""
+        for slot in self._slots:
+            slot.grads.zero_()
+
     def step(self, factor: float) -> dict[str, float]:
         """Move all parameters once and clear the gradients.
 
