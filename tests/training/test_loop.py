@@ -1,0 +1,348 @@
+import dataclasses
+import math
+import signal
+import threading
+from pathlib import Path
+
+import numba
+import pytest
+import torch
+
+from tangrid.errors import (
+    ConfigError,
+    DataError,
+    InterruptedRunError,
+    NumericalError,
+)
+from tangrid.fields import Field
+from tangrid.runs.store import RunFolder
+from tangrid.tasks import Batch
+from tangrid.tasks.image_regression import ImageRegression
+from tangrid.training import Moment, TrainingSettings, fit
+from tests.training.small_fits import (
+    GRID,
+    LINE,
+    SETTINGS,
+    assert_same_field,
+    build,
+    curve,
+    smooth_image,
+    task,
+    tensors_of,
+    with_changes,
+)
+
+
+def folder_at(path: Path) -> RunFolder:
+    folder = RunFolder.create(path)
+    folder.write_json("config.json", {"kind": "fit-image"})
+    return folder
+
+
+class Stop:
+    """Press Ctrl-C after a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def __call__(self, moment: Moment) -> None:
+        if moment.step == self.step:
+            signal.raise_signal(signal.SIGINT)
+
+
+class Broken(ImageRegression):
+    """Targets that are not numbers from one step on."""
+
+    first_step = 5
+
+    def batch(self, step: int) -> Batch:
+        batch = super().batch(step)
+        if step < self.first_step:
+            return batch
+        return Batch(batch.coords, batch.targets * torch.nan)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_same_seed_gives_the_same_bits(threads: int, tmp_path: Path):
+    settings = with_changes(threads=threads)
+    folders = [folder_at(tmp_path / name) for name in ("first", "second")]
+    fields = [fit(task(), build(), settings, folder=f).field for f in folders]
+    assert_same_field(*fields)
+    assert curve(folders[0]) == curve(folders[1])
+    assert len(curve(folders[0])) == settings.steps
+    (first, second) = (f.path / "field.safetensors" for f in folders)
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_another_seed_gives_other_bits():
+    first = fit(task(seed=0), build(), SETTINGS).field
+    second = fit(task(seed=1), build(), SETTINGS).field
+    assert not torch.equal(first.encoding.table, second.encoding.table)
+
+
+def test_pieces_and_threads_only_change_the_rounding():
+    whole = with_changes(threads=1, piece_size=1000, steps=3)
+    cut = with_changes(threads=2, piece_size=7, steps=3)
+    losses: list[list[float]] = []
+    for settings in (whole, cut):
+        moments: list[Moment] = []
+        fit(task(), build(), settings, on_step=moments.append)
+        losses.append([moment.loss for moment in moments])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_the_first_loss_is_that_of_the_untrained_field():
+    untrained = build()
+    batch = task().batch(0)
+    expected = task().loss(untrained, batch).item()
+    moments: list[Moment] = []
+    fit(task(), build(), SETTINGS, on_step=moments.append)
+    assert moments[0].loss == pytest.approx(expected, rel=1e-5)
+    assert moments[0].psnr == pytest.approx(-10 * math.log10(expected), rel=1e-5)
+    assert moments[-1].loss < 0.8 * expected
+
+
+@pytest.mark.parametrize("ema", [None, 0.8])
+@pytest.mark.parametrize("stop", [1, 7, 11])
+def test_a_resumed_run_is_the_uninterrupted_one(
+    ema: float | None, stop: int, tmp_path: Path
+):
+    settings = with_changes(ema=ema, warmup_steps=3)
+    whole = folder_at(tmp_path / "whole")
+    expected = fit(task(), build(), settings, folder=whole)
+    parts = folder_at(tmp_path / "parts")
+    with pytest.raises(InterruptedRunError, match=f"after step {stop}; the state"):
+        fit(task(), build(), settings, folder=parts, on_step=Stop(stop))
+    # Another seed: nothing of the new field may survive.
+    found = fit(task(), build(seed=9), settings, folder=parts, resume=True)
+    assert curve(parts) == curve(whole)
+    assert_same_field(found.field, expected.field)
+    assert found.points == expected.points == settings.steps * settings.batch_size
+    for name in ("field.safetensors",):
+        assert (parts.path / name).read_bytes() == (whole.path / name).read_bytes()
+
+
+def test_lines_after_the_saved_state_are_dropped(tmp_path: Path):
+    """A run that is killed has logged steps that its state does not know."""
+    whole, killed = folder_at(tmp_path / "whole"), folder_at(tmp_path / "killed")
+    expected = fit(task(), build(), SETTINGS, folder=whole)
+    with pytest.raises(InterruptedRunError):
+        fit(task(), build(), SETTINGS, folder=killed, on_step=Stop(4))
+
+    def die(moment: Moment) -> None:
+        if moment.step == 9:
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        fit(task(), build(), SETTINGS, folder=killed, resume=True, on_step=die)
+    assert len(curve(killed)) == 9
+    found = fit(task(), build(), SETTINGS, folder=killed, resume=True)
+    assert curve(killed) == curve(whole)
+    assert_same_field(found.field, expected.field)
+
+
+def test_states_are_saved_now_and_then(tmp_path: Path):
+    folder = folder_at(tmp_path / "run")
+
+    def die(moment: Moment) -> None:
+        if moment.step == 6:
+            raise MemoryError
+
+    often = with_changes(checkpoint_minutes=0.0)
+    with pytest.raises(MemoryError):
+        fit(task(), build(), often, folder=folder, on_step=die)
+    assert folder.read_json("state.json")["step"] == 6
+
+
+def test_a_finished_run_has_nothing_left_to_do(tmp_path: Path):
+    folder = folder_at(tmp_path / "run")
+    expected = fit(task(), build(), SETTINGS, folder=folder)
+    moments: list[Moment] = []
+    again = fit(
+        task(),
+        build(seed=9),
+        SETTINGS,
+        folder=folder,
+        resume=True,
+        on_step=moments.append,
+    )
+    assert moments == []
+    assert_same_field(again.field, expected.field)
+    assert again.progress == expected.progress
+
+
+def test_a_state_of_more_steps_is_refused(tmp_path: Path):
+    folder = folder_at(tmp_path / "run")
+    fit(task(), build(), SETTINGS, folder=folder)
+    short = with_changes(steps=5)
+    with pytest.raises(DataError, match=r"at most 5 steps, got one of 12"):
+        fit(task(), build(), short, folder=folder, resume=True)
+
+
+def test_a_loss_that_is_no_number_stops_with_a_saved_state(tmp_path: Path):
+    folder = folder_at(tmp_path / "run")
+    broken = Broken(smooth_image(), batch_size=100, sampling="pixels")
+    with pytest.raises(NumericalError) as caught:
+        fit(broken, build(), SETTINGS, folder=folder)
+    message = str(caught.value)
+    assert "expected a finite loss, got nan at step 6" in message
+    assert f"The state before it is saved in {folder.path}" in message
+    assert caught.value.exit_code == 1
+    assert folder.read_json("state.json")["step"] == 5
+    # With sound targets the run goes on from there.
+    restored = fit(task(), build(seed=9), SETTINGS, folder=folder, resume=True)
+    assert restored.progress.step == SETTINGS.steps
+    assert all(t.isfinite().all() for t in tensors_of(restored.field).values())
+
+
+def test_without_a_folder_nothing_is_promised():
+    broken = Broken(smooth_image(), batch_size=100, sampling="pixels")
+    with pytest.raises(NumericalError) as caught:
+        fit(broken, build(), SETTINGS)
+    assert "saved" not in str(caught.value)
+    with pytest.raises(InterruptedRunError, match=r"^Interrupted after step 3\.$"):
+        fit(task(), build(), SETTINGS, on_step=Stop(3))
+
+
+def test_an_interruption_says_how_to_go_on(tmp_path: Path):
+    folder = folder_at(tmp_path / "run")
+    with pytest.raises(InterruptedRunError) as caught:
+        fit(task(), build(), SETTINGS, folder=folder, on_step=Stop(3))
+    assert "Repeat the command with --resume" in str(caught.value)
+    assert caught.value.exit_code == 130
+
+
+def test_an_interruption_in_the_last_step_is_too_late():
+    fitted = fit(task(), build(), SETTINGS, on_step=Stop(SETTINGS.steps))
+    assert fitted.progress.step == SETTINGS.steps
+
+
+def test_a_line_of_the_log_says_what_happened(tmp_path: Path):
+    folder = folder_at(tmp_path / "run")
+    fit(task(), build(), SETTINGS, folder=folder)
+    lines = folder.read_lines("metrics.jsonl")
+    assert [line["step"] for line in lines] == list(range(1, 13))
+    assert [line["points"] for line in lines] == [100 * k for k in range(1, 13)]
+    seconds = [line["seconds"] for line in lines]
+    assert seconds == sorted(seconds)
+    for line in lines:
+        assert list(line["rates"]) == ["grid", "decoder"]
+        assert line["psnr"] == pytest.approx(-10 * math.log10(line["loss"]))
+
+
+def test_the_log_of_a_long_run_is_short(tmp_path: Path):
+    folder = folder_at(tmp_path / "run")
+    long = with_changes(steps=1100, batch_size=4, threads=1)
+    fit(task(batch_size=4), build(LINE), long, folder=folder)
+    steps = [line["step"] for line in folder.read_lines("metrics.jsonl")]
+    assert steps == [1, *range(2, 1101, 2)]
+
+
+def test_time_alone_can_end_training():
+    settings = with_changes(steps=None, minutes=0.002)
+    moments: list[Moment] = []
+    fitted = fit(task(), build(LINE), settings, on_step=moments.append)
+    assert fitted.progress.seconds >= 0.12
+    assert moments[-1].fraction == 1
+    assert moments[-1].seconds_left == 0
+    fractions = [moment.fraction for moment in moments]
+    assert fractions == sorted(fractions)
+
+
+def test_the_rates_follow_the_schedule():
+    settings = with_changes(schedule="steps", milestones=(0.5,), step_factor=0.1)
+    moments: list[Moment] = []
+    fit(task(), build(), settings, on_step=moments.append)
+    found = [moment.rates["decoder"] for moment in moments]
+    assert found == pytest.approx([5e-3] * 6 + [5e-4] * 6)
+
+
+def test_a_group_at_rate_zero_stays():
+    field = build()
+    before = tensors_of(field)
+    rates = {"grid": 0.0, "decoder": 1e-2}
+    after = tensors_of(fit(task(), field, with_changes(rates=rates)).field)
+    assert torch.equal(after["encoding.table"], before["encoding.table"])
+    assert not torch.equal(
+        after["decoder.layers.0.weight"], before["decoder.layers.0.weight"]
+    )
+
+
+def test_a_group_without_a_rate_is_refused():
+    with pytest.raises(ConfigError, match="a rate for the group 'grid', got rates for"):
+        fit(task(), build(), with_changes(rates={"decoder": 1e-2}))
+
+
+def test_the_running_mean_is_what_comes_back():
+    decay, means = 0.7, tensors_of(build())
+    field = build()
+
+    def follow(_: Moment) -> None:
+        for name, tensor in field.state_dict().items():
+            means[name] = decay * means[name] + (1 - decay) * tensor
+
+    fitted = fit(task(), field, with_changes(ema=decay), on_step=follow)
+    assert fitted.field is not field
+    for name, tensor in fitted.field.state_dict().items():
+        assert torch.allclose(tensor, means[name], atol=1e-6), name
+        assert not torch.equal(tensor, field.state_dict()[name])
+
+
+def test_a_decoder_in_bfloat16_trains():
+    config = dataclasses.replace(GRID, decoder_dtype="bfloat16")
+    moments: list[Moment] = []
+    settings = with_changes(steps=60)
+    fitted = fit(task(), build(config), settings, on_step=moments.append)
+    assert moments[-1].loss < 0.1 * moments[0].loss
+    assert {t.dtype for t in fitted.field.parameters()} == {torch.float32}
+
+
+class Slopes(ImageRegression):
+    """Values and the square of their gradient, which autograd takes inside the loss."""
+
+    def loss(self, field: Field, batch: Batch) -> torch.Tensor:
+        coords = batch.coords.requires_grad_()
+        values = field.forward(coords)
+        (slope,) = torch.autograd.grad(values.sum(), coords, create_graph=True)
+        return (values - batch.targets).square().mean() + 1e-3 * slope.square().mean()
+
+
+def test_a_loss_of_gradients_trains_in_pieces():
+    slopes = Slopes(smooth_image(), batch_size=100, sampling="pixels")
+    losses: list[list[float]] = []
+    for settings in (
+        with_changes(threads=1, piece_size=1000, steps=8),
+        with_changes(threads=2, piece_size=9, steps=8),
+    ):
+        moments: list[Moment] = []
+        fit(slopes, build(), settings, on_step=moments.append)
+        losses.append([moment.loss for moment in moments])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert losses[0][-1] < 0.95 * losses[0][0]
+
+
+def test_training_leaves_the_process_as_it_was():
+    before = (
+        torch.get_num_threads(),
+        numba.get_num_threads(),
+        signal.getsignal(signal.SIGINT),
+        signal.getsignal(signal.SIGTERM),
+        threading.active_count(),
+    )
+    random = torch.random.get_rng_state()
+    fit(task(), build(), SETTINGS)
+    with pytest.raises(InterruptedRunError):
+        fit(task(), build(), SETTINGS, on_step=Stop(2))
+    after = (
+        torch.get_num_threads(),
+        numba.get_num_threads(),
+        signal.getsignal(signal.SIGINT),
+        signal.getsignal(signal.SIGTERM),
+        threading.active_count(),
+    )
+    assert after == before
+    assert torch.equal(torch.random.get_rng_state(), random)
+
+
+def test_settings_by_default_fit_anything():
+    assert fit(task(), build(LINE), TrainingSettings(steps=1)).progress.step == 1

@@ -1,0 +1,44 @@
+import pytest
+
+from tangrid.errors import ConfigError
+from tangrid.runs.codec import from_plain, to_plain
+from tangrid.training import TrainingSettings
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"steps": 0}, "training.steps: expected a whole number >= 1, got 0"),
+        ({"steps": -5}, "Say --steps with a positive number"),
+        ({"steps": None}, "expected steps or minutes, got neither"),
+        ({"minutes": 0.0}, "training.minutes: expected a time above 0, got 0.0"),
+        ({"minutes": float("nan")}, "training.minutes: expected a time above 0"),
+        ({"batch_size": 0}, "Say --batch-size with a positive number"),
+        ({"piece_size": 0}, "training.piece_size: expected a whole number >= 1"),
+        ({"threads": 0}, "training.threads: expected a whole number >= 1, got 0"),
+        ({"ema": 1.0}, "training.ema: expected a decay between 0 and 1, got 1.0"),
+        ({"ema": 0.0}, "training.ema: expected a decay between 0 and 1, got 0.0"),
+        ({"rates": {"grid": -1.0}}, "training.rates.grid: expected a rate >= 0"),
+        ({"rates": {"grid": float("nan")}}, "training.rates.grid: expected a rate"),
+    ],
+)
+def test_settings_that_cannot_train_are_refused(settings: dict, words: str):
+    with pytest.raises(ConfigError) as caught:
+        TrainingSettings(**settings)
+    assert words in str(caught.value)
+
+
+def test_a_length_replaces_both_ends():
+    settings = TrainingSettings(steps=10)
+    assert settings.with_length(None, None) is settings
+    timed = settings.with_length(None, 2.5)
+    assert (timed.steps, timed.minutes) == (None, 2.5)
+    both = settings.with_length(7, 2.5)
+    assert (both.steps, both.minutes) == (7, 2.5)
+
+
+def test_settings_survive_json():
+    settings = TrainingSettings(
+        steps=None, minutes=1.5, ema=0.9, rates={"grid": 0.1}, schedule="steps"
+    )
+    assert from_plain(to_plain(settings), TrainingSettings) == settings

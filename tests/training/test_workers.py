@@ -1,0 +1,80 @@
+import threading
+
+import pytest
+import torch
+
+from tangrid.ops.contract import is_single_threaded
+from tangrid.training.optimizer import Adam
+from tangrid.training.workers import Workers, add_gradients, predict
+from tests.ops.comparison import assert_close, assert_same_bits
+from tests.training.small_fits import GRID, build, task, with_changes
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_results_come_in_the_order_of_workers(count: int):
+    with Workers(count) as workers:
+        assert workers.run(lambda worker: worker * 10) == [10 * k for k in range(count)]
+
+
+def test_workers_keep_to_their_threads():
+    def look(_: int) -> tuple[bool, int, int]:
+        return is_single_threaded(), torch.get_num_threads(), threading.get_ident()
+
+    with Workers(2) as workers:
+        found = workers.run(look)
+        assert not is_single_threaded()
+    assert [(alone, threads) for alone, threads, _ in found] == [(True, 1)] * 2
+    assert threading.get_ident() not in {ident for *_, ident in found}
+
+
+def test_an_error_of_a_worker_comes_out():
+    def work(worker: int) -> None:
+        if worker == 1:
+            raise ZeroDivisionError
+
+    with Workers(2) as workers:
+        with pytest.raises(ZeroDivisionError):
+            workers.run(work)
+        assert workers.run(lambda worker: worker) == [0, 1]
+
+
+@pytest.mark.parametrize("piece_size", [1, 30, 32, 1000])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_pieces_give_the_gradient_of_the_batch(count: int, piece_size: int):
+    """Pieces weigh as many points as they have: 100 = 3 * 32 + 4."""
+    field, fit_task = build(), task()
+    batch = fit_task.batch(0)
+    loss = fit_task.loss(field, batch)
+    expected = dict(
+        zip(
+            [name for name, _ in field.named_parameters()],
+            torch.autograd.grad(loss, list(field.parameters())),
+            strict=True,
+        )
+    )
+    optimizer = Adam(field, with_changes(), count)
+    with Workers(count) as workers:
+        found = add_gradients(workers, fit_task, field, batch, optimizer, piece_size)
+    assert found == pytest.approx(loss.item(), rel=1e-5)
+    parts = [optimizer.worker_grads(worker) for worker in range(count)]
+    names = {id(p): name for name, p in field.named_parameters()}
+    summed = {
+        names[id(parameter)]: sum(parts[w][k] for w in range(count))
+        for k, parameter in enumerate(optimizer.parameters)
+    }
+    assert_close(summed, expected)
+
+
+def test_predictions_are_the_fields_values():
+    field = build(GRID)
+    coords = torch.rand(1000, 2)
+    expected = field(coords).detach()
+    for count, piece_size in ((1, 1000), (2, 77), (3, 5000)):
+        with Workers(count) as workers:
+            found = predict(workers, field, coords, piece_size)
+        assert not found.requires_grad
+        assert_close({"values": found}, {"values": expected})
+    with Workers(2) as workers:
+        assert predict(workers, field, coords[:0]).shape == (0, 3)
+        first, second = (predict(workers, field, coords, 77) for _ in range(2))
+    assert_same_bits({"values": first}, {"values": second})
