@@ -3,17 +3,21 @@
 import math
 import time
 from collections import deque
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from rich.console import Console, RenderableType
 from rich.live import Live
+from rich.progress import Progress
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from tangrid.training import Moment
+
+Part = TypeVar("Part", bound=Sized)
 
 _SECONDS_BETWEEN_FRAMES = 0.1
 _SECONDS_BETWEEN_LINES = 10.0
@@ -118,7 +122,7 @@ class ProgressLine:
             if self._live is not None:
                 self._live.update(self._picture(), refresh=True)
                 self._live.stop()
-            elif self._last is not None:
+            elif self._last is not None and self._last.fraction < 1:
                 self._write(self._sentence(self._last))
 
     def __call__(self, moment: Moment) -> None:
@@ -132,9 +136,6 @@ class ProgressLine:
         live = self._live is not None
         pause = _SECONDS_BETWEEN_FRAMES if live else _SECONDS_BETWEEN_LINES
         is_last = moment.fraction >= 1
-        # The last line of a log is written when everything is over.
-        if is_last and not live:
-            return
         if not is_last and time.monotonic() - self._drawn < pause:
             return
         with suppress(OSError):
@@ -187,12 +188,33 @@ class ProgressLine:
         if math.isfinite(speed):
             words.append(f"{speed / 1e6:.2f} M points/s")
         if moment.fraction >= 1:
-            words.append(
-                f"{clock(moment.seconds)} taken" if self._is_over else "judging"
-            )
+            is_judged = self._live is not None and not self._is_over
+            words.append("judging" if is_judged else f"{clock(moment.seconds)} taken")
         elif math.isfinite(left):
             words.append(f"{clock(left)} left")
         return words
+
+
+def counted(parts: Iterable[Part], total: int, label: str) -> Iterator[Part]:
+    """Yield parts of something, such as rows of a picture, and show how many are done.
+
+    Only in a terminal; the line disappears at the end.
+
+    Args:
+        parts: What is counted by its length.
+        total: Length of all parts.
+        label: What is done.
+
+    Yields:
+        The parts.
+    """
+    console = _LastingConsole(stderr=True, highlight=False)
+    hidden = not console.is_terminal or console.is_dumb_terminal
+    with Progress(console=console, transient=True, disable=hidden) as progress:
+        task = progress.add_task(label, total=total)
+        for part in parts:
+            yield part
+            progress.advance(task, len(part))
 
 
 def clock(seconds: float) -> str:

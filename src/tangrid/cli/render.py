@@ -60,6 +60,7 @@ def run(request: RenderRequest, command: Sequence[str]) -> None:
     from tangrid.cli.picture_file import PictureFile  # noqa: PLC0415
     from tangrid.experiments import load  # noqa: PLC0415
     from tangrid.experiments.drawing import draw_strips  # noqa: PLC0415
+    from tangrid.progress import counted  # noqa: PLC0415
 
     load_plugin(request.other.plugin)
     if request.threads is not None and request.threads < 1:
@@ -86,7 +87,8 @@ def run(request: RenderRequest, command: Sequence[str]) -> None:
             f"{path}: expected a new file, got one that is there. Choose another with "
             "--out, or replace it with --overwrite."
         )
-    picture.write(draw_strips(fitted.field, window, threads=request.threads))
+    strips = draw_strips(fitted.field, window, threads=request.threads)
+    picture.write(counted(strips, window.height, "drawing"))
     print(f"{window.width} x {window.height} pixels")
     print(path)
 
