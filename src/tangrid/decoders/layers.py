@@ -29,9 +29,12 @@ def dense_layer(
         init: How weights are drawn.
         generator: Source of the weights.
     """
-    # Built empty, so that PyTorch's own draw from the global generator is skipped.
+    # Built without memory, so that PyTorch's own draw from the global generator is
+    # skipped; `to_empty` would import hundreds of modules.
     layer = nn.Linear(num_inputs, num_outputs, bias=bias, device="meta")
-    layer.to_empty(device=torch.get_default_device())
+    layer.weight = nn.Parameter(torch.empty(num_outputs, num_inputs))
+    if bias:
+        layer.bias = nn.Parameter(torch.empty(num_outputs))
     if init == "xavier":
         bound = math.sqrt(6 / (num_inputs + num_outputs))
     else:

@@ -48,7 +48,9 @@ class LinearDecoder(Decoder):
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        self.output = dense_layer(num_features, num_channels, bias, "uniform", generator)
+        self.output = dense_layer(
+            num_features, num_channels, bias, "uniform", generator
+        )
 
     def forward(self, features: Features) -> Values:
         """Return the values of each point.

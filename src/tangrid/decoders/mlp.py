@@ -19,6 +19,7 @@ from tangrid.decoders.contract import (
 from tangrid.decoders.layers import LayerInit, apply_dense, dense_layer
 from tangrid.errors import ConfigError
 from tangrid.notation import Features, Values
+from tangrid.ops.sine_residual import sine_residual
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +47,7 @@ class MlpConfig(DecoderConfig, ABC):
 
     def families(self) -> tuple[Callable[[float], DecoderConfig], ...]:
         """Return growth of the width, from 4 to 16384 channels."""
-        return (
-            lambda size: dataclasses.replace(self, width=round(4 * 4096**size)),
-        )
+        return (lambda size: dataclasses.replace(self, width=round(4 * 4096**size)),)
 
 
 @DECODERS.register("relu-mlp")
@@ -144,8 +143,8 @@ class Mlp(Decoder):
             hidden = hidden.relu_()
         else:
             # Phases reach hundreds of radians: a bfloat16 sine of them is noise.
-            waves = torch.sin(self.sine_frequencies * hidden.to(self.sine_frequencies.dtype))
-            hidden = hidden + waves.to(hidden.dtype)
+            exact = hidden.to(self.sine_frequencies.dtype)
+            hidden = sine_residual(exact, self.sine_frequencies).to(hidden.dtype)
         for layer in list(self.layers)[1:-1]:
             hidden = apply_dense(layer, hidden).relu_()
         values = apply_dense(self.layers[-1], hidden)
