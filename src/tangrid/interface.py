@@ -74,7 +74,7 @@ def build(
             f"{resolution}. Give the samples along x first."
         )
     site = Site(num_dims=num_dims, num_channels=num_channels, resolution=resolution)
-    experiment = FitImage(model=model, field=find_model(model).field)
+    experiment = FitImage(model=model, field=find_model(model).at(site))
     if settings:
         check_paths(settings)
         experiment = with_overrides(experiment, settings)

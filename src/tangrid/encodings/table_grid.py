@@ -58,6 +58,17 @@ class TableGridConfig(EncodingConfig, ABC):
             num_dims: Number of coordinates.
         """
 
+    def reaching(self, finest_resolution: float) -> "TableGridConfig":
+        """Return these settings with the growth that ends at a finest resolution.
+
+        Args:
+            finest_resolution: Vertices per axis of the finest level (N_max).
+        """
+        ratio = max(finest_resolution / self.base_resolution, 1.0)
+        return dataclasses.replace(
+            self, growth=ratio ** (1 / max(self.num_levels - 1, 1))
+        )
+
     def larger_tables(self) -> tuple["TableGridConfig", ...]:
         """Return these settings with ever larger tables, themselves first."""
         return (self,)

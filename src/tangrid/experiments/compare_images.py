@@ -1,12 +1,13 @@
 """Fit several models to several images by one recipe: one table, one page."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tangrid.encodings.table_grid import TableGridConfig
-from tangrid.errors import TangridError
+from tangrid.errors import ConfigError, TangridError
 from tangrid.experiments.contract import EXPERIMENTS
 from tangrid.experiments.fit_image import (
     FitImage,
@@ -71,6 +72,9 @@ def plan_comparison(
     Args:
         comparison: Models, seeds, recipe.
         signals: Its images, opened.
+
+    Raises:
+        ConfigError: If two runs would share a folder.
     """
     runs = []
     for source, signal in zip(comparison.signals, signals, strict=True):
@@ -93,6 +97,13 @@ def plan_comparison(
             for plan in plans:
                 seeded = dataclasses.replace(plan, seed=seed)
                 runs.append(PlannedRun(seeded, _run_path(seeded)))
+    folders = Counter(run.path for run in runs)
+    twice = [path for path, count in folders.items() if count > 1]
+    if twice:
+        raise ConfigError(
+            "compare: expected images, models and seeds of different names, got two "
+            f"runs for the folder {twice[0]}. Rename one or leave it out."
+        )
     return runs
 
 

@@ -159,10 +159,10 @@ def plan_fit(
         resolution=(signal.width, signal.height),
         sampling=sampling,
         holdout=holdout,
-        field=preset.field,
         training=dataclasses.replace(training, rates=rates),
         seed=seed,
     )
+    experiment = dataclasses.replace(experiment, field=preset.at(experiment.site))
     if settings:
         check_paths(settings)
         experiment = with_overrides(experiment, settings)

@@ -1,13 +1,16 @@
 """What a preset is: a published or recommended model by name, with its source."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from tangrid.encodings import ENCODINGS
+from tangrid.encodings.table_grid import TableGridConfig
 from tangrid.errors import ConfigError
 from tangrid.fields import FIELDS, EncodedFieldConfig, FieldConfig
 from tangrid.registry import unknown_name
+from tangrid.signals.site import Site
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +21,8 @@ class Preset:
         name: Public name.
         field: Settings of the field, before a budget sizes it.
         rates: Learning rates of its own, by parameter group.
+        finest_fraction: Vertices of a grid's finest level per sample along the
+            signal's longest side, where nothing else decides its size.
         summary: One line on what it is.
         source: Where its settings come from.
     """
@@ -25,8 +30,25 @@ class Preset:
     name: str
     field: FieldConfig
     rates: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    finest_fraction: float | None = None
     summary: str = ""
     source: str = ""
+
+    def at(self, site: Site) -> FieldConfig:
+        """Return the settings of the field for a signal of some resolution.
+
+        Args:
+            site: Where the field will be built.
+        """
+        config = self.field
+        if self.finest_fraction is None or site.resolution is None:
+            return config
+        if not isinstance(config, EncodedFieldConfig):
+            return config
+        if not isinstance(config.encoding, TableGridConfig):
+            return config
+        finest = self.finest_fraction * max(site.resolution)
+        return dataclasses.replace(config, encoding=config.encoding.reaching(finest))
 
 
 PRESETS: dict[str, Preset] = {}

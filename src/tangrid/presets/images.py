@@ -12,6 +12,7 @@ file(
     Preset(
         name="instant-ngp",
         field=EncodedFieldConfig(encoding=_INSTANT_NGP, decoder=ReluMlpConfig()),
+        finest_fraction=0.5,
         summary="Multi-resolution hash grid with a small rectified decoder.",
         source="Mueller et al. 2022; image settings of the released code.",
     )
@@ -22,6 +23,7 @@ file(
         field=EncodedFieldConfig(
             encoding=_INSTANT_NGP, decoder=SineResidualMlpConfig()
         ),
+        finest_fraction=0.5,
         summary="The same grid with the sine-residual decoder of NeuRBF.",
         source="Grid: Mueller et al. 2022; decoder: Chen et al. 2023.",
     )
@@ -34,6 +36,7 @@ file(
             decoder=SineResidualMlpConfig(),
         ),
         rates={"kernel": 1e-2},
+        finest_fraction=0.5,
         summary="Grid with a learned multiplicative Fourier kernel for every channel.",
         source="Zhao et al. 2024, eqs. 6-7; per channel and added to linear weights here.",
     )
@@ -52,6 +55,7 @@ file(
             ),
             decoder=ReluMlpConfig(),
         ),
+        finest_fraction=0.5,
         summary="One learned multiplicative Fourier kernel, normalised by its sum.",
         source="Zhao et al. 2024, eqs. 6-8 to the letter; layers and widths are ours.",
     )
