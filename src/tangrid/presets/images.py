@@ -32,13 +32,21 @@ file(
     Preset(
         name="mulfagrid",
         field=EncodedFieldConfig(
-            encoding=MulfaGridConfig(num_levels=16, log2_table_size=24),
+            encoding=MulfaGridConfig(
+                num_levels=16,
+                log2_table_size=24,
+                # Rates act on frequencies per box side, so gates of far nodes keep
+                # their phase; every node of every level has a phase of its own.
+                index_mode="normalised",
+                gate_bandwidth=300.0,
+                output_scale=0.3,
+            ),
             decoder=SineResidualMlpConfig(),
         ),
-        rates={"kernel": 1e-2},
+        rates={"grid": 2e-2, "kernel": 1e-2, "decoder": 2.5e-3},
         finest_fraction=0.5,
         summary="Grid with a learned multiplicative Fourier kernel for every channel.",
-        source="Zhao et al. 2024, eqs. 6-7; per channel and added to linear weights here.",
+        source="Zhao et al. 2024, eqs. 6-7; here per channel, added to linear weights.",
     )
 )
 file(
