@@ -22,10 +22,10 @@ def drjit_step(
     Raises:
         ImportError: If Dr.Jit is not installed.
     """
-    import drjit as dr
-    from drjit import nn
-    from drjit.llvm.ad import Array3f, Float32, TensorXf
-    from drjit.opt import Adam
+    import drjit as dr  # noqa: PLC0415
+    from drjit import nn  # noqa: PLC0415
+    from drjit.llvm.ad import Array3f, Float32, TensorXf  # noqa: PLC0415
+    from drjit.opt import Adam  # noqa: PLC0415
 
     dr.set_thread_count(num_threads)
     rng = dr.rng(seed=0)

@@ -52,6 +52,9 @@ def take_turns(
         contestants: What to call, by name.
         turns: Timed calls of each.
         warm_ups: Calls before, which compile and fill caches.
+
+    Returns:
+        One timing per contestant, in their order.
     """
     for call in contestants.values():
         for _ in range(warm_ups):

@@ -2,14 +2,15 @@
 
 ``python -m benchmarks.training_step --json OUT`` compares, in one process and taking
 turns, the package's step in float32 and with a bfloat16 decoder, MulFAGrid's step, the
-same step on the plain PyTorch reference with PyTorch's own Adam, and Dr.Jit's where it is
-installed. 2-D, 16 levels of 2 channels, base 16, growth 1.5, 2 x 64 rectified decoder,
-batches of 65 536 random points; T is the logarithm of the table size.
+same step on the plain PyTorch reference with PyTorch's own Adam, and Dr.Jit's where it
+is installed. 2-D, 16 levels of 2 channels, base 16, growth 1.5, 2 x 64 rectified
+decoder, batches of 65 536 random points; T is the logarithm of the table size.
 """
 
 import argparse
 import gc
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -154,7 +155,7 @@ def measure(log2_table_size: int, turns: int, threads: int) -> list[dict[str, An
                 batch.coords.numpy(), batch.targets.numpy(), log2_table_size, threads
             )
         except ImportError:
-            print("Dr.Jit is not installed: its row is left out.")
+            sys.stderr.write("Dr.Jit is not installed: its row is left out.\n")
         timings = take_turns(contestants, turns=turns, warm_ups=3)
     rows = [{"log2_table_size": log2_table_size, **t.row(BATCH)} for t in timings]
     gc.collect()
@@ -168,22 +169,21 @@ def table(rows: list[dict[str, Any]]) -> str:
         rows: From `measure`.
     """
     lines = [
-        "| T | contestant | median ms | fastest ms | million points/s | x plain | x Dr.Jit |",
+        "| T | contestant | median ms | fastest ms | Mpoints/s | x plain | x Dr.Jit |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         same = [r for r in rows if r["log2_table_size"] == row["log2_table_size"]]
         medians = {r["contestant"]: r["median_ms"] for r in same}
-
-        def times(other: str, own: float = row["median_ms"]) -> str:
-            found = medians.get(other)
-            return "" if found is None else f"{found / own:.1f}"
-
+        plain, drjit = (
+            f"{medians[other] / row['median_ms']:.1f}" if other in medians else ""
+            for other in ("plain PyTorch", "Dr.Jit")
+        )
         lines.append(
             f"| {row['log2_table_size']} | {row['contestant']} "
             f"| {row['median_ms']:.1f} | {row['fastest_ms']:.1f} "
             f"| {row['million_points_per_second']:.2f} "
-            f"| {times('plain PyTorch')} | {times('Dr.Jit')} |"
+            f"| {plain} | {drjit} |"
         )
     return "\n".join(lines)
 
@@ -200,7 +200,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for size in arguments.sizes:
         rows += measure(size, arguments.turns, arguments.threads)
-    print(table(rows))
+    sys.stdout.write(table(rows) + "\n")
     if arguments.json is not None:
         record = {"machine": machine, "threads": arguments.threads, "rows": rows}
         arguments.json.write_text(json.dumps(record, indent=2) + "\n")

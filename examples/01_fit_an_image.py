@@ -1,6 +1,7 @@
 """Fit a photograph with InstantNGP and MulFAGrid, and draw both with their errors.
 
-Makes the picture at the top of the README: ``python examples/01_fit_an_image.py OUT.png``.
+Makes the picture at the top of the README:
+``python examples/01_fit_an_image.py OUT.png``.
 """
 
 import sys

@@ -38,4 +38,4 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    print(markdown(json.loads(Path(sys.argv[1]).read_text())["rows"]))
+    sys.stdout.write(markdown(json.loads(Path(sys.argv[1]).read_text())["rows"]) + "\n")
