@@ -1,8 +1,8 @@
 """Gradients of tables summed over many pieces of a batch into one buffer.
 
-A piece touches few rows of a large table, and a dense gradient per piece would cost more
-than the whole step. Inside `accumulate_into`, a lookup adds its table's gradient to the
-given buffer and hands none to autograd.
+A piece touches few rows of a large table, and a dense gradient per piece would cost
+more than the whole step. Inside `accumulate_into`, a lookup adds its table's gradient
+to the given buffer and hands none to autograd.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,8 +1,8 @@
 """Which implementation of an operator runs, and with how many threads.
 
-Every operator has a plain PyTorch ``reference`` that defines the result; ``numba`` gives
-the same numbers faster on a CPU. ``auto`` takes the fastest that can run the inputs; a
-name asked for explicitly is honoured or refused with the reason.
+Every operator has a plain PyTorch ``reference`` that defines the result; ``numba``
+gives the same numbers faster on a CPU. ``auto`` takes the fastest that can run the
+inputs; a name asked for explicitly is honoured or refused with the reason.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,7 +50,7 @@ def single_threaded() -> Iterator[None]:
 
 
 def is_single_threaded() -> bool:
-    """Tell whether operators must stay on the calling thread."""
+    """Return whether operators must stay on the calling thread."""
     return _single_threaded.get()
 
 

@@ -1,7 +1,8 @@
 """Adam as numba loops over blocks of four cache lines.
 
-A block in which nothing has a gradient costs one read; the loops of the others are short
-and separate, because the compiler vectorises a loop only while few arrays may overlap.
+A block in which nothing has a gradient costs one read; the loops of the others are
+short and separate, because the compiler vectorises a loop only while few arrays may
+overlap.
 """
 
 import typing

@@ -1,7 +1,7 @@
 """Where the nodes of a multi-resolution grid lie and which table row holds each.
 
-A layout resolves resolutions, scales, slot counts and offsets once, as plain numbers, so
-that every implementation and every saved field agrees on them to the bit.
+A layout resolves resolutions, scales, slot counts and offsets once, as plain numbers,
+so that every implementation and every saved field agrees on them to the bit.
 
 Conventions:
 
@@ -141,8 +141,8 @@ def grid_layout(
         base_resolution: Vertices per axis of the coarsest level (N_min).
         growth: Ratio of resolutions of neighbouring levels (b), at least 1.
         log2_table_size: Logarithm of the most rows a hashed level may have (T).
-        storage: ``hashed`` is dense wherever the level fits its table; ``tiled`` repeats
-            a block of base_resolution^d rows.
+        storage: ``hashed`` is dense wherever the level fits its table; ``tiled``
+            repeats a block of base_resolution^d rows.
         convention: Where the vertices lie.
         interpolation: How corners are weighted.
 
@@ -224,8 +224,8 @@ def _resolve(
         exact = base_resolution * growth**level
         resolution = math.ceil(exact - 1e-9 * exact)
         return float(np.float32(resolution - 1)), resolution
-    # Each step is rounded to float32, but taken in float64: NumPy's own float32 log2 and
-    # exp2 are off by one in the last place, differently from processor to processor.
+    # Each step is rounded to float32, but taken in float64: NumPy's own float32 log2
+    # and exp2 are off by one in the last place, differently on each processor.
     log2_growth = np.float32(math.log2(np.float32(growth)))
     ratio = np.float32(2.0 ** float(np.float32(level) * log2_growth))
     scale = ratio * np.float32(base_resolution) - np.float32(1)

@@ -27,7 +27,7 @@ _ONE = np.float32(1)
 @typing.no_type_check
 @njit(**_SERIAL)
 def new_scratch(num_dims):
-    """Allocate what `locate` fills: rows, weights, and per axis points, terms, slopes."""
+    """Return memory for rows and weights; points, terms, pairs and slopes by axis."""
     corners = 1 << num_dims
     return (
         np.empty((corners, BLOCK), np.uint32),
@@ -138,7 +138,8 @@ def _wrap(count, storage, size, row):
 def locate(count, scale, shift, address, interpolation, scratch):
     """Find the rows (within the level) and weights of the corners around each point.
 
-    Returns the number of corners; the results stand in the scratch arrays.
+    Returns:
+        The number of corners; the results stand in the scratch arrays.
     """
     rows, weights, points, terms, pairs, slopes = scratch
     num_dims = points.shape[0]

@@ -149,8 +149,7 @@ def _reference_vjp(
     def read(x: Tensor, t: Tensor) -> Tensor:
         return reference.grid_lookup(x, t, layout)
 
-    _, pull = torch.func.vjp(read, coords, table)
-    return pull(grad_out)
+    return torch.func.vjp(read, coords, table)[1](grad_out)
 
 
 class _GridLookupVjp(torch.autograd.Function):
@@ -201,7 +200,7 @@ class _GridLookupVjp(torch.autograd.Function):
             return tuple(g for g, need in zip(both, ctx.needs, strict=True) if need)
 
         wanted = tuple(g for g, need in zip(upstream, ctx.needs, strict=True) if need)
-        _, pull = torch.func.vjp(vjp, *inputs)
+        pull = torch.func.vjp(vjp, *inputs)[1]
         return (*pull(wanted), None, None)
 
     @staticmethod

@@ -103,7 +103,7 @@ class _SineResidualVjp(torch.autograd.Function):
         def vjp(g: Tensor, h: Tensor) -> Tensor:
             return _reference_vjp(g, h, frequencies)
 
-        _, pull = torch.func.vjp(vjp, grad_out, hidden)
+        pull = torch.func.vjp(vjp, grad_out, hidden)[1]
         return (*pull(upstream), None, None)
 
     @staticmethod
