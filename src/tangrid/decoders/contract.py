@@ -53,7 +53,7 @@ class DecoderConfig(ABC):
 
 
 def activate(values: Tensor, activation: OutputActivation) -> Tensor:
-    """Apply an output activation.
+    """Return values after an output activation.
 
     Args:
         values: Output of the last layer.

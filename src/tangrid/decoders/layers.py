@@ -18,8 +18,8 @@ def dense_layer(
 ) -> nn.Linear:
     r"""Return a linear layer with drawn weights.
 
-    ``xavier`` draws weights from :math:`\pm\sqrt{6 / (n_{in} + n_{out})}` and leaves the
-    bias 0, as tiny-cuda-nn does; ``uniform`` draws both from
+    ``xavier`` draws weights from :math:`\pm\sqrt{6 / (n_{in} + n_{out})}` and leaves
+    the bias 0, as tiny-cuda-nn does; ``uniform`` draws both from
     :math:`\pm 1/\sqrt{n_{in}}`, as PyTorch does.
 
     Args:
@@ -49,7 +49,7 @@ def dense_layer(
 
 
 def apply_dense(layer: nn.Linear, inputs: Tensor) -> Tensor:
-    """Apply a layer in the arithmetic of its inputs.
+    """Return what a layer gives, in the arithmetic of its inputs.
 
     Weights stay float32 for the optimiser; bfloat16 inputs round them on the way in.
 

@@ -5,6 +5,8 @@ import math
 from abc import ABC
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +44,8 @@ class MlpConfig(DecoderConfig, ABC):
         if self.width < 1 or self.num_hidden < 1:
             raise ConfigError(
                 f"{type(self).__name__}: expected width and num_hidden >= 1, got "
-                f"{self.width} and {self.num_hidden}. Use the decoder 'linear' for none."
+                f"{self.width} and {self.num_hidden}. Use the decoder 'linear' for "
+                "none."
             )
 
     def families(self) -> tuple[Callable[[float], DecoderConfig], ...]:
@@ -105,8 +108,9 @@ class SineResidualMlpConfig(MlpConfig):
 def _stack(
     sizes: tuple[int, ...], bias: bool, init: LayerInit, generator: torch.Generator
 ) -> nn.ModuleList:
-    pairs = zip(sizes[:-1], sizes[1:], strict=True)
-    return nn.ModuleList(dense_layer(a, b, bias, init, generator) for a, b in pairs)
+    return nn.ModuleList(
+        dense_layer(a, b, bias, init, generator) for a, b in pairwise(sizes)
+    )
 
 
 class Mlp(Decoder):
@@ -138,14 +142,15 @@ class Mlp(Decoder):
         Args:
             features: What the encoding gave.
         """
-        hidden = apply_dense(self.layers[0], features)
+        first, *inner, last = cast("list[nn.Linear]", list(self.layers))
+        hidden = apply_dense(first, features)
         if self.sine_frequencies is None:
             hidden = hidden.relu_()
         else:
             # Phases reach hundreds of radians: a bfloat16 sine of them is noise.
             exact = hidden.to(self.sine_frequencies.dtype)
             hidden = sine_residual(exact, self.sine_frequencies).to(hidden.dtype)
-        for layer in list(self.layers)[1:-1]:
+        for layer in inner:
             hidden = apply_dense(layer, hidden).relu_()
-        values = apply_dense(self.layers[-1], hidden)
+        values = apply_dense(last, hidden)
         return activate(values, self.output_activation)

@@ -90,7 +90,7 @@ class GridEncoding(Encoding, ABC):
         """
 
     def combine(self, reads: tuple[Tensor, ...], coords: Coords) -> Features:
-        """Join the reads of all lookups; by default one after the other.
+        """Return the reads of all lookups joined; by default one after the other.
 
         Args:
             reads: One tensor [n, channels] per lookup.

@@ -1,9 +1,10 @@
 r"""Fourier features: sines and cosines of linear forms of the coordinates.
 
-:math:`\gamma(x) = [a_j \cos(2\pi\, b_j \cdot x),\; a_j \sin(2\pi\, b_j \cdot x)]_j` with
-amplitudes :math:`a_j` and frequencies :math:`b_j` in cycles per unit of coordinate. The
-kernel that this map induces, :math:`\sum_j a_j^2 \cos(2\pi\, b_j \cdot (x - y))`, depends
-on the difference of two points alone.
+:math:`\gamma(x) = [a_j \cos(2\pi\, b_j \cdot x),\; a_j \sin(2\pi\, b_j \cdot x)]_j`
+with amplitudes :math:`a_j` and frequencies :math:`b_j` in cycles per unit of
+coordinate. The kernel that this map induces,
+:math:`\sum_j a_j^2 \cos(2\pi\, b_j \cdot (x - y))`, depends on the difference of two
+points alone.
 
 References:
     Tancik et al. 2020, "Fourier Features Let Networks Learn High Frequency Functions in

@@ -1,4 +1,4 @@
-"""Grids with one table of features and interpolation weights: hashed, tiled or dense."""
+"""Grids with one table of features and weights of corners: hashed, tiled or dense."""
 
 import dataclasses
 from abc import ABC, abstractmethod

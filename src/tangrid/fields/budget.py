@@ -67,8 +67,8 @@ def fit_budget(config: FieldConfig, site: Site, params: int) -> FieldConfig:
         raise ConfigError(
             f"--params {params}: expected a budget this model can meet within "
             f"{TOLERANCE:.0%}, got one whose nearest size has {count} parameters (the "
-            f"model reaches from {min(counts)} to {max(counts)}). Choose another budget "
-            "or change the number of levels or the decoder's width."
+            f"model reaches from {min(counts)} to {max(counts)}). Choose another "
+            "budget or change the number of levels or the decoder's width."
         )
     return best
 

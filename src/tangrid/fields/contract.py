@@ -31,7 +31,7 @@ class Field(nn.Module, ABC):
     num_channels: int
 
     def __call__(self, coords: Coords) -> Values:
-        """Check the points, then return the values there.
+        """Return the values at points, after a check of the points.
 
         Args:
             coords: Points in the unit box.
@@ -53,7 +53,7 @@ class Field(nn.Module, ABC):
 
     @abstractmethod
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Return all trainable parameters by group, such as ``grid`` and ``decoder``."""
+        """Return all trainable parameters by group, as ``grid`` and ``decoder``."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,7 +45,8 @@ def check_coords(coords: Tensor, num_dims: int, dtype: torch.dtype | None) -> No
 def _is_traced(coords: Tensor) -> bool:
     if torch.compiler.is_compiling():
         return True
-    return torch._C._functorch.is_functorch_wrapped_tensor(coords)  # noqa: SLF001
+    functorch = torch._C._functorch  # noqa: SLF001 # pyright: ignore[reportAttributeAccessIssue]
+    return functorch.is_functorch_wrapped_tensor(coords)
 
 
 def _out_of_range(coords: Tensor) -> ShapeError:

@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -41,9 +42,7 @@ class SirenConfig(FieldConfig):
 
     def families(self) -> tuple[Callable[[float], FieldConfig], ...]:
         """Return growth of the width, from 4 to 16384 channels."""
-        return (
-            lambda size: dataclasses.replace(self, width=round(4 * 4096**size)),
-        )
+        return (lambda size: dataclasses.replace(self, width=round(4 * 4096**size)),)
 
     def build(self, site: Site, generator: torch.Generator) -> "Siren":
         """Return the network for one site.
@@ -78,14 +77,15 @@ class Siren(Field):
         self.frequency = config.frequency
         hidden = (config.width,) * (config.num_hidden + 1)
         sizes = (num_dims, *hidden, num_channels)
-        self.layers = nn.ModuleList(
-            dense_layer(a, b, True, "uniform", generator)
-            for a, b in zip(sizes[:-1], sizes[1:], strict=True)
-        )
+        layers = [
+            dense_layer(a, b, True, "uniform", generator) for a, b in pairwise(sizes)
+        ]
+        self.layers = nn.ModuleList(layers)
         with torch.no_grad():
-            for index, layer in enumerate(self.layers):
+            for index, layer in enumerate(layers):
                 fan_in = sizes[index]
-                bound = math.sqrt(6 / fan_in) / config.frequency if index else 1 / fan_in
+                later = math.sqrt(6 / fan_in) / config.frequency
+                bound = later if index else 1 / fan_in
                 layer.weight.uniform_(-bound, bound, generator=generator)
 
     def forward(self, coords: Coords) -> Values:
