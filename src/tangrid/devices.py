@@ -1,4 +1,4 @@
-"""Facts about the machine: threads and memory. The one place that sets thread counts."""
+"""Facts about the machine: threads and memory; the only place that sets threads."""
 
 import os
 import sys
@@ -33,7 +33,7 @@ def torch_threads(count: int) -> Iterator[None]:
 def peak_memory_mb() -> float | None:
     """Return the most memory this process has held, in megabytes; None if unknown."""
     try:
-        import resource
+        import resource  # noqa: PLC0415 (absent on Windows)
     except ImportError:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -28,9 +28,7 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> ConfigError:
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     advice = f" Did you mean '{near[0]}'?" if near else ""
-    return ConfigError(
-        f"{what} '{name}': expected one of {', '.join(names)}.{advice}"
-    )
+    return ConfigError(f"{what} '{name}': expected one of {', '.join(names)}.{advice}")
 
 
 class Registry:
@@ -61,10 +59,11 @@ class Registry:
         return file
 
     def _check(self, name: str, cls: type) -> None:
-        frozen = dataclasses.is_dataclass(cls) and cls.__dataclass_params__.frozen
-        if not frozen:
+        params = getattr(cls, "__dataclass_params__", None)
+        if params is None or not params.frozen:
             raise ConfigError(
-                f"{self.what} '{name}': expected a frozen dataclass, got {cls.__name__}."
+                f"{self.what} '{name}': expected a frozen dataclass, got "
+                f"{cls.__name__}."
             )
         missing = [
             field.name
@@ -90,9 +89,9 @@ class Registry:
         return self._classes[name]
 
     def __contains__(self, name: object) -> bool:
-        """Tell whether a name is filed here."""
+        """Return whether a name is filed here."""
         return name in self._classes
 
     def __iter__(self) -> Iterator[str]:
-        """Iterate over the public names in alphabetical order."""
+        """Return an iterator over the public names in alphabetical order."""
         return iter(sorted(self._classes))

@@ -1,6 +1,6 @@
 """Models by name, each with its source."""
 
-import tangrid.presets.images
+from tangrid.presets import images as images
 from tangrid.presets.contract import PRESETS as PRESETS
 from tangrid.presets.contract import Preset as Preset
 from tangrid.presets.contract import find_model as find_model

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from tangrid.encodings import ENCODINGS
@@ -29,7 +29,9 @@ class Preset:
 
     name: str
     field: FieldConfig
-    rates: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    rates: Mapping[str, float] = dataclasses.field(
+        default_factory=lambda: MappingProxyType({})
+    )
     finest_fraction: float | None = None
     summary: str = ""
     source: str = ""
@@ -92,10 +94,11 @@ def find_model(name: str) -> Preset:
         config = EncodedFieldConfig(encoding=ENCODINGS[name]())
         return Preset(name=name, field=config, summary=_first_line(ENCODINGS[name]))
     if name in FIELDS and name != EncodedFieldConfig.kind:
-        return Preset(name=name, field=FIELDS[name](), summary=_first_line(FIELDS[name]))
+        return Preset(
+            name=name, field=FIELDS[name](), summary=_first_line(FIELDS[name])
+        )
     raise unknown_name("model", name, model_names())
 
 
 def _first_line(cls: type) -> str:
     return (cls.__doc__ or "").strip().splitlines()[0]
-

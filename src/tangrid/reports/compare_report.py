@@ -34,7 +34,9 @@ def write_compare_report(folder: Path) -> Path:
             written.
     """
     table = read_table(folder)
-    RunFolder(table.folder).write_bytes(REPORT, compare_page(table).encode(errors="backslashreplace"))
+    RunFolder(table.folder).write_bytes(
+        REPORT, compare_page(table).encode(errors="backslashreplace")
+    )
     return table.folder / REPORT
 
 

@@ -49,7 +49,9 @@ def write_fit_report(folder: Path) -> Path:
         DataError: If the folder is not that of a run, or the page cannot be written.
     """
     run = read_run(folder)
-    RunFolder(run.folder).write_bytes(REPORT, fit_page(run).encode(errors="backslashreplace"))
+    RunFolder(run.folder).write_bytes(
+        REPORT, fit_page(run).encode(errors="backslashreplace")
+    )
     return run.folder / REPORT
 
 

@@ -28,7 +28,7 @@ class Batch:
         return len(self.coords)
 
     def pieces(self, size: int) -> list["Batch"]:
-        """Split into consecutive pieces.
+        """Return consecutive pieces of the batch.
 
         Args:
             size: Points per piece; the last may be smaller.
@@ -47,7 +47,7 @@ class Task(ABC):
 
     @abstractmethod
     def batch(self, step: int) -> Batch:
-        """Return the batch of one step: a pure function of the task's seed and the step.
+        """Return the batch of one step, which only the task's seed and the step decide.
 
         Args:
             step: Number of the step, from 0.

@@ -45,7 +45,7 @@ class ImageEvaluation:
 def evaluate_image(
     signal: ImageSignal, predict: Predict, split: Split | None = None
 ) -> ImageEvaluation:
-    """Compare a field with an image at all its pixel centres.
+    """Return how a field compares with an image at all its pixel centres.
 
     Args:
         signal: The image.
@@ -78,9 +78,7 @@ def evaluate_image(
     return ImageEvaluation(totals.metrics, reconstruction, error, spectra)
 
 
-def predict_rows(
-    signal: ImageSignal, predict: Predict, start: int, stop: int
-) -> Image:
+def predict_rows(signal: ImageSignal, predict: Predict, start: int, stop: int) -> Image:
     """Return a field's values at the pixel centres of some rows.
 
     Args:

@@ -50,7 +50,7 @@ class Framing:
 
 
 def frame(evaluation: ImageEvaluation) -> Framing:
-    """Choose the error scale and the crops where the error is largest.
+    """Return the error scale and the crops where the error is largest.
 
     Args:
         evaluation: The reconstruction to look at.

@@ -107,13 +107,16 @@ def save_state(
 def load_state(
     folder: RunFolder, field: Field, optimizer: Adam, mean: RunningMean | None
 ) -> Progress:
-    """Restore what `save_state` wrote, in place, and return how far it had come.
+    """Restore what `save_state` wrote, in place.
 
     Args:
         folder: The run.
         field: Built from the run's config.
         optimizer: Made for that field.
         mean: The running mean, if the settings keep one.
+
+    Returns:
+        How far the run had come.
 
     Raises:
         DataError: If the file is missing, damaged or belongs to other settings.

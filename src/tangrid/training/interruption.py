@@ -20,7 +20,7 @@ class Interruption:
         self._before: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> Self:
-        """Catch the signals."""
+        """Return this object, which catches the signals from now on."""
         if threading.current_thread() is threading.main_thread():
             for number in self._SIGNALS:
                 self._before[number] = signal.signal(number, self._handle)

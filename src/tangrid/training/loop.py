@@ -204,7 +204,11 @@ class _Training:
         self._optimizer.clear_gradients()
 
     def advance(self) -> Moment:
-        """Take one step, log it, and save now and then."""
+        """Take one step, log it, and save now and then.
+
+        Returns:
+            What happened.
+        """
         start = time.monotonic()
         step, fraction = self._progress.step, self.fraction
         batch = self._task.batch(step)

@@ -32,7 +32,7 @@ class TrainingSettings:
     eps: float = 1e-15
     """Added to the root of Adam's second moment; tiny, because grid gradients are."""
     schedule: Schedule = "cosine"
-    """How rates fall: to final_rate, not at all, or by step_factor at each milestone."""
+    """How rates fall: to final_rate, not at all, by step_factor at each milestone."""
     final_rate: float = 0.01
     """Fraction of the rates at the end of a cosine schedule."""
     warmup_steps: int = 0

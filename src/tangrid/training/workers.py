@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import torch
+from torch import Tensor
 
 from tangrid.devices import available_threads, torch_threads
 from tangrid.fields.contract import Field
@@ -38,7 +39,7 @@ class Workers:
         self._threads = torch_threads(1)
 
     def __enter__(self) -> Self:
-        """Keep PyTorch's own threads out of the way."""
+        """Return the pool, with PyTorch's own threads out of the way."""
         self._threads.__enter__()
         return self
 
@@ -53,7 +54,7 @@ class Workers:
         self._threads.__exit__(kind, error, trace)
 
     def run(self, work: Callable[[int], _Result]) -> list[_Result]:
-        """Call ``work(worker)`` on every thread and return the results in order.
+        """Return what ``work(worker)`` gives on every thread, in order.
 
         Args:
             work: What each worker does, given its number.
@@ -78,7 +79,7 @@ def add_gradients(
     optimizer: Adam,
     piece_size: int,
 ) -> float:
-    """Add the gradients of one batch to the optimiser and return the mean loss.
+    """Add the gradients of one batch to the optimiser.
 
     Args:
         workers: Who works.
@@ -87,6 +88,9 @@ def add_gradients(
         batch: Points of this step.
         optimizer: Holds each worker's gradients.
         piece_size: Points per piece.
+
+    Returns:
+        The mean loss.
     """
     pieces = batch.pieces(piece_size)
     parameters = optimizer.parameters
@@ -94,7 +98,7 @@ def add_gradients(
 
     def work(worker: int) -> None:
         grads = optimizer.worker_grads(worker)
-        buffers = dict(zip(parameters, grads, strict=True))
+        buffers: dict[Tensor, Tensor] = dict(zip(parameters, grads, strict=True))
         for number in range(worker, len(pieces), workers.count):
             piece = pieces[number]
             with accumulate_into(buffers):
@@ -104,7 +108,7 @@ def add_gradients(
             for total, grad in zip(grads, found, strict=True):
                 # Tables have added theirs already.
                 if grad is not None:
-                    total += grad
+                    total.add_(grad)
 
     workers.run(work)
     return sum(losses)
