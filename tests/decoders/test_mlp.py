@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,13 +17,14 @@ FEATURES = torch.randn(9, 6, generator=generator(0, "features"))
 def by_hand(decoder: Mlp, features: Tensor, first) -> np.ndarray:
     """The network in NumPy's float64."""
     hidden = features.double().numpy()
-    for number, layer in enumerate(decoder.layers):
+    layers: list[Any] = list(decoder.layers)
+    for number, layer in enumerate(layers):
         hidden = hidden @ layer.weight.detach().double().numpy().T
         if layer.bias is not None:
             hidden = hidden + layer.bias.detach().double().numpy()
         if number == 0:
             hidden = first(hidden)
-        elif number < len(decoder.layers) - 1:
+        elif number < len(layers) - 1:
             hidden = np.maximum(hidden, 0)
     return hidden
 
@@ -51,7 +53,7 @@ def test_the_decoder_of_instant_ngp_has_its_size():
 
 
 def test_xavier_weights_fill_their_range():
-    layer = ReluMlpConfig().build(32, 3, generator(0)).layers[0]
+    layer: Any = ReluMlpConfig().build(32, 3, generator(0)).layers[0]
     bound = math.sqrt(6 / (32 + 64))
     largest = float(layer.weight.detach().abs().max())
     assert 0.99 * bound < largest <= bound
@@ -109,4 +111,5 @@ def test_an_empty_network_is_refused(settings: dict):
 
 def test_families_grow_the_width():
     (family,) = ReluMlpConfig().families()
-    assert [family(size).width for size in (0.0, 0.5, 1.0)] == [4, 256, 16_384]
+    sized: list[Any] = [family(size) for size in (0.0, 0.5, 1.0)]
+    assert [config.width for config in sized] == [4, 256, 16_384]

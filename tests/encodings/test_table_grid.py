@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 
@@ -34,18 +36,21 @@ def test_the_table_is_the_group_of_the_grid():
 
 def test_families_grow_the_finest_level_then_the_tables():
     families = SMALL.families()
-    smallest, largest = families[0](0.0), families[0](1.0)
+    smallest: Any = families[0](0.0)
+    largest: Any = families[0](1.0)
     assert smallest.growth == 1.0
     assert smallest.log2_table_size == 6
     finest = largest.layout(2).levels[-1].resolution
     assert 2**14 - 20 <= finest <= 2**14 + 20
-    assert [family(0.5).log2_table_size for family in families] == [*range(6, 27)]
+    middle: list[Any] = [family(0.5) for family in families]
+    assert [config.log2_table_size for config in middle] == [*range(6, 27)]
 
 
 def test_a_single_level_grows_itself():
     config = DenseGridConfig(num_levels=1)
     (family,) = config.families()
-    assert [family(size).base_resolution for size in (0.0, 1.0)] == [2, 2**14]
+    sized: list[Any] = [family(size) for size in (0.0, 1.0)]
+    assert [config.base_resolution for config in sized] == [2, 2**14]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import dataclasses
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,7 +65,8 @@ def test_no_two_runs_share_a_folder(changes: dict):
 
 
 def growths(plans: list[FitImage]) -> list[float]:
-    return [plan.field.encoding.growth for plan in plans]
+    fields: list[Any] = [plan.field for plan in plans]
+    return [config.encoding.growth for config in fields]
 
 
 def test_grids_that_are_compared_share_their_levels():

@@ -3,6 +3,7 @@ import json
 import math
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,8 +67,9 @@ def test_a_models_own_rates_stand_until_they_are_set():
 def test_single_settings_change_the_plan():
     settings = {"field.encoding.num_levels": "8", "field.decoder": "linear"}
     changed = plan(settings=settings)
-    assert changed.field.encoding.num_levels == 8
-    assert changed.field.decoder.kind == "linear"
+    config: Any = changed.field
+    assert config.encoding.num_levels == 8
+    assert config.decoder.kind == "linear"
     # The budget is met with the settings, not before them.
     count = count_parameters(changed.field, changed.site)
     assert abs(count / PARAMS - 1) <= 0.02

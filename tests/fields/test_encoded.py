@@ -1,9 +1,12 @@
+from typing import Any
+
 import pytest
 import torch
 
 from tangrid.decoders import LinearConfig, ReluMlpConfig
 from tangrid.encodings import FourierConfig, HashGridConfig, IdentityConfig
 from tangrid.fields import EncodedField, EncodedFieldConfig
+from tangrid.fields.contract import DecoderDtype
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
 
@@ -45,7 +48,7 @@ def test_a_decoder_in_bfloat16_gives_float32():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_field_converts_to_float64(dtype: str):
+def test_a_field_converts_to_float64(dtype: DecoderDtype):
     field = build(EncodedFieldConfig(encoding=GRID, decoder_dtype=dtype)).double()
     assert field(torch.rand(4, 2).double()).dtype == torch.float64
 
@@ -59,10 +62,11 @@ def test_parts_are_built_from_one_generator():
 
 def test_a_grid_is_sized_by_its_levels_a_network_by_its_width():
     grid = EncodedFieldConfig(encoding=GRID)
-    sized = [family(0.5) for family in grid.families()]
+    sized: list[Any] = [family(0.5) for family in grid.families()]
     assert {config.decoder for config in sized} == {grid.decoder}
     assert sized[0].encoding != grid.encoding
     network = EncodedFieldConfig(encoding=FourierConfig(), decoder=ReluMlpConfig())
     (family,) = network.families()
-    assert family(0.5).encoding == network.encoding
-    assert family(0.5).decoder.width == 256
+    wider: Any = family(0.5)
+    assert wider.encoding == network.encoding
+    assert wider.decoder.width == 256

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +26,8 @@ def test_values_are_those_of_the_formula():
     field = build(SirenConfig(width=5, num_hidden=2, frequency=7.0)).double()
     coords = torch.rand(6, 2).double()
     hidden = 2 * coords - 1
-    *inner, last = field.layers
+    layers: list[Any] = list(field.layers)
+    *inner, last = layers
     for layer in inner:
         hidden = torch.sin(7.0 * (hidden @ layer.weight.T + layer.bias))
     expected = hidden @ last.weight.T + last.bias
@@ -35,9 +37,9 @@ def test_values_are_those_of_the_formula():
 
 def test_weights_start_as_the_paper_says():
     field = build(SirenConfig())
-    first, second = field.layers[0].weight.detach(), field.layers[1].weight.detach()
-    for weight, bound in ((first, 1 / 2), (second, math.sqrt(6 / 256) / 30)):
-        largest = float(weight.abs().max())
+    layers: list[Any] = list(field.layers)
+    for layer, bound in ((layers[0], 1 / 2), (layers[1], math.sqrt(6 / 256) / 30)):
+        largest = float(layer.weight.detach().abs().max())
         assert 0.98 * bound < largest <= bound
 
 

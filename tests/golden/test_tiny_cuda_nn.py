@@ -8,7 +8,7 @@ import torch
 
 from tangrid.encodings import HashGridConfig
 from tangrid.fields import EncodedFieldConfig, count_parameters
-from tangrid.ops.contract import implementation
+from tangrid.ops.contract import ImplementationName, implementation
 from tangrid.ops.grid_lookup import reference
 from tangrid.ops.grid_lookup.layout import GridLayout, Storage, grid_layout
 from tangrid.ops.grid_lookup.operator import grid_lookup
@@ -216,7 +216,9 @@ def points_of(dims: int) -> torch.Tensor:
 @pytest.mark.parametrize("name", ["numba", "reference"])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dims", [1, 2, 3, 4])
-def test_points_read_the_rows_of_the_rules(dims: int, kind: Storage, name: str):
+def test_points_read_the_rows_of_the_rules(
+    dims: int, kind: Storage, name: ImplementationName
+):
     layout = grid_layout(
         num_dims=dims,
         num_levels=4,

@@ -4,16 +4,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from tangrid.ops.contract import implementation
+from tangrid.ops.contract import ImplementationName, implementation
 from tangrid.ops.grid_lookup import reference
 from tangrid.ops.grid_lookup.layout import (
     INTERPOLATIONS,
+    Convention,
     GridLayout,
     GridLevel,
+    Interpolation,
     grid_layout,
 )
 from tangrid.ops.grid_lookup.operator import grid_lookup
 from tests.ops.grid_cases import LAYOUTS, layout_of, random_points
+
+BOTH: tuple[ImplementationName, ...] = ("numba", "reference")
 
 
 def name_of(choice: tuple) -> str:
@@ -28,13 +32,15 @@ def test_weights_are_a_partition_of_unity(choice: tuple):
         weights = reference.corner_weights(coords.double(), layout, level)
         assert (weights >= 0).all()
         assert torch.allclose(weights.sum(1), torch.ones(()).double(), atol=1e-12)
-    for name in ("numba", "reference"):
+    for name in BOTH:
         with implementation(name):
             ones = grid_lookup(coords, torch.ones(layout.num_rows, 1), layout)
         assert torch.allclose(ones, torch.ones(()), atol=1e-6), name
 
 
-def one_level(convention: str, interpolation: str, dims: int = 2) -> GridLayout:
+def one_level(
+    convention: Convention, interpolation: Interpolation, dims: int = 2
+) -> GridLayout:
     return grid_layout(
         num_dims=dims,
         num_levels=1,
@@ -64,16 +70,16 @@ def filled(layout: GridLayout, function) -> Tensor:
     return table
 
 
-def inner_points(convention: str, dims: int = 2) -> Tensor:
+def inner_points(convention: Convention, dims: int = 2) -> Tensor:
     """Points whose cells lie in the grid: staggered nodes end half a cell before 1."""
     last = 1.0 if convention == "align-corners" else 0.9
     return random_points(200, dims) * last
 
 
-@pytest.mark.parametrize("name", ["numba", "reference"])
+@pytest.mark.parametrize("name", BOTH)
 @pytest.mark.parametrize("convention", ["tiny-cuda-nn", "align-corners"])
 def test_linear_interpolation_reproduces_multilinear_functions(
-    convention: str, name: str
+    convention: Convention, name: ImplementationName
 ):
     def function(x: Tensor) -> Tensor:
         return 0.3 - 1.2 * x[:, 0] + 0.7 * x[:, 1] + 2 * x[:, 0] * x[:, 1]
@@ -85,9 +91,11 @@ def test_linear_interpolation_reproduces_multilinear_functions(
     assert torch.allclose(found, function(coords), atol=2e-6)
 
 
-@pytest.mark.parametrize("name", ["numba", "reference"])
+@pytest.mark.parametrize("name", BOTH)
 @pytest.mark.parametrize("dims", [1, 3, 4])
-def test_linear_functions_are_reproduced_in_any_dimension(dims: int, name: str):
+def test_linear_functions_are_reproduced_in_any_dimension(
+    dims: int, name: ImplementationName
+):
     slopes = torch.linspace(-1, 2, dims)
     layout = one_level("align-corners", "linear", dims)
     coords = random_points(200, dims).requires_grad_()
@@ -100,8 +108,10 @@ def test_linear_functions_are_reproduced_in_any_dimension(dims: int, name: str):
 
 
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
-@pytest.mark.parametrize("name", ["numba", "reference"])
-def test_nodes_have_their_own_values(name: str, interpolation: str):
+@pytest.mark.parametrize("name", BOTH)
+def test_nodes_have_their_own_values(
+    name: ImplementationName, interpolation: Interpolation
+):
     layout = one_level("align-corners", interpolation)
     level = layout.levels[0]
     nodes, places = node_coords(level, 2)
@@ -116,7 +126,7 @@ def test_the_nearest_node_is_read():
     layout = one_level("align-corners", "nearest", dims=1)
     table = torch.arange(8.0)[:, None]
     coords = torch.tensor([0.0, 0.09, 0.11, 0.5, 0.91, 1.0])[:, None]
-    for name in ("numba", "reference"):
+    for name in BOTH:
         with implementation(name):
             found = grid_lookup(coords, table, layout)[:, 0]
         assert found.tolist() == [0, 0, 1, 3, 5, 5], name
@@ -140,7 +150,9 @@ def derivatives(coords: Tensor, table: Tensor, layout: GridLayout) -> list[Tenso
 @pytest.mark.parametrize(
     ("interpolation", "smooth"), [("linear", 0), ("smoothstep", 1), ("quintic", 2)]
 )
-def test_smoothness_across_the_faces_of_cells(interpolation: str, smooth: int):
+def test_smoothness_across_the_faces_of_cells(
+    interpolation: Interpolation, smooth: int
+):
     """Derivatives up to the promised order have no jump, the next one has."""
     layout = one_level("align-corners", interpolation)
     table = torch.randn(layout.num_rows, 1).double()
@@ -155,7 +167,7 @@ def test_smoothness_across_the_faces_of_cells(interpolation: str, smooth: int):
 
 
 @pytest.mark.parametrize("interpolation", ["smoothstep", "quintic"])
-def test_smooth_interpolation_is_flat_at_nodes(interpolation: str):
+def test_smooth_interpolation_is_flat_at_nodes(interpolation: Interpolation):
     layout = one_level("align-corners", interpolation)
     _, places = node_coords(layout.levels[0], 2)
     coords = places.requires_grad_()

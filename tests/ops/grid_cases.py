@@ -3,13 +3,14 @@
 import itertools
 from typing import NamedTuple
 
-import numba
 import torch
 from torch import Tensor
 
 from tangrid.ops.grid_lookup.layout import (
     INTERPOLATIONS,
+    Convention,
     GridLayout,
+    Interpolation,
     Storage,
     grid_layout,
 )
@@ -17,13 +18,16 @@ from tangrid.ops.grid_lookup.operator import grid_lookup
 from tangrid.seeding import generator
 
 STORAGES: tuple[Storage, ...] = ("dense", "hashed", "tiled")
-CONVENTIONS = ("tiny-cuda-nn", "align-corners")
+CONVENTIONS: tuple[Convention, ...] = ("tiny-cuda-nn", "align-corners")
 UGLY = 63
 """A number of points that fills no block, no cache line and no vector register."""
 
 
 def layout_of(
-    num_dims: int, storage: Storage, convention: str, interpolation: str
+    num_dims: int,
+    storage: Storage,
+    convention: Convention,
+    interpolation: Interpolation,
 ) -> GridLayout:
     """Four levels, of which the coarsest is dense and the finest is what was asked."""
     return grid_layout(
@@ -81,7 +85,3 @@ def results(case: Case) -> dict[str, Tensor]:
         "gradient of coords": grads[0],
         "gradient of table": grads[1],
     }
-
-
-def has_threads(count: int) -> bool:
-    return count <= numba.config.NUMBA_NUM_THREADS

@@ -7,7 +7,12 @@ from torch import Tensor
 
 from tangrid.ops.adam_update.operator import AdamState, adam_update
 from tangrid.ops.adam_update.reference import AdamNumbers
-from tangrid.ops.contract import implementation, single_threaded, used_implementations
+from tangrid.ops.contract import (
+    ImplementationName,
+    implementation,
+    single_threaded,
+    used_implementations,
+)
 from tangrid.seeding import generator
 from tests.ops.comparison import assert_close, assert_same_bits
 
@@ -31,7 +36,7 @@ def gradients(
 
 
 def run(
-    values: Tensor, steps: list[Tensor], numbers: AdamNumbers, name: str
+    values: Tensor, steps: list[Tensor], numbers: AdamNumbers, name: ImplementationName
 ) -> dict[str, Tensor]:
     parameter = values.clone()
     state = AdamState.zeros_like(parameter)
@@ -51,7 +56,7 @@ def run(
 
 
 @BOTH
-def test_without_skipping_it_is_the_adam_of_pytorch(name: str):
+def test_without_skipping_it_is_the_adam_of_pytorch(name: ImplementationName):
     values = torch.randn(13, 5, generator=generator(0, "values"))
     steps = gradients((13, 5), 30)
     theirs = values.clone().requires_grad_()
@@ -71,7 +76,7 @@ def test_without_skipping_it_is_the_adam_of_pytorch(name: str):
 
 
 @BOTH
-def test_entries_without_gradient_are_left_alone(name: str):
+def test_entries_without_gradient_are_left_alone(name: ImplementationName):
     values = torch.randn(200, 2, generator=generator(0, "values"))
     steps = gradients((200, 2), 3)
     untouched = torch.arange(200) % 3 == 0
@@ -85,7 +90,7 @@ def test_entries_without_gradient_are_left_alone(name: str):
 
 
 @BOTH
-def test_a_pause_changes_nothing(name: str):
+def test_a_pause_changes_nothing(name: ImplementationName):
     """Zero gradients between two steps do not age the moments of an entry."""
     values = torch.randn(50, generator=generator(0, "values"))
     steps = gradients((50,), 4)
@@ -97,7 +102,7 @@ def test_a_pause_changes_nothing(name: str):
 
 
 @BOTH
-def test_a_late_first_touch_moves_by_the_rate(name: str):
+def test_a_late_first_touch_moves_by_the_rate(name: ImplementationName):
     """The bias correction counts an entry's own updates, not the steps of training."""
     values = torch.zeros(8)
     steps = gradients((8,), 100)
@@ -109,7 +114,7 @@ def test_a_late_first_touch_moves_by_the_rate(name: str):
 
 
 @BOTH
-def test_without_skipping_a_zero_gradient_still_moves(name: str):
+def test_without_skipping_a_zero_gradient_still_moves(name: ImplementationName):
     values = torch.zeros(4)
     steps = [torch.ones(1, 4), torch.zeros(1, 4)]
     found = run(values, steps, NUMBERS, name)
@@ -132,7 +137,7 @@ def test_numba_is_the_reference(
 
 
 @BOTH
-def test_summands_of_workers_are_added(name: str):
+def test_summands_of_workers_are_added(name: ImplementationName):
     values = torch.randn(300, generator=generator(0, "values"))
     steps = gradients((300,), 4, workers=3, zeros=0.3)
     alone = [grads.sum(0, keepdim=True) for grads in steps]
@@ -150,7 +155,7 @@ def test_any_number_of_threads_gives_the_same_bits():
 
 
 @BOTH
-def test_counts_stop_where_the_correction_is_one(name: str):
+def test_counts_stop_where_the_correction_is_one(name: ImplementationName):
     """With decays 0.6 and 0.5 it is 1 in float32 after 36 updates."""
     numbers = NUMBERS._replace(betas=(0.6, 0.5))
     values = torch.zeros(2)

@@ -8,7 +8,7 @@ from torch.func import grad, jacfwd, jacrev, jvp, vjp, vmap
 from tangrid.ops.accumulation import accumulate_into
 from tangrid.ops.contract import implementation
 from tangrid.ops.grid_lookup import reference
-from tangrid.ops.grid_lookup.layout import GridLayout, grid_layout
+from tangrid.ops.grid_lookup.layout import GridLayout, Interpolation, grid_layout
 from tangrid.ops.grid_lookup.operator import grid_lookup
 from tangrid.seeding import generator
 from tests.ops.comparison import assert_close, assert_same_bits
@@ -71,7 +71,9 @@ def second_order(case: Case) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("dims", [1, 2, 3, 4])
 @pytest.mark.parametrize("interpolation", ["linear", "smoothstep", "quintic"])
-def test_second_order_of_numba_is_the_references(dims: int, interpolation: str):
+def test_second_order_of_numba_is_the_references(
+    dims: int, interpolation: Interpolation
+):
     layout = layout_of(dims, "hashed", "tiny-cuda-nn", interpolation)
     case = case_of(layout, 2, random_points(63, dims))
     with implementation("numba"):
@@ -155,9 +157,9 @@ def test_reverse_transforms_agree_with_autograd(case: Case):
         return read(case, x, t).sum()
 
     found = grad(total, argnums=(0, 1))(case.coords, case.table)
-    _, pull = vjp(lambda x, t: read(case, x, t), case.coords, case.table)
+    pull = vjp(lambda x, t: read(case, x, t), case.coords, case.table)[1]
     pulled = pull(torch.ones_like(case.upstream))
-    names = ("coords", "table")
+    names: list[str] = ["coords", "table"]
     by_name = dict(zip(names, expected, strict=True))
     assert_same_bits(dict(zip(names, found, strict=True)), by_name)
     assert_same_bits(dict(zip(names, pulled, strict=True)), by_name)
@@ -236,6 +238,6 @@ def test_fast_forward_mode_is_refused_loudly(case: Case):
 def test_forward_mode_runs_in_the_reference(case: Case):
     tangent = torch.ones_like(case.coords)
     with implementation("reference"):
-        _, found = jvp(lambda x: read(case, x), (case.coords,), (tangent,))
+        found = jvp(lambda x: read(case, x), (case.coords,), (tangent,))[1]
     jacobian = jacrev(lambda x: read(case, x))(case.coords)
     assert_close({"values": found}, {"values": jacobian.sum((2, 3))})

@@ -77,12 +77,14 @@ def test_threads_and_memory_order_do_not_change_the_bits():
     assert_same_bits(transposed, expected)
 
 
-def second_order(hidden: Tensor, frequencies: Tensor, upstream: Tensor):
+def second_order(
+    hidden: Tensor, frequencies: Tensor, upstream: Tensor
+) -> dict[str, Tensor]:
     leaves = [hidden.detach().requires_grad_(), upstream.detach().requires_grad_()]
     values = sine_residual(leaves[0], frequencies)
     (first,) = torch.autograd.grad(values, leaves[0], leaves[1], create_graph=True)
     second = torch.autograd.grad((first * upstream.cos()).sum(), leaves)
-    return dict(zip(("hidden", "upstream"), second, strict=True))
+    return {"hidden": second[0], "upstream": second[1]}
 
 
 def test_second_derivatives_are_the_references():

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from tangrid.signals.colour import Colour
 from tangrid.signals.image import ImageSignal
 from tangrid.tasks.image_evaluation import evaluate_image
 from tangrid.tasks.image_pictures import (
@@ -18,7 +19,9 @@ from tangrid.tasks.image_pictures import (
 )
 
 
-def grey(height: int, width: int, channels: int = 3, colour="srgb") -> ImageSignal:
+def grey(
+    height: int, width: int, channels: int = 3, colour: Colour = "srgb"
+) -> ImageSignal:
     pixels = np.full((height, width, channels), 0.5, np.float32)
     return ImageSignal.from_array(pixels, colour=colour)
 

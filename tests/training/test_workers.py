@@ -59,7 +59,7 @@ def test_pieces_give_the_gradient_of_the_batch(count: int, piece_size: int):
     parts = [optimizer.worker_grads(worker) for worker in range(count)]
     names = {id(p): name for name, p in field.named_parameters()}
     summed = {
-        names[id(parameter)]: sum(parts[w][k] for w in range(count))
+        names[id(parameter)]: torch.stack([part[k] for part in parts]).sum(0)
         for k, parameter in enumerate(optimizer.parameters)
     }
     assert_close(summed, expected)
