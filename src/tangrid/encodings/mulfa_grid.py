@@ -1,8 +1,8 @@
 r"""MulFAGrid: a grid whose interpolation weights are learned Fourier filters.
 
-Level l reads :math:`z_f(x) = \sum_{i \in U(x)} \tilde\phi_f(x, i)\, w_{if}`. The kernel
-function :math:`\phi` is a multiplicative filter network of Fourier features of x, gated by
-waves in the index of the node i, so that every node weights its cell in a way of its own.
+Level l reads :math:`z_f(x) = \sum_{i \in U(x)} \tilde\phi_f(x, i)\, w_{if}`. The
+kernel function :math:`\phi` is a multiplicative filter network: Fourier features of x,
+gated by waves in the index of the node i, so that every node has a kernel of its own.
 
 References:
     Zhao et al. 2024, "Grounding and Enhancing Grid-based Models for Neural Fields".
@@ -10,7 +10,7 @@ References:
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -49,18 +49,18 @@ class MulfaGridConfig(HashGridConfig):
     lambda being the interpolation weights. What each gives up:
 
     ``lin_add``
-        lambda (1 + phi): continuous, and equal to the plain grid at phi = 0. Weights do
-        not sum to 1, so a constant is not reproduced exactly.
+        lambda (1 + phi): continuous, and equal to the plain grid at phi = 0. Weights
+        need not sum to 1, so a constant is not reproduced exactly.
     ``lin_residual``, ``lin_softmax``
-        lambda (1 + 0.9 tanh phi) and lambda exp(phi), divided by their sums: continuous,
-        positive, sum to 1. They bound what the kernel can do.
+        lambda (1 + 0.9 tanh phi) and lambda exp(phi), divided by their sums: weights
+        are continuous, positive, and sum to 1, which bounds what the kernel can do.
     ``softmax``
         exp(phi) over its sum: positive, sums to 1, but the field jumps across the faces
         of cells, where no weight need vanish.
     ``sum``
         phi over its sum S, the paper's equation 8. The field jumps across faces and has
-        poles where S = 0, generically on curves in 2-D. The start is safe (phi near 1);
-        `MulfaGrid.cancelled_fraction` tells how near training has come to a pole.
+        poles where S = 0, generically on curves in 2-D. The start is safe, with phi
+        near 1; `MulfaGrid.cancelled_fraction` tells how near to poles training came.
     ``signed_eps``
         phi S / (S^2 + e^2): ``sum`` without its poles. Near them the weights fade to 0.
     ``none``
@@ -100,19 +100,31 @@ class MulfaGridConfig(HashGridConfig):
         """Refuse settings that make no kernel.
 
         Raises:
-            ConfigError: If a number is out of range.
+            ConfigError: If a setting is out of range.
         """
-        for name in ("num_filter_layers", "num_gates", "num_frequencies"):
-            value = getattr(self, name)
-            if value < 1:
-                raise ConfigError(
-                    f"MulfaGridConfig.{name}: expected a whole number >= 1, got {value}."
-                )
-        if self.gate_bandwidth < 0 or self.output_scale < 0:
+        super().__post_init__()
+        if self.num_filter_layers < 1 or self.num_gates < 1:
+            raise ConfigError(
+                "MulfaGridConfig: expected at least one filter layer and one gate, got "
+                f"num_filter_layers={self.num_filter_layers} and "
+                f"num_gates={self.num_gates}."
+            )
+        if not (self.gate_bandwidth >= 0 and self.output_scale >= 0):
             raise ConfigError(
                 "MulfaGridConfig: expected gate_bandwidth and output_scale >= 0, got "
                 f"{self.gate_bandwidth} and {self.output_scale}."
             )
+        _check_choice("index_mode", self.index_mode, IndexMode)
+        _check_choice("kernel_outputs", self.kernel_outputs, KernelOutputs)
+        self.kernel_settings()
+
+    def kernel_settings(self) -> KernelSettings:
+        """Return what of the kernel function is not a parameter."""
+        return KernelSettings(
+            num_frequencies=self.num_frequencies,
+            units=self.units,
+            normaliser=self.normaliser,
+        )
 
     def build(self, site: Site, generator: torch.Generator) -> "MulfaGrid":
         """Return the grid with small random features and a random kernel function.
@@ -143,16 +155,20 @@ class MulfaGrid(TableGrid):
         offset: Output biases (c).
     """
 
+    projection: nn.Parameter
+    hidden: nn.Parameter | None
+    biases: nn.Parameter
+    frequencies: nn.Parameter
+    phases: nn.Parameter
+    mix: nn.Parameter
+    offset: nn.Parameter
+
     def __init__(
         self, config: MulfaGridConfig, layout: GridLayout, generator: torch.Generator
     ) -> None:
         super().__init__(layout, config.channels_per_level, generator)
         self.config = config
-        self.settings = KernelSettings(
-            num_frequencies=config.num_frequencies,
-            units=config.units,
-            normaliser=config.normaliser,
-        )
+        self.settings = config.kernel_settings()
         # Not a buffer: converting the module must not round it.
         self._index_units = _index_units(config, layout)
         for name, initial in _initial_kernel(config, layout, generator).items():
@@ -165,7 +181,7 @@ class MulfaGrid(TableGrid):
     @property
     def kernel(self) -> FilterKernel:
         """The kernel function's parameters as the operator takes them."""
-        hidden = self.hidden
+        hidden: Tensor | None = self.hidden
         if hidden is None:
             levels, gates, _ = self.projection.shape
             hidden = self.projection.new_empty(levels, 0, gates, gates)
@@ -228,7 +244,7 @@ class MulfaGrid(TableGrid):
 
     @torch.no_grad()
     def cancelled_fraction(self, coords: Coords) -> Float[Tensor, " l"]:
-        """Return, per level, the share of points where raw kernel values cancel.
+        """Return each level's share of points where raw kernel values cancel.
 
         There the sum over the cell is below 1e-3 of the sum of absolute values, in some
         channel: ``sum`` is near a pole and ``signed_eps`` departs from it.
@@ -244,6 +260,15 @@ class MulfaGrid(TableGrid):
             small = raw.sum(1).abs() < _CANCELLED * raw.abs().sum(1)
             shares.append(small.any(1).double().mean())
         return torch.stack(shares)
+
+
+def _check_choice(name: str, value: str, choices: object) -> None:
+    known = get_args(choices)
+    if value not in known:
+        raise ConfigError(
+            f"MulfaGridConfig.{name}: expected one of {', '.join(known)}, got "
+            f"'{value}'."
+        )
 
 
 def _index_units(
@@ -265,7 +290,7 @@ def _index_units(
 def _initial_kernel(
     config: MulfaGridConfig, layout: GridLayout, generator: torch.Generator
 ) -> dict[str, Tensor]:
-    """Draw the filter networks of all levels."""
+    """Return random filter networks of all levels."""
     levels, dims = len(layout.levels), layout.num_dims
     layers, gates = config.num_filter_layers, config.num_gates
     inputs = 2 * dims * config.num_frequencies

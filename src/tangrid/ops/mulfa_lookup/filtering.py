@@ -1,6 +1,6 @@
 """The filter network of one point at the corners of its cell, and the table's reads."""
 # Kernels are typed by numba.
-# ruff: noqa: ANN001, ANN201
+# ruff: noqa: ANN001, ANN201, ANN202
 
 import typing
 
@@ -21,17 +21,18 @@ from tangrid.ops.mulfa_lookup.lanes import (
     mul,
     store,
     total,
+    totals,
 )
 
 
 @typing.no_type_check
 @njit(**INLINE)
-def gates_at_corners(i, n, p):
+def gates_at_corners(i, t, n, p, wants_cosines):
     """Fill sine and cosine of all gates at the corners of one point's cell."""
     stride = n.layers * 2 * n.gates
     for layer in range(n.layers):
         for chunk in range(0, n.gates, WIDTH):
-            to = layer * n.corners * n.gates + chunk
+            to = (t * n.layers + layer) * n.corners * n.gates + chunk
             at = p.wave_rows[i] * stride + layer * 2 * n.gates + chunk
             store(p.sines, to, load(p.waves, at))
             store(p.cosines, to, load(p.waves, at + n.gates))
@@ -44,36 +45,38 @@ def gates_at_corners(i, n, p):
                 low_sine, low_cosine = load(p.waves, at), load(p.waves, at + n.gates)
                 high_sine = load(p.waves, at + stride)
                 high_cosine = load(p.waves, at + stride + n.gates)
+                both = wants_cosines or axis < n.dims - 1
                 half = min(1 << axis, n.corners)
-                for here in range(to, to + half * n.gates, n.gates):
+                for corner in range(half):
+                    here = to + corner * n.gates
+                    there = here + half * n.gates
                     sine, cosine = load(p.sines, here), load(p.cosines, here)
-                    store(p.sines, here, fma(sine, low_cosine, mul(cosine, low_sine)))
-                    store(
-                        p.cosines, here, fnma(sine, low_sine, mul(cosine, low_cosine))
-                    )
+                    rotated = fma(sine, low_cosine, mul(cosine, low_sine))
+                    store(p.sines, here, rotated)
+                    if both:
+                        rotated = fnma(sine, low_sine, mul(cosine, low_cosine))
+                        store(p.cosines, here, rotated)
                     if n.corners > 1:
-                        there = here + half * n.gates
-                        store(
-                            p.sines, there,
-                            fma(sine, high_cosine, mul(cosine, high_sine)),
-                        )  # fmt: skip
-                        store(
-                            p.cosines, there,
-                            fnma(sine, high_sine, mul(cosine, high_cosine)),
-                        )  # fmt: skip
+                        rotated = fma(sine, high_cosine, mul(cosine, high_sine))
+                        store(p.sines, there, rotated)
+                        if both:
+                            rotated = fnma(sine, high_sine, mul(cosine, high_cosine))
+                            store(p.cosines, there, rotated)
 
 
 @typing.no_type_check
 @njit(**INLINE)
-def filter_at_corners(i, n, p):
+def filter_at_corners(i, t, n, p):
     """Fill each layer before (from the second on) and after its gates, by corner."""
+    first = t * n.layers * n.corners * n.gates
     for chunk in range(0, n.gates, WIDTH):
         shared = load(p.first, i * n.gates + chunk)
-        for at in range(chunk, n.corners * n.gates, n.gates):
+        for corner in range(n.corners):
+            at = first + corner * n.gates + chunk
             store(p.after, at, mul(shared, load(p.sines, at)))
     for layer in range(1, n.layers):
         for corner in range(n.corners):
-            below = ((layer - 1) * n.corners + corner) * n.gates
+            below = first + ((layer - 1) * n.corners + corner) * n.gates
             for chunk in range(0, n.gates, WIDTH):
                 value = load(p.biases, layer * n.gates + chunk)
                 weights = (layer - 1) * n.gates * n.gates + chunk
@@ -87,88 +90,111 @@ def filter_at_corners(i, n, p):
 
 @typing.no_type_check
 @njit(**INLINE)
-def raw_values(n, p):
-    """Fill phi by output and corner."""
-    last = (n.layers - 1) * n.corners * n.gates
-    for output in range(n.outputs):
-        for corner in range(n.corners):
-            value = p.offset[output]
-            for chunk in range(0, n.gates, WIDTH):
-                weight = load(p.mix, output * n.gates + chunk)
-                layer = load(p.after, last + corner * n.gates + chunk)
-                value += total(mul(weight, layer))
-            p.raw[output * n.corners + corner] = value
+def _mixed(scalar, t, n, p):
+    """Return what adds up to one raw value; `scalar` counts outputs, then corners."""
+    output = min(scalar >> n.dims if n.corners > 1 else scalar, n.outputs - 1)
+    corner = scalar & (n.corners - 1)
+    last = (((t + 1) * n.layers - 1) * n.corners + corner) * n.gates
+    value = mul(load(p.mix, output * n.gates), load(p.after, last))
+    for chunk in range(WIDTH, n.gates, WIDTH):
+        weight = load(p.mix, output * n.gates + chunk)
+        value = fma(weight, load(p.after, last + chunk), value)
+    return value
 
 
 @typing.no_type_check
 @njit(**INLINE)
-def read_affine(i, n, p, unit, to, out):
+def raw_values(t, n, p):
+    """Fill phi by output and corner."""
+    for k in range(0, n.scalars, WIDTH):
+        value = totals(
+            _mixed(k, t, n, p), _mixed(k + 1, t, n, p), _mixed(k + 2, t, n, p),
+            _mixed(k + 3, t, n, p), _mixed(k + 4, t, n, p), _mixed(k + 5, t, n, p),
+            _mixed(k + 6, t, n, p), _mixed(k + 7, t, n, p),
+        )  # fmt: skip
+        store(p.raw, t * n.scalars + k, add(value, load(p.offset, k)))
+
+
+@typing.no_type_check
+@njit(**INLINE)
+def gather(i, t, n, p):
+    """Fill the features of the corners' nodes, by channel and corner."""
+    for corner in range(n.corners):
+        node = p.rows[corner * BLOCK + i] * n.channels
+        for channel in range(n.channels):
+            to = (t * n.channels + channel) * n.corners + corner
+            p.nodes[to] = p.table[node + channel]
+
+
+@typing.no_type_check
+@njit(**INLINE)
+def read_affine(i, t, n, p, unit, to, out):
     """Write a point's features where weights are affine in phi: sum nodes, then mix."""
-    last = (n.layers - 1) * n.corners * n.gates
+    last = ((t + 1) * n.layers - 1) * n.corners * n.gates
     for channel in range(n.channels):
         output = channel if n.outputs > 1 else 0
-        value = np.float32(0)
+        nodes = (t * n.channels + channel) * n.corners
+        plain = np.float32(0)
         for corner in range(n.corners):
-            node = p.rows[corner * BLOCK + i]
-            part = p.linear[corner] * p.table[node * n.channels + channel]
-            p.grads[corner] = part
-            value += part
-        value *= unit + p.offset[output]
+            part = p.linear[t * n.scalars + corner] * p.nodes[nodes + corner]
+            p.nodes[nodes + corner] = part
+            plain += part
+        plain *= unit + p.offset[output * n.corners]
+        mixed = fill(np.float32(0))
         for chunk in range(0, n.gates, WIDTH):
-            layer = mul(fill(p.grads[0]), load(p.after, last + chunk))
+            layer = mul(fill(p.nodes[nodes]), load(p.after, last + chunk))
             for corner in range(1, n.corners):
                 at = last + corner * n.gates + chunk
-                layer = fma(fill(p.grads[corner]), load(p.after, at), layer)
-            value += total(mul(layer, load(p.mix, output * n.gates + chunk)))
-        out[to + channel] = value
+                layer = fma(fill(p.nodes[nodes + corner]), load(p.after, at), layer)
+            mixed = fma(layer, load(p.mix, output * n.gates + chunk), mixed)
+        out[to + channel] = plain + total(mixed)
 
 
 @typing.no_type_check
 @njit(**INLINE)
-def read(i, n, p, to, out):
+def read(t, n, p, to, out):
     """Write a point's features."""
     for channel in range(n.channels):
-        first = channel * n.corners if n.outputs > 1 else 0
+        first = t * n.scalars + (channel * n.corners if n.outputs > 1 else 0)
         value = np.float32(0)
+        nodes = (t * n.channels + channel) * n.corners
         for corner in range(n.corners):
-            node = p.rows[corner * BLOCK + i]
-            value += p.weights[first + corner] * p.table[node * n.channels + channel]
+            value += p.weights[first + corner] * p.nodes[nodes + corner]
         out[to + channel] = value
 
 
 @typing.no_type_check
 @njit(**INLINE)
-def read_vjp(i, n, p, at, upstream, grad_table, wants_table):
+def read_vjp(i, t, n, p, at, upstream, grad_table, wants_table):
     """Add the table's gradient of one point; fill those of its weights."""
-    for k in range(n.outputs * n.corners):
-        p.grads[k] = np.float32(0)
-    for channel in range(n.channels):
-        first = channel * n.corners if n.outputs > 1 else 0
-        grad = upstream[at + channel]
-        for corner in range(n.corners):
-            k = first + corner
-            node = p.rows[corner * BLOCK + i] * n.channels + channel
-            p.grads[k] = p.grads[k] + grad * p.table[node]
+    for corner in range(n.corners):
+        node = p.rows[corner * BLOCK + i] * n.channels
+        shared = np.float32(0)
+        for channel in range(n.channels):
+            k = t * n.scalars + corner + (channel * n.corners if n.outputs > 1 else 0)
+            grad = upstream[at + channel]
+            own = grad * p.table[node + channel]
+            shared += own
+            p.grads[k] = own if n.outputs > 1 else shared
             if wants_table:
-                grad_table[node] = grad_table[node] + grad * p.weights[k]
+                change = grad_table[node + channel] + grad * p.weights[k]
+                grad_table[node + channel] = change
 
 
 @typing.no_type_check
 @njit(**INLINE)
-def mix_vjp(n, p, sums):
+def mix_vjp(t, n, p, sums):
     """Add gradients of C and c; fill those of the last layer, by corner."""
-    last = (n.layers - 1) * n.corners * n.gates
-    for output in range(n.outputs):
-        for corner in range(n.corners):
-            sums.offset[output] = (
-                sums.offset[output] + p.grads[output * n.corners + corner]
-            )
+    last = ((t + 1) * n.layers - 1) * n.corners * n.gates
+    for k in range(0, n.scalars, WIDTH):
+        grad = load(p.grads, t * n.scalars + k)
+        store(sums.offset, k, add(grad, load(sums.offset, k)))
     for chunk in range(0, n.gates, WIDTH):
         for output in range(n.outputs):
             weight = load(p.mix, output * n.gates + chunk)
             change = load(sums.mix, output * n.gates + chunk)
             for corner in range(n.corners):
-                grad = fill(p.grads[output * n.corners + corner])
+                grad = fill(p.grads[t * n.scalars + output * n.corners + corner])
                 at = corner * n.gates + chunk
                 change = fma(grad, load(p.after, last + at), change)
                 below = mul(grad, weight)
@@ -180,40 +206,57 @@ def mix_vjp(n, p, sums):
 
 @typing.no_type_check
 @njit(**INLINE)
-def gates_vjp(i, layer, n, p, sums):
+def gates_vjp(i, t, layer, n, p, sums):
     """Pull gradients through one layer's gates; add those of phase and frequency."""
+    own = (t * n.layers + layer) * n.corners * n.gates
     for chunk in range(0, n.gates, WIDTH):
         value = load(p.first, i * n.gates + chunk)
-        whole = fill(np.float32(0))
         for corner in range(n.corners):
             at = corner * n.gates + chunk
-            here = layer * n.corners * n.gates + at
-            grad = load(p.pulled, at)
             if layer > 0:
-                value = load(p.before, here)
-            turn = mul(mul(grad, value), load(p.cosines, here))
-            store(p.pulled, at, mul(grad, load(p.sines, here)))
-            store(p.turned, at, turn)
-            whole = add(whole, turn)
-        at = layer * n.gates + chunk
-        store(sums.phases, at, add(whole, load(sums.phases, at)))
-        for axis in range(n.dims):
-            at = (layer * n.dims + axis) * n.gates + chunk
-            change = load(sums.frequencies, at)
-            change = fma(fill(p.index[axis * BLOCK + i]), whole, change)
-            for corner in range(n.corners):
-                if (corner >> axis) & 1:
-                    change = add(change, load(p.turned, corner * n.gates + chunk))
-            store(sums.frequencies, at, change)
+                value = load(p.before, own + at)
+            turned = mul(mul(load(p.pulled, at), value), load(p.cosines, own + at))
+            store(p.turned, corner * WIDTH, turned)
+        _phases_vjp(i, layer, chunk, n, p, sums)
+        for corner in range(n.corners):
+            at = corner * n.gates + chunk
+            store(p.pulled, at, mul(load(p.pulled, at), load(p.sines, own + at)))
 
 
 @typing.no_type_check
 @njit(**INLINE)
-def hidden_vjp(layer, n, p, sums):
+def _phases_vjp(i, layer, chunk, n, p, sums):
+    """Add what `turned` holds to gradients of phases and, by axis, of frequencies."""
+    for back in range(n.dims if n.corners > 1 else 0):
+        # Halve the corners: the upper half is one step further along this axis. What
+        # it adds up to takes the place of its first corner.
+        half = 1 << (n.dims - 1 - back)
+        upper = load(p.turned, half * WIDTH)
+        store(p.turned, 0, add(upper, load(p.turned, 0)))
+        for corner in range(1, half):
+            at = corner * WIDTH
+            high = load(p.turned, at + half * WIDTH)
+            upper = add(upper, high)
+            store(p.turned, at, add(high, load(p.turned, at)))
+        store(p.turned, half * WIDTH, upper)
+    whole = load(p.turned, 0)
+    at = layer * n.gates + chunk
+    store(sums.phases, at, add(whole, load(sums.phases, at)))
+    for axis in range(n.dims):
+        at = (layer * n.dims + axis) * n.gates + chunk
+        change = fma(fill(p.index[axis * BLOCK + i]), whole, load(sums.frequencies, at))
+        if n.corners > 1:
+            change = add(change, load(p.turned, WIDTH << axis))
+        store(sums.frequencies, at, change)
+
+
+@typing.no_type_check
+@njit(**INLINE)
+def hidden_vjp(t, layer, n, p, sums):
     """Pull gradients through the weights before one layer; add those of the weights."""
     start = (layer - 1) * n.gates * n.gates
     for corner in range(n.corners):
-        here = ((layer - 1) * n.corners + corner) * n.gates
+        here = ((t * n.layers + layer - 1) * n.corners + corner) * n.gates
         own = corner * n.gates
         for chunk in range(0, n.gates, WIDTH):
             grad = load(p.pulled, own + chunk)
@@ -228,3 +271,14 @@ def hidden_vjp(layer, n, p, sums):
             store(p.turned, own + chunk, below)
         for chunk in range(0, n.gates, WIDTH):
             store(p.pulled, own + chunk, load(p.turned, own + chunk))
+
+
+@typing.no_type_check
+@njit(**INLINE)
+def first_layer_grads(i, n, p):
+    """Store the first layer's gradient, summed over the corners."""
+    for chunk in range(0, n.gates, WIDTH):
+        grad = load(p.pulled, chunk)
+        for corner in range(1, n.corners):
+            grad = add(grad, load(p.pulled, corner * n.gates + chunk))
+        store(p.first_grads, i * n.gates + chunk, grad)

@@ -15,7 +15,7 @@ References:
 """
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from jaxtyping import Float, Float64
 from torch import Tensor
@@ -32,17 +32,12 @@ Normaliser = Literal[
     "lin_residual",
     "lin_add",
 ]
-NORMALISERS: tuple[Normaliser, ...] = (
-    "none",
-    "sum",
-    "signed_eps",
-    "softmax",
-    "lin_softmax",
-    "lin_residual",
-    "lin_add",
-)
+NORMALISERS: tuple[Normaliser, ...] = get_args(Normaliser)
 Units = Literal["grid", "normalised"]
+UNITS: tuple[Units, ...] = get_args(Units)
 
+MAX_FREQUENCIES = 24
+"""A higher octave would be finer than float32 resolves."""
 RESIDUAL_BOUND = 0.9
 """Largest relative change that ``lin_residual`` makes to an interpolation weight."""
 
@@ -67,24 +62,26 @@ class KernelSettings:
     epsilon: float = 1e-2
 
     def __post_init__(self) -> None:
-        if not 1 <= self.num_frequencies <= 24:
+        """Refuse settings that make no kernel.
+
+        Raises:
+            ConfigError: If a setting is out of range.
+        """
+        if not 1 <= self.num_frequencies <= MAX_FREQUENCIES:
             raise ConfigError(
-                f"KernelSettings(num_frequencies=...): expected 1 to 24, got "
+                f"KernelSettings.num_frequencies: expected 1 to {MAX_FREQUENCIES}, got "
                 f"{self.num_frequencies}."
             )
-        if self.normaliser not in NORMALISERS:
-            raise ConfigError(
-                f"KernelSettings(normaliser=...): expected one of "
-                f"{', '.join(NORMALISERS)}, got '{self.normaliser}'."
-            )
-        if self.units not in {"grid", "normalised"}:
-            raise ConfigError(
-                f"KernelSettings(units=...): expected 'grid' or 'normalised', got "
-                f"'{self.units}'."
-            )
+        for name, choices in (("units", UNITS), ("normaliser", NORMALISERS)):
+            value = getattr(self, name)
+            if value not in choices:
+                raise ConfigError(
+                    f"KernelSettings.{name}: expected one of {', '.join(choices)}, got "
+                    f"'{value}'."
+                )
         if not self.epsilon > 0:
             raise ConfigError(
-                f"KernelSettings(epsilon=...): expected a positive number, got "
+                f"KernelSettings.epsilon: expected a positive number, got "
                 f"{self.epsilon}."
             )
 
@@ -137,20 +134,21 @@ def check_kernel(
     levels, dims = len(layout.levels), layout.num_dims
     layers, gates = kernel.biases.shape[-2:]
     outputs = kernel.mix.shape[-2]
-    expected = FilterKernel(
-        (levels, gates, 2 * dims * settings.num_frequencies),
-        (levels, layers - 1, gates, gates),
-        (levels, layers, gates),
-        (levels, layers, dims, gates),
-        (levels, layers, gates),
-        (levels, outputs, gates),
-        (levels, outputs),
-    )  # type: ignore[arg-type]
-    for name, tensor, shape in zip(kernel._fields, kernel, expected, strict=True):
-        if tuple(tensor.shape) != shape:
+    expected = {
+        "projection": (levels, gates, 2 * dims * settings.num_frequencies),
+        "hidden": (levels, layers - 1, gates, gates),
+        "biases": (levels, layers, gates),
+        "frequencies": (levels, layers, dims, gates),
+        "phases": (levels, layers, gates),
+        "mix": (levels, outputs, gates),
+        "offset": (levels, outputs),
+    }
+    for name, shape in expected.items():
+        found = tuple(getattr(kernel, name).shape)
+        if found != shape:
             raise ShapeError(
                 f"mulfa_lookup(kernel.{name}): expected shape {list(shape)}, got "
-                f"{list(tensor.shape)}."
+                f"{list(found)}."
             )
     if outputs not in {1, channels}:
         raise ShapeError(

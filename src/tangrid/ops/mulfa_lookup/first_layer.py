@@ -17,6 +17,7 @@ from tangrid.ops.grid_lookup.numba_cpu import (
     locate,
 )
 from tangrid.ops.mulfa_lookup.lanes import (
+    INLINE,
     INNER,
     WIDTH,
     add,
@@ -28,6 +29,7 @@ from tangrid.ops.mulfa_lookup.lanes import (
     store,
     total,
 )
+from tangrid.ops.mulfa_lookup.memory import parameter
 from tangrid.ops.mulfa_lookup.waves import (
     last_cell,
 )
@@ -45,23 +47,23 @@ _SIN = tuple(
 
 
 @typing.no_type_check
-@njit(**INNER)
-def _cells(x, count, scale, shift, last, highest, position, index, row):
-    for i in range(count):
-        at = x[i] * scale + shift
+@njit(**INLINE)
+def _cells(points, row, count, scale, shift, last, highest, position, index, rows):
+    for i in range(row, row + count):
+        at = points[i] * scale + shift
         cell = min(np.int32(at), last)
         position[i] = at
         index[i] = np.float32(cell)
         # A point that is not in the box must not read outside the table.
-        row[i] = max(min(cell, highest), np.int32(0))
+        rows[i] = max(min(cell, highest), np.int32(0))
 
 
 @typing.no_type_check
 @njit(**INNER)
-def _sin_cos_pi(position, count, octave, sine, cosine):
+def _sin_cos_pi(position, row, count, octave, features, to):
     """Fill sines and cosines of ``pi octave position``; octave is a power of two."""
     for i in range(count):
-        half_turns = position[i] * octave
+        half_turns = position[row + i] * octave
         whole = np.floor(half_turns)
         y = half_turns - whole - _HALF
         z = y * y
@@ -73,16 +75,14 @@ def _sin_cos_pi(position, count, octave, sine, cosine):
             s = s * z + _SIN[5 - k]
         # A quarter turn further on, cosine is sine; every half turn flips the sign.
         sign = _ONE - np.float32(2) * (whole - np.float32(2) * np.floor(whole * _HALF))
-        sine[i] = sign * c
-        cosine[i] = -sign * (s * y)
+        features[to + i] = sign * c
+        features[to + BLOCK + i] = -sign * (s * y)
 
 
 @typing.no_type_check
-@njit(**INNER)
+@njit(**INLINE)
 def _first_layer(features, count, inputs, projection, bias, gates, first):
     """Fill ``W_1 gamma + b_1``, four points at a time."""
-    features, projection = pointer(features), pointer(projection)
-    bias, first = pointer(bias), pointer(first)
     for i in range(0, count, 4):
         for chunk in range(0, gates, WIDTH):
             a = load(bias, chunk)
@@ -103,55 +103,56 @@ def _first_layer(features, count, inputs, projection, bias, gates, first):
 
 @typing.no_type_check
 @njit(**INNER)
-def enter_block(coords, filters, plan, level, start, count, work):
-    """Return the number of corners, having filled what precedes a block's gates."""
+def enter_block(coords, filters, plan, level, start, count, n, work):
+    """Fill what a block's points need before their gates."""
     points = work.grid[2]
     load_points(coords, start, count, points)
     scale, shift = plan.scales[level, 0], plan.scales[level, 1]
     address = plan.addresses[level]
-    highest = np.int32(plan.waves[level, 1] - 2)
-    inputs = 2 * coords.shape[1] * plan.num_frequencies
+    points, position = pointer(points, 0), pointer(work.places, 0)
+    index = pointer(work.places, work.places.shape[1])
+    wave_rows, features = pointer(work.wave_rows, 0), pointer(work.features, 0)
     for axis in range(coords.shape[1]):
+        at = axis * BLOCK
         _cells(
-            points[axis], count, scale, shift, last_cell(address), highest,
-            work.position[axis], work.index[axis], work.wave_rows[axis],
+            points, at, count, scale, shift, last_cell(address), np.int32(n.rows - 2),
+            position, index, wave_rows,
         )  # fmt: skip
-        if plan.waves[level, 2]:
+        if plan.wave_rows[level] == 0:
             for i in range(count):
-                work.wave_rows[axis, i] = 2 * (start + i)
-        seen = work.position[axis] if plan.grid_units else points[axis]
+                wave_rows[at + i] = np.int32(2 * (start + i))
+        seen = position if plan.grid_units else points
         for octave in range(plan.num_frequencies):
-            at = 2 * (axis * plan.num_frequencies + octave) * BLOCK
-            _sin_cos_pi(
-                seen, count, np.float32(1 << octave), work.features[at : at + BLOCK],
-                work.features[at + BLOCK : at + 2 * BLOCK],
-            )  # fmt: skip
+            to = 2 * (axis * plan.num_frequencies + octave) * BLOCK
+            _sin_cos_pi(seen, at, count, np.float32(1 << octave), features, to)
     _first_layer(
-        work.features, count, inputs, filters.projection[level], filters.biases[level],
-        plan.gates, work.first,
+        features, count, 2 * coords.shape[1] * plan.num_frequencies,
+        parameter(filters.projection, level), parameter(filters.biases, level),
+        plan.gates, pointer(work.first, 0),
     )  # fmt: skip
-    return locate(count, scale, shift, address, plan.interpolation, work.grid)
+    locate(count, scale, shift, address, plan.interpolation, work.grid)
 
 
 @typing.no_type_check
 @njit(**INNER)
-def first_layer_vjp(features, count, inputs, gates, first_grads, sums):
+def first_layer_vjp(work, count, gates, sums):
     """Add gradients of W_1 and b_1, of four features at a time."""
-    features, first_grads = pointer(features), pointer(first_grads)
-    biases, projection = pointer(sums.biases), pointer(sums.projection)
+    features = pointer(work.features, 0)
+    grads = pointer(work.first, work.first.shape[1])
+    biases, projection = pointer(sums.biases, 0), pointer(sums.projection, 0)
     for chunk in range(0, gates, WIDTH):
         bias = load(biases, chunk)
         for i in range(count):
-            bias = add(bias, load(first_grads, i * gates + chunk))
+            bias = add(bias, load(grads, i * gates + chunk))
         store(biases, chunk, bias)
-        for j in range(0, inputs, 4):
+        for j in range(0, sums.projection.shape[0] // gates, 4):
             at = j * BLOCK
             to = j * gates + chunk
             a, b = load(projection, to), load(projection, to + gates)
             c = load(projection, to + 2 * gates)
             d = load(projection, to + 3 * gates)
             for i in range(count):
-                grad = load(first_grads, i * gates + chunk)
+                grad = load(grads, i * gates + chunk)
                 a = fma(fill(features[at + i]), grad, a)
                 b = fma(fill(features[at + BLOCK + i]), grad, b)
                 c = fma(fill(features[at + 2 * BLOCK + i]), grad, c)
@@ -164,32 +165,38 @@ def first_layer_vjp(features, count, inputs, gates, first_grads, sums):
 
 @typing.no_type_check
 @njit(**INNER)
-def coords_vjp(count, corners, plan, scale, projection, work, grad_coords):
+def coords_vjp(filters, plan, level, start, count, n, work, grad_coords):
     """Write the coordinates' gradient of a block at one level."""
     _, _, points, _, pairs, slopes = work.grid
-    dims, gates = points.shape[0], plan.gates
-    features, first_grads = pointer(work.features), pointer(work.first_grads)
-    projection = pointer(projection)
-    size = scale if plan.grid_units else _ONE
+    dims = points.shape[0]
+    scale = plan.scales[level, 0] if plan.grid_units else _ONE
+    features = pointer(work.features, 0)
+    grads = pointer(work.first, work.first.shape[1])
+    projection = parameter(filters.projection, level)
     for i in range(count):
         for axis in range(dims):
             grad = np.float32(0)
-            for corner in range(corners if corners > 1 else 0):
-                slope = work.linear_grads[corner, i] * slopes[axis, i]
+            for corner in range(n.corners if n.corners > 1 else 0):
+                slope = work.linear_grads[corner * BLOCK + i] * slopes[axis, i]
                 for other in range(dims):
                     if other != axis:
                         slope *= pairs[other, (corner >> other) & 1, i]
                 grad += slope if (corner >> axis) & 1 else -slope
             for octave in range(plan.num_frequencies):
                 j = 2 * (axis * plan.num_frequencies + octave)
-                sine = np.float32(0)
-                cosine = np.float32(0)
-                for chunk in range(0, gates, WIDTH):
-                    first = load(first_grads, i * gates + chunk)
-                    at = j * gates + chunk
-                    sine += total(mul(first, load(projection, at)))
-                    cosine += total(mul(first, load(projection, at + gates)))
-                turn = sine * features[(j + 1) * BLOCK + i]
-                turn -= cosine * features[j * BLOCK + i]
-                grad += turn * size * np.float32(math.pi * (1 << octave))
-            grad_coords[i, axis] = grad
+                turn = _turn(i, j, plan.gates, features, projection, grads)
+                grad += turn * scale * np.float32(math.pi * (1 << octave))
+            grad_coords[level, start + i, axis] = grad
+
+
+@typing.no_type_check
+@njit(**INLINE)
+def _turn(i, j, gates, features, projection, grads):
+    """Return the gradient of the angle of features j and j + 1, a sine and a cosine."""
+    sine = np.float32(0)
+    cosine = np.float32(0)
+    for chunk in range(0, gates, WIDTH):
+        grad = load(grads, i * gates + chunk)
+        sine += total(mul(grad, load(projection, j * gates + chunk)))
+        cosine += total(mul(grad, load(projection, (j + 1) * gates + chunk)))
+    return sine * features[(j + 1) * BLOCK + i] - cosine * features[j * BLOCK + i]

@@ -16,17 +16,15 @@ from numba.extending import intrinsic, models, register_model
 WIDTH = 8
 """Numbers in one value."""
 
-SERIAL = {
+OUTER = {
     "cache": True,
     "nogil": True,
     "error_model": "numpy",
     "fastmath": {"contract", "nsz"},
 }
 """Options of functions that Python calls; they release the interpreter lock."""
-PARALLEL = {**SERIAL, "parallel": True}
-"""The same with numba's threads."""
 INNER = {
-    **SERIAL,
+    **OUTER,
     "cache": False,
     "no_cpython_wrapper": True,
     "no_cfunc_wrapper": True,
@@ -63,17 +61,18 @@ def _vector(lanes: Lanes) -> ir.VectorType:
 
 @typing.no_type_check
 @intrinsic
-def pointer(typingctx, array):
-    """Return the address of a contiguous array's first number.
+def pointer(typingctx, array, start):
+    """Return the address of a contiguous array's number at a flat index.
 
     An address can be handed from function to function for nothing, where an array is
     counted each time; but it does not keep the array alive. Take it of arguments only.
     """
 
     def build(context, builder, signature, arguments):
-        return context.make_array(array)(context, builder, arguments[0]).data
+        data = context.make_array(array)(context, builder, arguments[0]).data
+        return builder.gep(data, [arguments[1]])
 
-    return types.CPointer(array.dtype)(array), build
+    return types.CPointer(array.dtype)(array, types.intp), build
 
 
 def _at(builder, lanes, arguments):
@@ -190,6 +189,36 @@ def total(typingctx, a):
         return builder.call(function, [zero, arguments[0]], fastmath=_FAST)
 
     return a.element(a), build
+
+
+@typing.no_type_check
+@intrinsic
+def totals(typingctx, a, b, c, d, e, f, g, h):
+    """Return the sums of eight values, as one value."""
+
+    def build(context, builder, signature, arguments):
+        values = list(arguments)
+        for halves in (_EVEN, _EVEN, _LOWER):
+            pairs = zip(values[::2], values[1::2], strict=True)
+            values = [_add_halves(builder, halves, *pair) for pair in pairs]
+        return values[0]
+
+    return a(a, a, a, a, a, a, a, a), build
+
+
+# Which of the 16 numbers of two values are added to which others. Halves of registers
+# stay apart until the last step, because to cross them is slow.
+_EVEN = ((0, 2, 8, 10, 4, 6, 12, 14), (1, 3, 9, 11, 5, 7, 13, 15))
+_LOWER = ((0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15))
+
+
+def _add_halves(builder, halves, first, second):
+    form = ir.VectorType(ir.IntType(32), WIDTH)
+    a, b = (
+        builder.shuffle_vector(first, second, ir.Constant(form, half))
+        for half in halves
+    )
+    return builder.fadd(a, b, flags=_FAST)
 
 
 @typing.no_type_check

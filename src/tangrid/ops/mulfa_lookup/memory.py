@@ -1,23 +1,20 @@
-"""What the compiled loops of MulFAGrid's lookup work on: records of arrays."""
+"""What the compiled loops of MulFAGrid's lookup work on: parameters and scratch.
+
+Python allocates and holds the arrays; what goes through single points sees addresses.
+"""
 # Kernels are typed by numba.
-# ruff: noqa: ANN001, ANN201
+# ruff: noqa: ANN001, ANN201, ANN202
 
 import typing
 
 import numpy as np
 from numba import njit
 
-from tangrid.ops.grid_lookup.numba_cpu import (
-    BLOCK,
-    new_scratch,
-)
-from tangrid.ops.mulfa_lookup.lanes import (
-    INLINE,
-    INNER,
-    pointer,
-)
+from tangrid.ops.grid_lookup.numba_cpu import BLOCK, NEAREST, new_scratch
+from tangrid.ops.mulfa_lookup.lanes import INLINE, INNER, pointer
 
-_CORNERS = 16  # of a cell in four dimensions
+TILE = 16
+"""Points whose layers are kept between the passes of a loop over points."""
 
 
 class Filters(typing.NamedTuple):
@@ -26,14 +23,14 @@ class Filters(typing.NamedTuple):
     The gates are padded with zeros to whole lanes, and are the last axis of everything.
     """
 
-    projection: np.ndarray  # [l, inputs g]
+    projection: np.ndarray  # [l, inputs g], inputs padded to four
     hidden: np.ndarray  # [l, (n - 1) g_in g_out]
     hidden_turned: np.ndarray  # [l, (n - 1) g_out g_in]
     biases: np.ndarray  # [l, n g]
     frequencies: np.ndarray  # [l, n d g], float64
     phases: np.ndarray  # [l, n g]
     mix: np.ndarray  # [l, o g]
-    offset: np.ndarray  # [l, o]
+    offset: np.ndarray  # [l, o k], padded to whole lanes
 
 
 class Plan(typing.NamedTuple):
@@ -41,9 +38,7 @@ class Plan(typing.NamedTuple):
 
     scales: np.ndarray
     addresses: np.ndarray
-    waves: (
-        np.ndarray
-    )  # [l, 3]: start and rows of the level's tables, one row per point?
+    wave_rows: np.ndarray  # [l]: nodes of an axis, or 0 for two rows per point
     interpolation: int
     normaliser: int
     epsilon: float
@@ -54,32 +49,25 @@ class Plan(typing.NamedTuple):
 
 
 class Work(typing.NamedTuple):
-    """What one thread computes with: of a block of points, then of one point."""
+    """What one thread computes with."""
 
     grid: tuple  # what `locate` fills
-    position: np.ndarray  # [d, i] in cells
-    index: np.ndarray  # [d, i] of the cell
-    wave_rows: np.ndarray  # [d, i] in the tables of waves
-    features: np.ndarray  # [inputs, i]
-    first: np.ndarray  # [i, g]: the first layer before its gates
-    first_grads: np.ndarray
-    linear_grads: np.ndarray  # [k, i]
-    # From here on of one point. Layers are [n, k, g], scalars [o, k].
-    sines: np.ndarray
-    cosines: np.ndarray
-    before: np.ndarray  # layers before their gates, from the second on
-    after: np.ndarray  # layers after their gates
-    pulled: np.ndarray  # [k, g]: gradients of one layer
-    turned: np.ndarray
-    linear: np.ndarray  # [k]: interpolation weights lambda
-    grad_linear: np.ndarray
-    raw: np.ndarray  # phi
-    weights: np.ndarray
-    grads: np.ndarray
+    places: np.ndarray  # [2, d i]: position in cells, index of the cell
+    wave_rows: np.ndarray  # [d i]: row in the tables of waves
+    waves: np.ndarray  # [d rows n 2 g]: tables of one level
+    features: np.ndarray  # [inputs i]
+    first: np.ndarray  # [2, i g]: the first layer before its gates, and its gradient
+    linear_grads: np.ndarray  # [k i]
+    # From here on of a tile, t being its points.
+    layers: np.ndarray  # [4, t n k g]: sines, cosines, before and after the gates
+    pulled: np.ndarray  # [2, k g]: gradients of one layer of one point
+    scalars: np.ndarray  # [4, t o k]: lambda, phi, weights, gradients
+    corners: np.ndarray  # [t k]: gradients of lambda
+    nodes: np.ndarray  # [t f k]: features
 
 
 class Sizes(typing.NamedTuple):
-    """Numbers of axes, layers, gates, outputs, channels and corners; rows of waves."""
+    """Counts, `scalars` being outputs times corners in whole lanes; rows of waves."""
 
     dims: int
     layers: int
@@ -87,16 +75,18 @@ class Sizes(typing.NamedTuple):
     outputs: int
     channels: int
     corners: int
+    scalars: int
     rows: int
 
 
 class Pointers(typing.NamedTuple):
-    """Where `Work` and one level's parameters lie: what the loops over points see."""
+    """Addresses in `Work`, in the level's features and in its parameters."""
 
     rows: typing.Any
     lambdas: typing.Any
     index: typing.Any
     wave_rows: typing.Any
+    waves: typing.Any
     first: typing.Any
     first_grads: typing.Any
     linear_grads: typing.Any
@@ -107,11 +97,11 @@ class Pointers(typing.NamedTuple):
     pulled: typing.Any
     turned: typing.Any
     linear: typing.Any
-    grad_linear: typing.Any
     raw: typing.Any
     weights: typing.Any
     grads: typing.Any
-    waves: typing.Any
+    grad_linear: typing.Any
+    nodes: typing.Any
     table: typing.Any
     hidden: typing.Any
     hidden_turned: typing.Any
@@ -120,89 +110,145 @@ class Pointers(typing.NamedTuple):
     offset: typing.Any
 
 
-@typing.no_type_check
-@njit(**INNER)
-def new_work(dims, channels, filters, plan):
-    gates = plan.gates
-    inputs = (2 * dims * plan.num_frequencies + 3) // 4 * 4
-    layers = plan.layers * _CORNERS * gates
-    scalars = _CORNERS * max(filters.offset.shape[1], channels)
+def new_work(
+    num_points: int, num_dims: int, channels: int, filters: Filters, plan: Plan
+) -> Work:
+    """Return the memory that one thread needs.
+
+    Args:
+        num_points: Points that the thread will see.
+        num_dims: Number of coordinates.
+        channels: Features per node.
+        filters: Parameters of all levels.
+        plan: What is known before any point is seen.
+    """
+    gates, corners = plan.gates, 2**num_dims
+    rows = np.where(plan.wave_rows > 0, plan.wave_rows, 2 * num_points).max()
+    layers = plan.layers * corners * gates
     return Work(
-        new_scratch(dims),
-        np.empty((dims, BLOCK), np.float32),
-        np.empty((dims, BLOCK), np.float32),
-        np.empty((dims, BLOCK), np.int32),
-        np.zeros(inputs * BLOCK, np.float32),
-        np.empty(BLOCK * gates, np.float32),
-        np.empty(BLOCK * gates, np.float32),
-        np.empty((_CORNERS, BLOCK), np.float32),
-        np.empty(layers, np.float32),
-        np.empty(layers, np.float32),
-        np.empty(layers, np.float32),
-        np.empty(layers, np.float32),
-        np.empty(_CORNERS * gates, np.float32),
-        np.empty(_CORNERS * gates, np.float32),
-        np.empty(_CORNERS, np.float32),
-        np.empty(_CORNERS, np.float32),
-        np.empty(scalars, np.float32),
-        np.empty(scalars, np.float32),
-        np.empty(scalars, np.float32),
+        grid=new_scratch(num_dims),
+        places=_empty(2, num_dims * BLOCK),
+        wave_rows=np.empty(num_dims * BLOCK, np.int32),
+        waves=_empty(num_dims * rows * plan.layers * 2 * gates),
+        # Whole groups of points and features are read even where fewer are filled.
+        features=np.zeros(filters.projection.shape[1] // gates * BLOCK, np.float32),
+        first=_empty(2, BLOCK * gates),
+        linear_grads=_empty(corners * BLOCK),
+        layers=_empty(4, TILE * layers),
+        pulled=_empty(2, corners * gates),
+        scalars=np.zeros((4, TILE * filters.offset.shape[1]), np.float32),
+        corners=_empty(TILE * corners),
+        nodes=_empty(TILE * corners * channels),
+    )
+
+
+def new_sums(filters: Filters) -> Filters:
+    """Return memory for the gradients of one block, summed in float32.
+
+    Args:
+        filters: Parameters of all levels.
+    """
+    return Filters(*(np.zeros(values.shape[1], np.float32) for values in filters))
+
+
+def _empty(*shape: int) -> np.ndarray:
+    return np.empty(shape, np.float32)
+
+
+@typing.no_type_check
+@njit(**INLINE)
+def sizes(coords, table, filters, plan, level):
+    """Return the counts of one level."""
+    num_points, dims = coords.shape
+    rows = plan.wave_rows[level]
+    return Sizes(
+        dims,
+        plan.layers,
+        plan.gates,
+        filters.mix.shape[1] // plan.gates,
+        table.shape[1],
+        1 if plan.interpolation == NEAREST else 1 << dims,
+        filters.offset.shape[1],
+        rows if rows > 0 else 2 * num_points,
     )
 
 
 @typing.no_type_check
 @njit(**INLINE)
-def pointers(work, waves, table, filters, level):
+def pointers(work, table, filters, plan, level):
+    """Return addresses of arrays, which the caller must itself have been given."""
+    places, first = work.places.shape[1], work.first.shape[1]
+    layers, pulled = work.layers.shape[1], work.pulled.shape[1]
+    scalars = work.scalars.shape[1]
     return Pointers(
-        pointer(work.grid[0]),
-        pointer(work.grid[1]),
-        pointer(work.index),
-        pointer(work.wave_rows),
-        pointer(work.first),
-        pointer(work.first_grads),
-        pointer(work.linear_grads),
-        pointer(work.sines),
-        pointer(work.cosines),
-        pointer(work.before),
-        pointer(work.after),
-        pointer(work.pulled),
-        pointer(work.turned),
-        pointer(work.linear),
-        pointer(work.grad_linear),
-        pointer(work.raw),
-        pointer(work.weights),
-        pointer(work.grads),
-        pointer(waves),
-        pointer(table),
-        pointer(filters.hidden[level]),
-        pointer(filters.hidden_turned[level]),
-        pointer(filters.biases[level]),
-        pointer(filters.mix[level]),
-        pointer(filters.offset[level]),
+        pointer(work.grid[0], 0),
+        pointer(work.grid[1], 0),
+        pointer(work.places, places),
+        pointer(work.wave_rows, 0),
+        pointer(work.waves, 0),
+        pointer(work.first, 0),
+        pointer(work.first, first),
+        pointer(work.linear_grads, 0),
+        pointer(work.layers, 0),
+        pointer(work.layers, layers),
+        pointer(work.layers, 2 * layers),
+        pointer(work.layers, 3 * layers),
+        pointer(work.pulled, 0),
+        pointer(work.pulled, pulled),
+        pointer(work.scalars, 0),
+        pointer(work.scalars, scalars),
+        pointer(work.scalars, 2 * scalars),
+        pointer(work.scalars, 3 * scalars),
+        pointer(work.corners, 0),
+        pointer(work.nodes, 0),
+        pointer(table, plan.addresses[level, 0] * table.shape[1]),
+        parameter(filters.hidden, level),
+        parameter(filters.hidden_turned, level),
+        parameter(filters.biases, level),
+        parameter(filters.mix, level),
+        parameter(filters.offset, level),
     )
 
 
 @typing.no_type_check
-@njit(**INNER)
-def new_sums(dims, filters, plan):
-    """Allocate the gradients of one block, summed in float32."""
-    gates, layers = plan.gates, plan.layers
-    inputs = (2 * dims * plan.num_frequencies + 3) // 4 * 4
+@njit(**INLINE)
+def parameter(values, level):
+    """Return the address of one level's parameters."""
+    return pointer(values, level * values.shape[1])
+
+
+@typing.no_type_check
+@njit(**INLINE)
+def sum_pointers(sums):
+    """Return addresses of arrays, which the caller must itself have been given."""
     return Filters(
-        np.zeros(inputs * gates, np.float32),
-        np.zeros(filters.hidden.shape[1], np.float32),
-        np.zeros(0, np.float32),
-        np.zeros(layers * gates, np.float32),
-        np.zeros(layers * dims * gates, np.float32),
-        np.zeros(layers * gates, np.float32),
-        np.zeros(filters.mix.shape[1], np.float32),
-        np.zeros(filters.offset.shape[1], np.float32),
+        pointer(sums.projection, 0),
+        pointer(sums.hidden, 0),
+        pointer(sums.hidden_turned, 0),
+        pointer(sums.biases, 0),
+        pointer(sums.frequencies, 0),
+        pointer(sums.phases, 0),
+        pointer(sums.mix, 0),
+        pointer(sums.offset, 0),
     )
 
 
 @typing.no_type_check
 @njit(**INNER)
-def flush(sums, totals):
-    for k in range(totals.shape[0]):
-        totals[k] += sums[k]
+def flush(sums, totals, level):
+    """Add sums over a block to float64 totals, and start the next block from zero."""
+    _flush(sums.projection, totals.projection, level)
+    _flush(sums.hidden, totals.hidden, level)
+    _flush(sums.biases, totals.biases, level)
+    _flush(sums.frequencies, totals.frequencies, level)
+    _flush(sums.phases, totals.phases, level)
+    _flush(sums.mix, totals.mix, level)
+    _flush(sums.offset, totals.offset, level)
+
+
+@typing.no_type_check
+@njit(**INNER)
+def _flush(sums, totals, level):
+    for k in range(sums.shape[0]):
+        totals[level, k] += sums[k]
         sums[k] = np.float32(0)

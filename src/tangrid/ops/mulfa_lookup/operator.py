@@ -4,6 +4,7 @@ First-order derivatives run in the chosen implementation; higher orders, ``vmap`
 parameters and forward mode belong to the reference.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -14,7 +15,7 @@ from tangrid.notation import Coords, Features, Table
 from tangrid.ops.accumulation import buffer_for
 from tangrid.ops.contract import is_single_threaded, numba_refusals, resolve
 from tangrid.ops.grid_lookup.layout import GridLayout
-from tangrid.ops.mulfa_lookup import packing, reference
+from tangrid.ops.mulfa_lookup import numba_door, reference
 from tangrid.ops.mulfa_lookup.filters import (
     FilterKernel,
     KernelSettings,
@@ -23,7 +24,7 @@ from tangrid.ops.mulfa_lookup.filters import (
 
 
 class _Call(NamedTuple):
-    """What a lookup carries from its forward to its backward pass, besides tensors."""
+    """What a lookup carries from its forward to its backward pass, besides inputs."""
 
     layout: GridLayout
     settings: KernelSettings
@@ -97,7 +98,7 @@ class _MulfaLookup(torch.autograd.Function):
 
     @staticmethod
     def forward(call: _Call, coords: Tensor, table: Tensor, *kernel: Tensor) -> Tensor:
-        return packing.forward(
+        return numba_door.forward(
             coords,
             table,
             FilterKernel(*kernel),
@@ -114,9 +115,14 @@ class _MulfaLookup(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         needs = ctx.needs_input_grad[1:]
-        grads = _MulfaLookupVjp.apply(ctx.call, needs, grad_out, *ctx.saved_tensors)
+        call = ctx.call
+        if torch.is_grad_enabled():
+            # A gradient that will itself be differentiated, as in an eikonal loss, is
+            # part of the loss: what it gives the table belongs to autograd.
+            call = call._replace(grad_into=None)
+        grads = _MulfaLookupVjp.apply(call, needs, grad_out, *ctx.saved_tensors)
         kept = [g if need else None for g, need in zip(grads, needs, strict=True)]
-        if ctx.call.grad_into is not None:
+        if call.grad_into is not None:
             kept[1] = None
         return (None, *kept)
 
@@ -133,7 +139,9 @@ class _MulfaLookup(torch.autograd.Function):
         return read(*inputs), 0
 
 
-def _reference(call: _Call) -> Any:
+def _reference(call: _Call) -> Callable[..., Tensor]:
+    """Return the reference as a function of all tensors."""
+
     def read(coords: Tensor, table: Tensor, *kernel: Tensor) -> Tensor:
         return reference.mulfa_lookup(
             coords, table, FilterKernel(*kernel), call.layout, call.settings
@@ -142,9 +150,11 @@ def _reference(call: _Call) -> Any:
     return read
 
 
-def _reference_vjp(call: _Call) -> Any:
+def _reference_vjp(call: _Call) -> Callable[..., tuple[Tensor, ...]]:
+    """Return the reference's vector-Jacobian product as a function of all tensors."""
+
     def vjp(grad_out: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
-        _, pull = torch.func.vjp(_reference(call), *inputs)
+        pull = torch.func.vjp(_reference(call), *inputs)[1]
         return pull(grad_out)
 
     return vjp
@@ -155,14 +165,10 @@ class _MulfaLookupVjp(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        call: _Call,
-        needs: tuple[bool, ...],
-        grad_out: Tensor,
-        coords: Tensor,
-        table: Tensor,
-        *kernel: Tensor,
+        call: _Call, needs: tuple[bool, ...], grad_out: Tensor, *inputs: Tensor
     ) -> tuple[Tensor, ...]:
-        grads = packing.vjp(
+        coords, table, *kernel = inputs
+        return numba_door.vjp(
             grad_out,
             coords,
             table,
@@ -173,10 +179,6 @@ class _MulfaLookupVjp(torch.autograd.Function):
             grad_into=call.grad_into,
             needs=needs,
         )
-        if call.grad_into is None:
-            return grads
-        # An accumulation buffer is the caller's and must not become an output.
-        return (grads[0], table.new_empty(0), *grads[2:])
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -185,20 +187,35 @@ class _MulfaLookupVjp(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
-        inputs = ctx.saved_tensors
         vjp = _reference_vjp(ctx.call)
 
         def wanted(grads: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             pairs = zip(grads, ctx.needs, strict=True)
             return tuple(grad for grad, need in pairs if need)
 
-        _, pull = torch.func.vjp(lambda *primals: wanted(vjp(*primals)), *inputs)
+        pull = torch.func.vjp(lambda *x: wanted(vjp(*x)), *ctx.saved_tensors)[1]
         return (None, None, *pull(wanted(upstream)))
 
     @staticmethod
     def vmap(
         info: Any, in_dims: tuple[int | None, ...], *inputs: Any
-    ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-        vjp = torch.vmap(_reference_vjp(inputs[0]), in_dims=in_dims[2:])
+    ) -> tuple[tuple[Tensor, ...], tuple[int | None, ...]]:
+        call, needs, grad_out, coords, *rest = inputs
+        if not any(needs[1:]) and all(dim is None for dim in in_dims[4:]):
+            # Parameters shared by all, and no gradients of them wanted: the batch of
+            # point sets is one longer point set.
+            outs = _stacked(grad_out, in_dims[2], info.batch_size)
+            sets = _stacked(coords, in_dims[3], info.batch_size)
+            flat = outs.flatten(0, 1), sets.flatten(0, 1)
+            grads = _MulfaLookupVjp.apply(call, needs, *flat, *rest)
+            return (grads[0].view(sets.shape), *grads[1:]), (0,) + (None,) * len(rest)
+        vjp = torch.vmap(_reference_vjp(call), in_dims=in_dims[2:])
         grads = vjp(*inputs[2:])
         return grads, (0,) * len(grads)
+
+
+def _stacked(tensor: Tensor, dim: int | None, size: int) -> Tensor:
+    """Return a tensor with the batch in front, repeated where it has none."""
+    if dim is None:
+        return tensor.expand(size, *tensor.shape)
+    return tensor.movedim(dim, 0)

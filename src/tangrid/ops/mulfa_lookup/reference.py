@@ -1,7 +1,7 @@
 """MulFAGrid's lookup in plain PyTorch: the truth that the fast loops match.
 
-A level reads ``z_f = sum_c weights_cf table[rows_c, f]`` over the corners c of the cell,
-where the weights come from the filter network's values at the corners' nodes.
+A level reads ``z_f = sum_c weights_cf table[rows_c, f]`` over the corners c of a cell;
+the weights come from the filter network's values at the corners' nodes.
 """
 
 import torch
@@ -59,7 +59,7 @@ def gates(nodes: Nodes, kernel: FilterKernel, layer: int) -> Tensor:
 def raw_kernel_layerwise(
     features: Float[Tensor, "n z"], nodes: Nodes, kernel: FilterKernel
 ) -> RawKernel:
-    """Evaluate the filter network layer by layer, as the paper writes it.
+    """Return phi, evaluated layer by layer as the paper writes it.
 
     Args:
         features: Fourier features of the points.
@@ -97,7 +97,7 @@ def node_coefficients(nodes: Nodes, kernel: FilterKernel) -> tuple[Tensor, Tenso
 def raw_kernel_affine(
     features: Float[Tensor, "n z"], nodes: Nodes, kernel: FilterKernel
 ) -> RawKernel:
-    """Evaluate the filter network through its coefficients at the nodes.
+    """Return phi by way of its coefficients at the nodes.
 
     Args:
         features: Fourier features of the points.
@@ -111,10 +111,10 @@ def raw_kernel_affine(
 def normalised_weights(
     raw: RawKernel, linear: Float[Tensor, "n k"], settings: KernelSettings
 ) -> RawKernel:
-    """Turn raw kernel values phi into weights, with interpolation weights lambda.
+    """Return weights from raw kernel values phi and interpolation weights lambda.
 
     ``none`` phi; ``sum`` phi / S with S the sum over the cell's corners; ``signed_eps``
-    phi S / (S^2 + e^2), e the sum of \\|phi\\| times epsilon; ``softmax`` exp(phi)
+    phi S / (S^2 + e^2), e being epsilon times the sum of sizes; ``softmax`` exp(phi)
     normalised; ``lin_softmax`` lambda exp(phi) normalised; ``lin_residual`` lambda (1 +
     0.9 tanh phi) normalised; ``lin_add`` lambda (1 + phi).
 

@@ -1,4 +1,8 @@
-"""Tables of the gates' sines and cosines along each axis of a level."""
+"""Tables of the gates' sines and cosines along each axis of a level.
+
+A row holds, layer by layer, the sines and then the cosines of all gates. The phase is
+part of axis 0.
+"""
 # Kernels are typed by numba.
 # ruff: noqa: ANN001, ANN201, ANN202
 
@@ -25,30 +29,31 @@ from tangrid.ops.mulfa_lookup.lanes import (
 @typing.no_type_check
 @njit(**INLINE)
 def last_cell(address):
+    """Return the largest index of a cell along an axis."""
     return np.int32(address[3]) if address[3] >= 0 else np.int32(2147483647)
 
 
 @typing.no_type_check
 @njit(**INNER)
-def _rotate(start, rows, stride, gates, waves):
-    to, start = pointer(waves), pointer(start)
-    sine, cosine = load(start, 0), load(start, WIDTH)
-    step_sine, step_cosine = load(start, 2 * WIDTH), load(start, 3 * WIDTH)
-    for row in range(rows):
-        store(to, row * stride, narrow(sine))
-        store(to, row * stride + gates, narrow(cosine))
-        next_sine = fma(sine, step_cosine, mul(cosine, step_sine))
-        cosine = fnma(sine, step_sine, mul(cosine, step_cosine))
-        sine = next_sine
+def fill_waves(coords, filters, plan, level, waves):
+    """Fill the tables of one level: a row per node, or two per point if fewer."""
+    rows = plan.wave_rows[level]
+    if rows > 0:
+        _rotate_along_axes(
+            filters.frequencies[level], filters.phases[level], coords.shape[1],
+            plan.layers, plan.gates, rows, waves,
+        )  # fmt: skip
+    else:
+        _evaluate_at_points(
+            coords, plan.scales[level], last_cell(plan.addresses[level]),
+            filters.frequencies[level], filters.phases[level], plan.layers, plan.gates,
+            waves,
+        )  # fmt: skip
 
 
 @typing.no_type_check
 @njit(**INNER)
 def _rotate_along_axes(frequencies, phases, dims, layers, gates, rows, waves):
-    """Tabulate sines, then cosines, of all layers' gates at the nodes of each axis.
-
-    The phase is part of axis 0.
-    """
     stride = layers * 2 * gates
     start = np.empty(4 * WIDTH)
     for axis in range(dims):
@@ -63,46 +68,39 @@ def _rotate_along_axes(frequencies, phases, dims, layers, gates, rows, waves):
                     start[2 * WIDTH + k] = math.sin(step)
                     start[3 * WIDTH + k] = math.cos(step)
                 at = axis * rows * stride + layer * 2 * gates + chunk
-                _rotate(start, rows, stride, gates, waves[at:])
+                _rotate(start, rows, stride, gates, waves, at)
 
 
 @typing.no_type_check
 @njit(**INNER)
-def _evaluate_at_points(
-    coords, scale, shift, last, frequencies, phases, layers, gates, waves
-):
-    """Fill two rows per point and axis, where an axis has more nodes than that."""
+def _rotate(start, rows, stride, gates, waves, at):
+    to, start = pointer(waves, at), pointer(start, 0)
+    sine, cosine = load(start, 0), load(start, WIDTH)
+    step_sine, step_cosine = load(start, 2 * WIDTH), load(start, 3 * WIDTH)
+    for row in range(rows):
+        store(to, row * stride, narrow(sine))
+        store(to, row * stride + gates, narrow(cosine))
+        # In float64 even a million steps stay exact to float32.
+        next_sine = fma(sine, step_cosine, mul(cosine, step_sine))
+        cosine = fnma(sine, step_sine, mul(cosine, step_cosine))
+        sine = next_sine
+
+
+@typing.no_type_check
+@njit(**INNER)
+def _evaluate_at_points(coords, scale, last, frequencies, phases, layers, gates, waves):
     num_points, dims = coords.shape
-    stride = layers * 2 * gates
     for axis in range(dims):
         for i in range(num_points):
-            cell = min(np.int32(coords[i, axis] * scale + shift), last)
+            cell = min(np.int32(coords[i, axis] * scale[0] + scale[1]), last)
             for upper in range(2):
-                at = ((axis * num_points + i) * 2 + upper) * stride
+                row = (axis * num_points + i) * 2 + upper
                 for layer in range(layers):
+                    to = (row * layers + layer) * 2 * gates
                     for k in range(gates):
-                        angle = frequencies[
-                            (layer * dims + axis) * gates + k
-                        ] * np.float64(cell + upper)
+                        step = frequencies[(layer * dims + axis) * gates + k]
+                        angle = step * np.float64(cell + upper)
                         if axis == 0:
                             angle += phases[layer * gates + k]
-                        waves[at + layer * 2 * gates + k] = math.sin(angle)
-                        waves[at + (layer * 2 + 1) * gates + k] = math.cos(angle)
-
-
-@typing.no_type_check
-@njit(**INNER)
-def level_waves(coords, filters, plan, level, waves):
-    rows = plan.waves[level, 1]
-    own = waves[plan.waves[level, 0] :]
-    if plan.waves[level, 2]:
-        _evaluate_at_points(
-            coords, plan.scales[level, 0], plan.scales[level, 1],
-            last_cell(plan.addresses[level]), filters.frequencies[level],
-            filters.phases[level], plan.layers, plan.gates, own,
-        )  # fmt: skip
-    else:
-        _rotate_along_axes(
-            filters.frequencies[level], filters.phases[level], coords.shape[1],
-            plan.layers, plan.gates, rows, own,
-        )  # fmt: skip
+                        waves[to + k] = math.sin(angle)
+                        waves[to + gates + k] = math.cos(angle)
