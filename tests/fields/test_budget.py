@@ -10,6 +10,7 @@ from tangrid.encodings import (
     FourierConfig,
     HashGridConfig,
     IdentityConfig,
+    MulfaGridConfig,
 )
 from tangrid.errors import ConfigError
 from tangrid.fields import (
@@ -32,6 +33,7 @@ MODELS: dict[str, FieldConfig] = {
     "one level": EncodedFieldConfig(encoding=DenseGridConfig(num_levels=1)),
     "fourier": EncodedFieldConfig(encoding=FourierConfig()),
     "identity": EncodedFieldConfig(encoding=IdentityConfig()),
+    "mulfa-grid": EncodedFieldConfig(encoding=MulfaGridConfig(log2_table_size=24)),
     "siren": SirenConfig(),
 }
 
