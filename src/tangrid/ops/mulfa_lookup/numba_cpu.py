@@ -222,14 +222,21 @@ def _entries(stamp: int) -> tuple[Callable[..., None], Callable[..., None]]:
     return forward, vjp
 
 
-def _stamp_of(*modules: ModuleType) -> int:
-    """Return a number that changes with the text of modules."""
+def compiled_modules() -> tuple[ModuleType, ...]:
+    """Return the other modules whose functions are compiled into this one's."""
+    return filtering, first_layer, grid_loops, lanes, memory, normalising, waves
+
+
+def stamp_of(*modules: ModuleType) -> int:
+    """Return a number that changes with the text of modules.
+
+    Args:
+        modules: Modules with a file.
+    """
     digest = hashlib.sha256()
     for module in modules:
         digest.update(Path(str(module.__file__)).read_bytes())
     return int.from_bytes(digest.digest()[:6], "big")
 
 
-forward, vjp = _entries(
-    _stamp_of(filtering, first_layer, grid_loops, lanes, memory, normalising, waves)
-)
+forward, vjp = _entries(stamp_of(*compiled_modules()))
