@@ -61,12 +61,14 @@ def file(preset: Preset) -> None:
     """Add a preset to `PRESETS`.
 
     Args:
-        preset: The preset.
+        preset: The preset; it may have the name of the kind of field that it is, and
+            give that kind its rates and its source.
 
     Raises:
         ConfigError: If the name is taken.
     """
-    if preset.name in PRESETS or preset.name in ENCODINGS or preset.name in FIELDS:
+    whole = {*FIELDS} - {preset.field.kind}
+    if preset.name in {*PRESETS, *ENCODINGS, *whole}:
         raise ConfigError(
             f"preset '{preset.name}': expected a new name, got one that is taken."
         )

@@ -2,7 +2,7 @@
 
 from tangrid.decoders import ReluMlpConfig, SineResidualMlpConfig
 from tangrid.encodings import FourierConfig, HashGridConfig, MulfaGridConfig
-from tangrid.fields import EncodedFieldConfig
+from tangrid.fields import EncodedFieldConfig, SirenConfig
 from tangrid.presets.contract import Preset, file
 
 # A budget of parameters decides the growth; these are the levels it starts from.
@@ -84,5 +84,16 @@ file(
         rates={"decoder": 1e-3},
         summary="Gaussian Fourier features with a wide rectified network.",
         source="Tancik et al. 2020, 2-D image regression on photographs.",
+    )
+)
+file(
+    Preset(
+        name="siren",
+        field=SirenConfig(),
+        # At the 5e-3 of other decoders the sines saturate; the paper's 1e-4 needs many
+        # thousand steps.
+        rates={"decoder": 1e-3},
+        summary="Sine network on the coordinates.",
+        source="Sitzmann et al. 2020, images; rate measured here.",
     )
 )
