@@ -37,7 +37,7 @@ def main(target: Path) -> None:
     axes[0].imshow(original)
     axes[0].set_title("original")
     for place, (model, title) in enumerate(MODELS.items()):
-        run = tg.fit(image, model=model, params=140_000, steps=500)
+        run = tg.fit(image, model=model, params=140_000, steps=200)
         found = picture_of(run.field, image.width, image.height)
         left, right = axes[1 + 2 * place : 3 + 2 * place]
         left.imshow(found)
