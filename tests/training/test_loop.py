@@ -196,6 +196,34 @@ def test_a_loss_that_is_no_number_stops_with_a_saved_state(tmp_path: Path):
     assert all(t.isfinite().all() for t in tensors_of(restored.field).values())
 
 
+class Ruined(ImageRegression):
+    """A finite loss whose gradient is not: the root of zero."""
+
+    def loss(self, field: Field, batch: Batch) -> torch.Tensor:
+        ruin = (0 * field.forward(batch.coords)).sum().sqrt()
+        return super().loss(field, batch) + ruin
+
+
+@pytest.mark.parametrize("minutes", [0.0, 100.0])
+@pytest.mark.parametrize("steps", [6, 12])
+def test_ruined_parameters_replace_no_sound_state(
+    steps: int, minutes: float, tmp_path: Path
+):
+    folder = folder_at(tmp_path / "run")
+    with pytest.raises(InterruptedRunError):
+        fit(task(), build(), SETTINGS, folder=folder, on_step=Stop(5))
+    ruined = Ruined(smooth_image(), batch_size=100, sampling="pixels")
+    settings = with_changes(steps=steps, checkpoint_minutes=minutes)
+    with pytest.raises(NumericalError) as caught:
+        fit(ruined, build(), settings, folder=folder, resume=True)
+    assert "got some in 'encoding.table' that are not, at step 6" in str(caught.value)
+    assert "saved" not in str(caught.value)
+    assert folder.read_json("state.json")["step"] == 5
+    assert (
+        fit(task(), build(), SETTINGS, folder=folder, resume=True).progress.step == 12
+    )
+
+
 def test_without_a_folder_nothing_is_promised():
     broken = Broken(smooth_image(), batch_size=100, sampling="pixels")
     with pytest.raises(NumericalError) as caught:

@@ -97,7 +97,8 @@ def fit(
         The trained field and what it took.
 
     Raises:
-        NumericalError: If the loss is not finite; the state before it is saved.
+        NumericalError: If the loss or a parameter is not finite; the state before it is
+            saved, if it is finite.
         InterruptedRunError: If the user stopped the run; its state is saved.
     """
     with Workers(settings.threads) as workers, Interruption() as interruption:
@@ -222,7 +223,7 @@ class _Training:
         )
         if not math.isfinite(loss):
             self.save()
-            raise _not_finite(loss, step, self._folder)
+            raise _not_finite(f"a finite loss, got {loss}", step + 1, self._folder)
         rates = self._optimizer.step(rate_factor(self._settings, step, fraction))
         if self._mean:
             self._mean.update(self._field)
@@ -236,7 +237,15 @@ class _Training:
         return moment
 
     def save(self) -> None:
-        """Write the field and the state, if there is a folder."""
+        """Write the field and the state, if there is a folder.
+
+        Raises:
+            NumericalError: If a step has ruined a parameter; nothing is written then.
+        """
+        for name, parameter in self._field.named_parameters():
+            if not parameter.isfinite().all():
+                expected = f"finite parameters, got some in '{name}' that are not,"
+                raise _not_finite(expected, self._progress.step, None)
         self._saved = time.monotonic()
         if self._folder is None:
             return
@@ -269,10 +278,10 @@ class _Training:
         return moment.step % max(self._settings.steps // _LOGGED_STEPS, 1) == 0
 
 
-def _not_finite(loss: float, step: int, folder: RunFolder | None) -> NumericalError:
+def _not_finite(expected: str, step: int, folder: RunFolder | None) -> NumericalError:
     kept = "" if folder is None else f" The state before it is saved in {folder.path}."
     return NumericalError(
-        f"training: expected a finite loss, got {loss} at step {step + 1}.{kept} Lower "
+        f"training: expected {expected} at step {step}.{kept} Lower "
         "the learning rates (training.rates) or choose another normaliser or "
         "initialisation."
     )
