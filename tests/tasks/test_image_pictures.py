@@ -112,13 +112,17 @@ def test_a_framing_makes_errors_comparable():
     assert error[0, 0].astype(int).sum() < 30
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_any_number_of_channels_can_be_drawn(channels: int):
-    signal = grey(20, 20, channels)
+@pytest.mark.parametrize("colour", ["srgb", "linear"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
+def test_any_number_of_channels_can_be_drawn(channels: int, colour: Colour):
+    signal = grey(20, 20, channels, colour)
     files, _, _ = pictures_of(signal, signal.sample)
-    modes = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+    modes = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA", 5: "RGB"}
     assert files["target.png"].mode == modes[channels]
     assert files["error.png"].mode == "RGB"
+    if channels in {2, 4}:
+        alpha = np.asarray(files["target.png"].getchannel("A"))
+        assert (alpha == 128).all()
 
 
 @pytest.mark.parametrize(("height", "width"), [(2, 2), (3, 500), (25, 24)])

@@ -139,13 +139,17 @@ def picture(
 
     Args:
         signal: Says whether values are linear and so must be coded.
-        pixels: Rows, columns and 1 to 4 channels.
+        pixels: Rows, columns and channels; of more than 4 the first 3 are shown.
         plain: Whether the pixels are meant for the screen as they are.
     """
+    channels = pixels.shape[-1] if pixels.shape[-1] <= 4 else 3
+    pixels = pixels[..., :channels]
     if signal.colour == "linear" and not plain:
-        coded = srgb_from_linear(pixels[..., :3].astype(np.float32) / 255)
+        # With 2 or 4 channels the last is alpha, which is linear on any screen.
+        colours = channels - (channels % 2 == 0)
+        coded = srgb_from_linear(pixels[..., :colours].astype(np.float32) / 255)
         pixels = np.concatenate(
-            (np.round(coded * 255).astype(np.uint8), pixels[..., 3:]), axis=-1
+            (np.round(coded * 255).astype(np.uint8), pixels[..., colours:]), axis=-1
         )
     return PillowImage.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
