@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 DEMO ?= compare image astronaut --models instant-ngp,mulfagrid \
-	--params 140000 --steps 500 --out runs/demo --overwrite
+	--params 140000 --steps 300 --out runs/demo --overwrite
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-slow lint clean
