@@ -28,9 +28,10 @@ from tangrid.ops import implementation
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
 from tangrid.tasks import Batch, Task
+from tangrid.training.gradients import add_gradients
 from tangrid.training.optimizer import Adam
 from tangrid.training.settings import TrainingSettings
-from tangrid.training.workers import Workers, add_gradients
+from tangrid.training.workers import Workers
 
 BATCH = 65_536
 SITE = Site(num_dims=2, num_channels=3)
@@ -94,7 +95,7 @@ def package_step(
         workers: Threads to use.
         settings: Piece size and rates.
     """
-    optimizer = Adam(field, settings, workers.count)
+    optimizer = Adam(field, settings, workers)
 
     def step() -> None:
         add_gradients(

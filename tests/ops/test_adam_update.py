@@ -10,7 +10,6 @@ from tangrid.ops.adam_update.reference import AdamNumbers
 from tangrid.ops.contract import (
     ImplementationName,
     implementation,
-    single_threaded,
     used_implementations,
 )
 from tangrid.seeding import generator
@@ -36,14 +35,19 @@ def gradients(
 
 
 def run(
-    values: Tensor, steps: list[Tensor], numbers: AdamNumbers, name: ImplementationName
+    values: Tensor,
+    steps: list[Tensor],
+    numbers: AdamNumbers,
+    name: ImplementationName,
+    spans: tuple[tuple[int, int] | None, ...] = (None,),
 ) -> dict[str, Tensor]:
     parameter = values.clone()
     state = AdamState.zeros_like(parameter)
     with implementation(name):
         for grads in steps:
             summands = grads.clone()
-            adam_update(parameter, state, summands, numbers)
+            for span in spans:
+                adam_update(parameter, state, summands, numbers, span)
             assert not summands.any(), "gradients are left behind"
     assert used_implementations()["adam_update"] == name
     counts = torch.from_numpy(state.counts.numpy().astype(np.int32))
@@ -145,13 +149,21 @@ def test_summands_of_workers_are_added(name: ImplementationName):
     assert_close(found, run(values, alone, SKIPPING, name))
 
 
-def test_any_number_of_threads_gives_the_same_bits():
-    values = torch.randn(50_000, generator=generator(0, "values"))
-    steps = gradients((50_000,), 3, workers=2, zeros=0.5)
-    parallel = run(values, steps, SKIPPING, "numba")
-    with single_threaded():
-        serial = run(values, steps, SKIPPING, "numba")
-    assert_same_bits(parallel, serial)
+@BOTH
+def test_spans_of_any_size_give_the_bits_of_the_whole(name: ImplementationName):
+    values = torch.randn(125, 8, generator=generator(0, "values"))
+    steps = gradients((125, 8), 3, workers=2, zeros=0.5)
+    whole = run(values, steps, SKIPPING, name)
+    for spans in (((0, 64), (64, 1000)), ((500, 1000), (0, 0), (0, 1), (1, 500))):
+        assert_same_bits(run(values, steps, SKIPPING, name, spans), whole)
+
+
+def test_a_span_leaves_other_entries_and_their_gradients_alone():
+    values = torch.zeros(100)
+    grads = torch.ones(1, 100)
+    adam_update(values, AdamState.zeros_like(values), grads, NUMBERS, (10, 20))
+    assert values.nonzero()[:, 0].tolist() == list(range(10, 20))
+    assert grads.sum() == 90
 
 
 @BOTH

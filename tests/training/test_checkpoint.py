@@ -17,6 +17,7 @@ from tangrid.training.checkpoint import (
     save_state,
 )
 from tangrid.training.optimizer import Adam
+from tangrid.training.workers import Workers
 from tests.training.small_fits import LINE, SETTINGS, assert_same_field, build
 
 
@@ -26,7 +27,7 @@ def folder(tmp_path: Path) -> RunFolder:
 
 
 def adam(field: Field) -> Adam:
-    return Adam(field, SETTINGS, num_workers=2)
+    return Adam(field, SETTINGS, Workers(2))
 
 
 def trained() -> tuple[Field, Adam, RunningMean]:

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from tangrid.ops.contract import is_single_threaded
+from tangrid.training.gradients import add_gradients
 from tangrid.training.optimizer import Adam
-from tangrid.training.workers import Workers, add_gradients, predict
+from tangrid.training.workers import Workers, predict
 from tests.ops.comparison import assert_close, assert_same_bits
 from tests.training.small_fits import GRID, build, task, with_changes
 
@@ -52,8 +53,8 @@ def test_pieces_give_the_gradient_of_the_batch(count: int, piece_size: int):
             strict=True,
         )
     )
-    optimizer = Adam(field, with_changes(), count)
     with Workers(count) as workers:
+        optimizer = Adam(field, with_changes(), workers)
         found = add_gradients(workers, fit_task, field, batch, optimizer, piece_size)
     assert found == pytest.approx(loss.item(), rel=1e-5)
     parts = [optimizer.worker_grads(worker) for worker in range(count)]

@@ -16,11 +16,12 @@ from tangrid.training.checkpoint import (
     save_field,
     save_state,
 )
+from tangrid.training.gradients import add_gradients
 from tangrid.training.interruption import Interruption
 from tangrid.training.optimizer import Adam
 from tangrid.training.schedules import rate_factor
 from tangrid.training.settings import TrainingSettings
-from tangrid.training.workers import Workers, add_gradients
+from tangrid.training.workers import Workers
 
 LOG_FILE = "metrics.jsonl"
 _LOGGED_STEPS = 500
@@ -142,7 +143,7 @@ class _Training:
         self._settings = settings
         self._workers = workers
         self._folder = folder
-        self._optimizer = Adam(field, settings, workers.count)
+        self._optimizer = Adam(field, settings, workers)
         self._mean = RunningMean(field, settings.ema) if settings.ema else None
         self._progress = Progress()
         self._points = 0

@@ -1,6 +1,5 @@
 """Adam over named parameter groups, on gradients summed by several workers."""
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -8,13 +7,17 @@ from torch import Tensor, nn
 
 from tangrid.errors import ConfigError
 from tangrid.fields.contract import Field
-from tangrid.ops import single_threaded
 from tangrid.ops.adam_update import AdamState, adam_update
 from tangrid.ops.adam_update.reference import AdamNumbers
 from tangrid.training.settings import TrainingSettings
+from tangrid.training.workers import Workers
 
 SPARSE_GROUP = "grid"
 """Group whose entries of zero gradient are left alone, as InstantNGP leaves them."""
+
+
+_SMALLEST_SHARE = 4096
+"""Entries below which handing work over costs more than the work."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +37,14 @@ class Adam:
     Args:
         field: What is trained.
         settings: Rates by group, decays, eps.
-        num_workers: How many workers add to gradients of their own.
+        workers: Threads that add to gradients of their own and share the updates.
     """
 
     def __init__(
-        self, field: Field, settings: TrainingSettings, num_workers: int
+        self, field: Field, settings: TrainingSettings, workers: Workers
     ) -> None:
         self._settings = settings
-        self._is_alone = num_workers == 1
+        self._workers = workers
         names = {id(p): name for name, p in field.named_parameters()}
         self._slots: list[_Slot] = []
         for group, parameters in field.parameter_groups().items():
@@ -52,7 +55,7 @@ class Adam:
                     f"rates for {', '.join(settings.rates)}."
                 )
             for parameter in trained:
-                grads = torch.zeros(num_workers, *parameter.shape)
+                grads = torch.zeros(workers.count, *parameter.shape)
                 self._slots.append(
                     _Slot(
                         names[id(parameter)],
@@ -92,8 +95,8 @@ class Adam:
         """
         settings = self._settings
         rates = {group: rate * factor for group, rate in settings.rates.items()}
-        # One worker was asked for: its updates stay on one thread, too.
-        with single_threaded() if self._is_alone else nullcontext():
+
+        def work(worker: int) -> None:
             for slot in self._slots:
                 numbers = AdamNumbers(
                     rate=rates[slot.group],
@@ -101,7 +104,10 @@ class Adam:
                     eps=settings.eps,
                     skips_zeros=slot.group == SPARSE_GROUP,
                 )
-                adam_update(slot.parameter, slot.state, slot.grads, numbers)
+                span = share(slot.parameter.numel(), worker, self._workers.count)
+                adam_update(slot.parameter, slot.state, slot.grads, numbers, span)
+
+        self._workers.run(work)
         # In the order of the field: that of a set changes from process to process.
         return {slot.group: rates[slot.group] for slot in self._slots}
 
@@ -113,3 +119,15 @@ class Adam:
             tensors[f"second/{slot.name}"] = slot.state.second
             tensors[f"counts/{slot.name}"] = slot.state.counts
         return tensors
+
+
+def share(size: int, worker: int, count: int) -> tuple[int, int]:
+    """Return the first entry that a worker updates, and the one after its last.
+
+    Args:
+        size: Entries of the parameter.
+        worker: Number of the worker.
+        count: Number of workers.
+    """
+    entries = max(-(-size // (64 * count)) * 64, _SMALLEST_SHARE)
+    return min(worker * entries, size), min((worker + 1) * entries, size)

@@ -1,8 +1,6 @@
-"""Threads that work through the pieces of a batch, each with its own gradients.
+"""Threads that share the work of training and of evaluation.
 
-Pieces go to workers by their number, and the workers' sums are added in a fixed order,
-so a step has the same bits whenever it runs with the same number of workers. Inside a
-worker every PyTorch operator and every loop stays on its thread.
+Inside a worker every PyTorch operator and every loop stays on its thread.
 """
 
 import contextvars
@@ -12,20 +10,17 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import torch
-from torch import Tensor
 
 from tangrid.devices import available_threads, torch_threads
 from tangrid.fields.contract import Field
 from tangrid.notation import Coords, Values
-from tangrid.ops import accumulate_into, single_threaded
-from tangrid.tasks.contract import Batch, Task
-from tangrid.training.optimizer import Adam
+from tangrid.ops import single_threaded
 
 _Result = TypeVar("_Result")
 
 
 class Workers:
-    """A pool of threads for the pieces of a batch; use it in a ``with`` statement.
+    """A pool of threads; use it in a ``with`` statement.
 
     Args:
         count: Number of threads; None for all that the process may use.
@@ -69,49 +64,6 @@ class Workers:
             for worker in range(self.count)
         ]
         return [future.result() for future in futures]
-
-
-def add_gradients(
-    workers: Workers,
-    task: Task,
-    field: Field,
-    batch: Batch,
-    optimizer: Adam,
-    piece_size: int,
-) -> float:
-    """Add the gradients of one batch to the optimiser.
-
-    Args:
-        workers: Who works.
-        task: Gives the loss.
-        field: What is trained.
-        batch: Points of this step.
-        optimizer: Holds each worker's gradients.
-        piece_size: Points per piece.
-
-    Returns:
-        The mean loss.
-    """
-    pieces = batch.pieces(piece_size)
-    parameters = optimizer.parameters
-    losses = [0.0] * len(pieces)
-
-    def work(worker: int) -> None:
-        grads = optimizer.worker_grads(worker)
-        buffers: dict[Tensor, Tensor] = dict(zip(parameters, grads, strict=True))
-        for number in range(worker, len(pieces), workers.count):
-            piece = pieces[number]
-            with accumulate_into(buffers):
-                loss = task.loss(field, piece) * (len(piece) / len(batch))
-                found = torch.autograd.grad(loss, parameters, allow_unused=True)
-            losses[number] = loss.item()
-            for total, grad in zip(grads, found, strict=True):
-                # Tables have added theirs already.
-                if grad is not None:
-                    total.add_(grad)
-
-    workers.run(work)
-    return sum(losses)
 
 
 def predict(

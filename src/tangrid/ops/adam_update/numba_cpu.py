@@ -8,14 +8,17 @@ overlap.
 import typing
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 BLOCK = 64
-RUN = 1 << 14
-"""Entries that one thread takes at a time."""
-
-_SERIAL = {"cache": True, "nogil": True, "fastmath": {"contract", "nsz"}}
-_PARALLEL = {**_SERIAL, "parallel": True}
+"""Entries per block."""
+_SERIAL = {
+    "cache": True,
+    "nogil": True,
+    # With Python's model every division asks first whether it may.
+    "error_model": "numpy",
+    "fastmath": {"contract", "nsz"},
+}
 
 
 @typing.no_type_check
@@ -34,33 +37,42 @@ def _is_zero(grad):
     return nonzero == 0
 
 
+# In the next loops a choice is made by arithmetic or by a value written either way: a
+# store behind a branch would keep the compiler from vectorising.
+
+
 @typing.no_type_check
 @njit(**_SERIAL)
-def _count(counts, grad, skips_zeros, corrections, bias1, bias2):
-    last = corrections.shape[1] - 1
+def _count(counts, grad, moves_all, last):
     for i in range(grad.shape[0]):
-        count = np.int64(counts[i])
-        if count < last and not (skips_zeros and grad[i] == np.float32(0)):
-            count += 1
-            counts[i] = np.uint16(count)
-        bias1[i] = corrections[0, count]
-        bias2[i] = corrections[1, count]
+        moves = np.uint16(moves_all | (grad[i] != np.float32(0)))
+        count = counts[i]
+        counts[i] = count + (moves & np.uint16(count < last))
 
 
 @typing.no_type_check
 @njit(**_SERIAL)
-def _move_first(first, grad, weight, skips_zeros):
+def _look_up(counts, first_corrections, second_corrections, bias1, bias2):
+    for i in range(counts.shape[0]):
+        count = counts[i]
+        bias1[i] = first_corrections[count]
+        bias2[i] = second_corrections[count]
+
+
+@typing.no_type_check
+@njit(**_SERIAL)
+def _move_first(first, grad, weight, moves_all):
     for i in range(grad.shape[0]):
         moved = first[i] + weight * (grad[i] - first[i])
-        first[i] = first[i] if skips_zeros and grad[i] == np.float32(0) else moved
+        first[i] = moved if moves_all or grad[i] != np.float32(0) else first[i]
 
 
 @typing.no_type_check
 @njit(**_SERIAL)
-def _move_second(second, grad, weight, skips_zeros):
+def _move_second(second, grad, weight, moves_all):
     for i in range(grad.shape[0]):
         moved = second[i] + weight * (grad[i] * grad[i] - second[i])
-        second[i] = second[i] if skips_zeros and grad[i] == np.float32(0) else moved
+        second[i] = moved if moves_all or grad[i] != np.float32(0) else second[i]
 
 
 @typing.no_type_check
@@ -74,11 +86,18 @@ def _correct(first, second, eps, bias1, bias2):
 
 @typing.no_type_check
 @njit(**_SERIAL)
-def _step(parameter, grad, move, rate, skips_zeros):
+def _step(parameter, grad, move, rate, moves_all):
     for i in range(grad.shape[0]):
         moved = parameter[i] - rate * move[i]
-        kept = skips_zeros and grad[i] == np.float32(0)
-        parameter[i] = parameter[i] if kept else moved
+        kept = parameter[i]
+        parameter[i] = moved if moves_all or grad[i] != np.float32(0) else kept
+
+
+@typing.no_type_check
+@njit(**_SERIAL)
+def _clear(grad):
+    for i in range(grad.shape[0]):
+        grad[i] = np.float32(0)
 
 
 @typing.no_type_check
@@ -91,36 +110,26 @@ def update_range(
     rate, weight1, weight2, eps = numbers
     bias1 = np.empty(BLOCK, np.float32)
     bias2 = np.empty(BLOCK, np.float32)
+    last = np.uint16(corrections.shape[1] - 1)
+    moves_all = not skips_zeros
     for begin in range(start, stop, BLOCK):
         end = min(begin + BLOCK, stop)
         grad = grads[0, begin:end]
         for summand in range(1, grads.shape[0]):
             if not _is_zero(grads[summand, begin:end]):
                 _absorb(grad, grads[summand, begin:end])
-                grads[summand, begin:end] = np.float32(0)
+                _clear(grads[summand, begin:end])
         if skips_zeros and _is_zero(grad):
             continue
         m = first[begin:end]
         v = second[begin:end]
         b1 = bias1[: end - begin]
         b2 = bias2[: end - begin]
-        _count(counts[begin:end], grad, skips_zeros, corrections, b1, b2)
-        _move_first(m, grad, weight1, skips_zeros)
-        _move_second(v, grad, weight2, skips_zeros)
+        c = counts[begin:end]
+        _count(c, grad, moves_all, last)
+        _look_up(c, corrections[0], corrections[1], b1, b2)
+        _move_first(m, grad, weight1, moves_all)
+        _move_second(v, grad, weight2, moves_all)
         _correct(m, v, eps, b1, b2)
-        _step(parameter[begin:end], grad, b1, rate, skips_zeros)
-        grad[:] = np.float32(0)
-
-
-@typing.no_type_check
-@njit(**_PARALLEL)
-def update_parallel(
-    parameter, first, second, counts, grads, corrections, numbers, skips_zeros
-):
-    """Update all entries with numba's threads."""
-    size = parameter.shape[0]
-    for run in prange((size + RUN - 1) // RUN):
-        update_range(
-            parameter, first, second, counts, grads, corrections, numbers, skips_zeros,
-            run * RUN, min(size, run * RUN + RUN),
-        )  # fmt: skip
+        _step(parameter[begin:end], grad, b1, rate, moves_all)
+        _clear(grad)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tangrid.ops.adam_update import numba_cpu, reference
 from tangrid.ops.adam_update.reference import AdamNumbers
-from tangrid.ops.contract import is_single_threaded, numba_refusals, resolve
+from tangrid.ops.contract import numba_refusals, resolve
 
 # Beyond this exponent 1 - beta^t is 1 in float32.
 _NEGLIGIBLE = 2.0**-26
@@ -61,38 +61,48 @@ def _corrections(betas: tuple[float, float]) -> NDArray[np.float32]:
 
 
 def adam_update(
-    parameter: Tensor, state: AdamState, grads: Tensor, numbers: AdamNumbers
+    parameter: Tensor,
+    state: AdamState,
+    grads: Tensor,
+    numbers: AdamNumbers,
+    span: tuple[int, int] | None = None,
 ) -> None:
     """Move a parameter and its state by one step of Adam, and clear the gradients.
+
+    The calling thread does all the work; several may share a parameter by spans.
 
     Args:
         parameter: Values, changed in place.
         state: Moments and counts, changed in place.
         grads: Summands of the gradient, [w, *shape], one per worker; zero afterwards.
         numbers: Rate, decays, eps, and whether entries of zero gradient are skipped.
+        span: First entry to update and the one after the last, in the order of memory;
+            None for all.
     """
-    values = parameter.detach()
+    values = parameter.detach().view(-1)
+    first, second = state.first.view(-1), state.second.view(-1)
+    counts, summands = state.counts.view(-1), grads.view(len(grads), -1)
+    start, stop = span or (0, len(values))
     tensors = {"parameter": values, "grads": grads}
     if resolve("adam_update", numba_refusals(tensors)) == "reference":
-        counts = state.counts.to(torch.int32)
-        reference.adam_update(values, state.first, state.second, counts, grads, numbers)
+        part = slice(start, stop)
+        wide = counts[part].to(torch.int32)
+        reference.adam_update(
+            values[part], first[part], second[part], wide, summands[:, part], numbers
+        )
         limit = _corrections(numbers.betas).shape[1] - 1
-        state.counts.copy_(counts.clamp(max=limit).to(torch.uint16))
+        counts[part] = wide.clamp(max=limit).to(torch.uint16)
         return
     beta1, beta2 = numbers.betas
-    arguments = (
-        values.view(-1).numpy(),
-        state.first.view(-1).numpy(),
-        state.second.view(-1).numpy(),
-        state.counts.view(-1).numpy(),
-        grads.view(len(grads), -1).numpy(),
+    numba_cpu.update_range(
+        values.numpy(),
+        first.numpy(),
+        second.numpy(),
+        counts.numpy(),
+        summands.numpy(),
         _corrections(numbers.betas),
         tuple(np.float32(x) for x in (numbers.rate, 1 - beta1, 1 - beta2, numbers.eps)),
         numbers.skips_zeros,
+        start,
+        stop,
     )
-    # Waking threads for one run of entries costs more than the run itself, on a busy
-    # machine a hundred times more.
-    if is_single_threaded() or values.numel() <= numba_cpu.RUN:
-        numba_cpu.update_range(*arguments, 0, values.numel())
-    else:
-        numba_cpu.update_parallel(*arguments)

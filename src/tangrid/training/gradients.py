@@ -1,0 +1,58 @@
+"""Gradients of a batch, piece by piece, on several threads.
+
+Pieces go to workers by their number, each worker adds to gradients of its own, and the
+optimiser adds those in a fixed order: a step has the same bits whenever it runs with
+the same number of workers.
+"""
+
+import torch
+from torch import Tensor
+
+from tangrid.fields.contract import Field
+from tangrid.ops import accumulate_into
+from tangrid.tasks.contract import Batch, Task
+from tangrid.training.optimizer import Adam
+from tangrid.training.workers import Workers
+
+
+def add_gradients(
+    workers: Workers,
+    task: Task,
+    field: Field,
+    batch: Batch,
+    optimizer: Adam,
+    piece_size: int,
+) -> float:
+    """Add the gradients of one batch to the optimiser.
+
+    Args:
+        workers: Who works.
+        task: Gives the loss.
+        field: What is trained.
+        batch: Points of this step.
+        optimizer: Holds each worker's gradients.
+        piece_size: Points per piece.
+
+    Returns:
+        The mean loss.
+    """
+    pieces = batch.pieces(piece_size)
+    parameters = optimizer.parameters
+    losses = [0.0] * len(pieces)
+
+    def work(worker: int) -> None:
+        grads = optimizer.worker_grads(worker)
+        buffers: dict[Tensor, Tensor] = dict(zip(parameters, grads, strict=True))
+        for number in range(worker, len(pieces), workers.count):
+            piece = pieces[number]
+            with accumulate_into(buffers):
+                loss = task.loss(field, piece) * (len(piece) / len(batch))
+                found = torch.autograd.grad(loss, parameters, allow_unused=True)
+            losses[number] = loss.item()
+            for total, grad in zip(grads, found, strict=True):
+                # Tables have added theirs already.
+                if grad is not None:
+                    total.add_(grad)
+
+    workers.run(work)
+    return sum(losses)
