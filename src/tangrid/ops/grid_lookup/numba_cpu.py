@@ -6,11 +6,15 @@ take NumPy views of float32 tensors and write into given outputs. The serial for
 release the interpreter lock, so that a training loop runs one per thread.
 """
 # Kernels are typed by numba.
+# ruff: noqa: DOC201
 
 import typing
 
 import numpy as np
+from llvmlite import ir
 from numba import njit, prange
+from numba.core import cgutils, types
+from numba.extending import intrinsic
 
 BLOCK = 256
 """Points per block: rows and weights of the corners of one level fill half of L1."""
@@ -171,28 +175,111 @@ def locate(count, scale, shift, address, interpolation, scratch):
     return corners
 
 
+_LANES = 8
+_PAIRS = ir.VectorType(ir.IntType(64), _LANES)
+_NUMBERS = ir.VectorType(ir.FloatType(), 2 * _LANES)
+
+
+def _address(context, builder, array, value, place):
+    data = context.make_array(array)(context, builder, value).data
+    return builder.gep(data, [place])
+
+
+def _load(builder, start, element):
+    vector = ir.VectorType(element, _LANES)
+    return builder.load(builder.bitcast(start, vector.as_pointer()), align=4)
+
+
+def _shuffle(builder, vector, order):
+    places = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order)
+    return builder.shuffle_vector(vector, ir.Constant(vector.type, None), places)
+
+
+@typing.no_type_check
+@intrinsic
+def _gather_pairs(typingctx, table, rows, weights, corners, start, out, to):
+    """Read rows of two channels for eight points, the two as one number of 64 bits.
+
+    The compiler makes no gather of an indexed loop by itself. Arguments are contiguous
+    arrays: the table, rows and weights by corner and point from point ``start`` on, and
+    out, written from its row's number ``to`` on.
+    """
+
+    def build(context, builder, signature, arguments):
+        table, rows, weights, corners, start, out, to = arguments
+        types_of = signature.args
+        i64, lane = ir.IntType(64), ir.IntType(32)
+        pointers = ir.VectorType(i64.as_pointer(), _LANES)
+        mask = ir.VectorType(ir.IntType(1), _LANES)
+        gather = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(_PAIRS, [pointers, lane, mask, _PAIRS]),
+            f"llvm.masked.gather.v{_LANES}i64.v{_LANES}p0i64",
+        )
+        fma = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(_NUMBERS, [_NUMBERS] * 3),
+            f"llvm.fmuladd.v{2 * _LANES}f32",
+        )
+        origin = _address(context, builder, types_of[0], table, i64(0))
+        origin = builder.insert_element(
+            ir.Constant(_PAIRS, None), builder.ptrtoint(origin, i64), lane(0)
+        )
+        origin = _shuffle(builder, origin, [0] * _LANES)
+        total = cgutils.alloca_once_value(builder, ir.Constant(_NUMBERS, None))
+        builder.store(ir.Constant(_NUMBERS, None), total)
+        with cgutils.for_range(builder, corners, intp=i64) as loop:
+            place = builder.add(builder.mul(loop.index, i64(BLOCK)), start)
+            row = _address(context, builder, types_of[1], rows, place)
+            row = builder.zext(_load(builder, row, lane), _PAIRS)
+            offset = builder.shl(row, ir.Constant(_PAIRS, [3] * _LANES))
+            pairs = builder.call(
+                gather,
+                [
+                    builder.inttoptr(builder.add(origin, offset), pointers),
+                    lane(4),
+                    ir.Constant(mask, [1] * _LANES),
+                    ir.Constant(_PAIRS, None),
+                ],
+            )
+            weight = _address(context, builder, types_of[2], weights, place)
+            weight = _load(builder, weight, ir.FloatType())
+            weight = _shuffle(builder, weight, [i // 2 for i in range(2 * _LANES)])
+            pairs = builder.bitcast(pairs, _NUMBERS)
+            builder.store(
+                builder.call(fma, [pairs, weight, builder.load(total)]), total
+            )
+        pairs = builder.bitcast(builder.load(total), _PAIRS)
+        stride = builder.extract_value(
+            context.make_array(types_of[5])(context, builder, out).shape, 1
+        )
+        for point in range(_LANES):
+            place = builder.mul(builder.add(start, i64(point)), stride)
+            target = _address(
+                context, builder, types_of[5], out, builder.add(place, to)
+            )
+            target = builder.bitcast(target, i64.as_pointer())
+            builder.store(builder.extract_element(pairs, lane(point)), target, align=4)
+        return context.get_dummy_value()
+
+    intp = types.intp
+    return types.void(table, rows, weights, intp, intp, out, intp), build
+
+
 @typing.no_type_check
 @njit(**_SERIAL)
 def _gather(table, count, corners, rows, weights, column, out):
+    done = 0
     if table.shape[1] == 2:
-        second = column + np.uint64(1)
-        for i in range(count):
-            a = np.float32(0)
-            b = np.float32(0)
-            for corner in range(corners):
-                row = rows[corner, i]
-                weight = weights[corner, i]
-                a += weight * table[row, 0]
-                b += weight * table[row, 1]
-            out[i, column] = a
-            out[i, second] = b
-        return
-    for i in range(count):
+        done = count // _LANES * _LANES
+        for i in range(0, done, _LANES):
+            _gather_pairs(table, rows, weights, corners, i, out, column)
+    for i in range(done, count):
         for channel in range(table.shape[1]):
             a = np.float32(0)
             for corner in range(corners):
                 a += weights[corner, i] * table[rows[corner, i], channel]
-            out[i, column + np.uint64(channel)] = a
+            out[i, column + channel] = a
 
 
 @typing.no_type_check
@@ -210,7 +297,7 @@ def _forward_block(
         )
         _gather(
             table[address[0] : address[0] + address[1]], count, corners, scratch[0],
-            scratch[1], np.uint64(level * table.shape[1]), out[start : start + count],
+            scratch[1], level * table.shape[1], out[start : start + count],
         )  # fmt: skip
 
 
