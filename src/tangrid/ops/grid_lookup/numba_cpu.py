@@ -16,48 +16,72 @@ from numba import njit, prange
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from tangrid.ops.loops import INLINE, INNER, OUTER, PARALLEL, advance, pointer
+
 BLOCK = 256
 """Points per block: rows and weights of the corners of one level fill half of L1."""
 
 DENSE, HASHED, TILED = 0, 1, 2
 NEAREST, LINEAR, SMOOTHSTEP, QUINTIC = 0, 1, 2, 3
 
-_SERIAL = {"cache": True, "nogil": True, "fastmath": {"contract", "nsz"}}
-_PARALLEL = {**_SERIAL, "parallel": True}
-
 _ONE = np.float32(1)
 
 
+class Places(typing.NamedTuple):
+    """Addresses of what a block of points needs at one level, point by point."""
+
+    rows: typing.Any  # [corners]
+    weights: typing.Any  # [corners]
+    points: typing.Any  # [d]
+    terms: typing.Any  # [d, 2]: what either side adds to the row
+    pairs: typing.Any  # [d, 2]: weights of either side
+    slopes: typing.Any  # [d]
+
+
 @typing.no_type_check
-@njit(**_SERIAL)
+@njit(**OUTER)
 def new_scratch(num_dims):
     """Return memory for rows and weights; points, terms, pairs and slopes by axis."""
     corners = 1 << num_dims
     return (
-        np.empty((corners, BLOCK), np.uint32),
-        np.empty((corners, BLOCK), np.float32),
-        np.empty((num_dims, BLOCK), np.float32),
-        np.empty((num_dims, 2, BLOCK), np.uint32),
-        np.empty((num_dims, 2, BLOCK), np.float32),
-        np.empty((num_dims, BLOCK), np.float32),
+        np.empty(corners * BLOCK, np.uint32),
+        np.empty(corners * BLOCK, np.float32),
+        np.empty(num_dims * BLOCK, np.float32),
+        np.empty(num_dims * 2 * BLOCK, np.uint32),
+        np.empty(num_dims * 2 * BLOCK, np.float32),
+        np.empty(num_dims * BLOCK, np.float32),
     )
 
 
 @typing.no_type_check
-@njit(**_SERIAL)
-def load_points(coords, start, count, points):
-    """Copy a block of coordinates axis by axis, so that later loops are contiguous."""
-    for i in range(count):
-        for axis in range(coords.shape[1]):
-            points[axis, i] = coords[start + i, axis]
-
-
-# The next functions each see plain one-dimensional arrays and one loop: that is what
-# the compiler vectorises.
+@njit(**INLINE)
+def places_in(scratch):
+    """Return the addresses of scratch memory, which must be the caller's argument."""
+    return Places(
+        pointer(scratch[0], 0),
+        pointer(scratch[1], 0),
+        pointer(scratch[2], 0),
+        pointer(scratch[3], 0),
+        pointer(scratch[4], 0),
+        pointer(scratch[5], 0),
+    )
 
 
 @typing.no_type_check
-@njit(**_SERIAL)
+@njit(**INNER)
+def load_points(coords, num_dims, start, count, points):
+    """Copy a block of coordinates axis by axis, so that later loops are contiguous."""
+    for i in range(count):
+        for axis in range(num_dims):
+            points[axis * BLOCK + i] = coords[(start + i) * num_dims + axis]
+
+
+# The next functions each see plain addresses and one loop: that is what the compiler
+# vectorises.
+
+
+@typing.no_type_check
+@njit(**INNER)
 def _cells(x, count, scale, shift, last, stride, low, high, fraction):
     for i in range(count):
         position = x[i] * scale + shift
@@ -70,7 +94,7 @@ def _cells(x, count, scale, shift, last, stride, low, high, fraction):
 
 
 @typing.no_type_check
-@njit(**_SERIAL)
+@njit(**INNER)
 def _fractions(t, count, scale, interpolation, lower, slope):
     if interpolation == SMOOTHSTEP:
         for i in range(count):
@@ -90,35 +114,35 @@ def _fractions(t, count, scale, interpolation, lower, slope):
 
 
 @typing.no_type_check
-@njit(**_SERIAL)
+@njit(**INNER)
 def _copy(count, source, target):
     for i in range(count):
         target[i] = source[i]
 
 
 @typing.no_type_check
-@njit(**_SERIAL)
+@njit(**INNER)
 def _multiply(count, factor, product):
     for i in range(count):
         product[i] *= factor[i]
 
 
 @typing.no_type_check
-@njit(**_SERIAL)
+@njit(**INNER)
 def _exclusive_or(count, term, row):
     for i in range(count):
         row[i] ^= term[i]
 
 
 @typing.no_type_check
-@njit(**_SERIAL)
+@njit(**INNER)
 def _add(count, term, row):
     for i in range(count):
         row[i] = np.uint32(row[i] + term[i])
 
 
 @typing.no_type_check
-@njit(**_SERIAL)
+@njit(**INNER)
 def _wrap(count, storage, size, row):
     if storage == HASHED:
         mask = np.uint32(size - np.uint32(1))
@@ -138,40 +162,50 @@ def _wrap(count, storage, size, row):
 
 
 @typing.no_type_check
-@njit(**_SERIAL)
-def locate(count, scale, shift, address, interpolation, scratch):
+@njit(**INLINE)
+def _of(numbers, axis, side):
+    return advance(numbers, (2 * axis + side) * BLOCK)
+
+
+@typing.no_type_check
+@njit(**INNER)
+def locate(count, num_dims, scale, shift, address, interpolation, places):
     """Find the rows (within the level) and weights of the corners around each point.
 
     Returns:
-        The number of corners; the results stand in the scratch arrays.
+        The number of corners; the results stand in the places.
     """
-    rows, weights, points, terms, pairs, slopes = scratch
-    num_dims = points.shape[0]
     storage = address[2]
     size = np.uint32(address[1])
     last = np.int32(address[3]) if address[3] >= 0 else np.int32(2147483647)
     corners = 1 if interpolation == NEAREST else 1 << num_dims
+    terms, pairs = places.terms, places.pairs
     for axis in range(num_dims):
         _cells(
-            points[axis], count, scale, shift, last, np.uint32(address[4 + axis]),
-            terms[axis, 0], terms[axis, 1], pairs[axis, 1],
+            advance(places.points, axis * BLOCK), count, scale, shift, last,
+            np.uint32(address[4 + axis]), _of(terms, axis, 0), _of(terms, axis, 1),
+            _of(pairs, axis, 1),
         )  # fmt: skip
         _fractions(
-            pairs[axis, 1], count, scale, interpolation, pairs[axis, 0], slopes[axis]
-        )
+            _of(pairs, axis, 1), count, scale, interpolation, _of(pairs, axis, 0),
+            advance(places.slopes, axis * BLOCK),
+        )  # fmt: skip
     for corner in range(corners):
-        _copy(count, terms[0, corner & 1], rows[corner])
-        _copy(count, pairs[0, corner & 1], weights[corner])
+        rows = advance(places.rows, corner * BLOCK)
+        weights = advance(places.weights, corner * BLOCK)
+        _copy(count, _of(terms, 0, corner & 1), rows)
+        _copy(count, _of(pairs, 0, corner & 1), weights)
         for axis in range(1, num_dims):
             bit = (corner >> axis) & 1
             if storage == HASHED:
-                _exclusive_or(count, terms[axis, bit], rows[corner])
+                _exclusive_or(count, _of(terms, axis, bit), rows)
             else:
-                _add(count, terms[axis, bit], rows[corner])
-            _multiply(count, pairs[axis, bit], weights[corner])
-        _wrap(count, storage, size, rows[corner])
+                _add(count, _of(terms, axis, bit), rows)
+            _multiply(count, _of(pairs, axis, bit), weights)
+        _wrap(count, storage, size, rows)
         if interpolation == NEAREST:
-            weights[corner, :count] = _ONE
+            for i in range(count):
+                weights[i] = _ONE
     return corners
 
 
@@ -180,14 +214,10 @@ _PAIRS = ir.VectorType(ir.IntType(64), _LANES)
 _NUMBERS = ir.VectorType(ir.FloatType(), 2 * _LANES)
 
 
-def _address(context, builder, array, value, place):
-    data = context.make_array(array)(context, builder, value).data
-    return builder.gep(data, [place])
-
-
-def _load(builder, start, element):
+def _load(builder, numbers, place, element):
     vector = ir.VectorType(element, _LANES)
-    return builder.load(builder.bitcast(start, vector.as_pointer()), align=4)
+    start = builder.bitcast(builder.gep(numbers, [place]), vector.as_pointer())
+    return builder.load(start, align=4)
 
 
 def _shuffle(builder, vector, order):
@@ -197,17 +227,15 @@ def _shuffle(builder, vector, order):
 
 @typing.no_type_check
 @intrinsic
-def _gather_pairs(typingctx, table, rows, weights, corners, start, out, to):
+def _gather_pairs(typingctx, table, rows, weights, corners, out, stride):
     """Read rows of two channels for eight points, the two as one number of 64 bits.
 
-    The compiler makes no gather of an indexed loop by itself. Arguments are contiguous
-    arrays: the table, rows and weights by corner and point from point ``start`` on, and
-    out, written from its row's number ``to`` on.
+    The compiler makes no gather of an indexed loop by itself. All but the counts are
+    addresses; `stride` is how far apart the points' values stand in `out`.
     """
 
     def build(context, builder, signature, arguments):
-        table, rows, weights, corners, start, out, to = arguments
-        types_of = signature.args
+        table, rows, weights, corners, out, stride = arguments
         i64, lane = ir.IntType(64), ir.IntType(32)
         pointers = ir.VectorType(i64.as_pointer(), _LANES)
         mask = ir.VectorType(ir.IntType(1), _LANES)
@@ -221,88 +249,81 @@ def _gather_pairs(typingctx, table, rows, weights, corners, start, out, to):
             ir.FunctionType(_NUMBERS, [_NUMBERS] * 3),
             f"llvm.fmuladd.v{2 * _LANES}f32",
         )
-        origin = _address(context, builder, types_of[0], table, i64(0))
         origin = builder.insert_element(
-            ir.Constant(_PAIRS, None), builder.ptrtoint(origin, i64), lane(0)
+            ir.Constant(_PAIRS, None), builder.ptrtoint(table, i64), lane(0)
         )
         origin = _shuffle(builder, origin, [0] * _LANES)
         total = cgutils.alloca_once_value(builder, ir.Constant(_NUMBERS, None))
         builder.store(ir.Constant(_NUMBERS, None), total)
         with cgutils.for_range(builder, corners, intp=i64) as loop:
-            place = builder.add(builder.mul(loop.index, i64(BLOCK)), start)
-            row = _address(context, builder, types_of[1], rows, place)
-            row = builder.zext(_load(builder, row, lane), _PAIRS)
+            place = builder.mul(loop.index, i64(BLOCK))
+            row = builder.zext(_load(builder, rows, place, lane), _PAIRS)
             offset = builder.shl(row, ir.Constant(_PAIRS, [3] * _LANES))
+            addresses = builder.inttoptr(builder.add(origin, offset), pointers)
+            every = ir.Constant(mask, [1] * _LANES)
             pairs = builder.call(
-                gather,
-                [
-                    builder.inttoptr(builder.add(origin, offset), pointers),
-                    lane(4),
-                    ir.Constant(mask, [1] * _LANES),
-                    ir.Constant(_PAIRS, None),
-                ],
+                gather, [addresses, lane(4), every, ir.Constant(_PAIRS, None)]
             )
-            weight = _address(context, builder, types_of[2], weights, place)
-            weight = _load(builder, weight, ir.FloatType())
+            weight = _load(builder, weights, place, ir.FloatType())
             weight = _shuffle(builder, weight, [i // 2 for i in range(2 * _LANES)])
-            pairs = builder.bitcast(pairs, _NUMBERS)
-            builder.store(
-                builder.call(fma, [pairs, weight, builder.load(total)]), total
-            )
+            numbers = [builder.bitcast(pairs, _NUMBERS), weight, builder.load(total)]
+            builder.store(builder.call(fma, numbers), total)
         pairs = builder.bitcast(builder.load(total), _PAIRS)
-        stride = builder.extract_value(
-            context.make_array(types_of[5])(context, builder, out).shape, 1
-        )
         for point in range(_LANES):
-            place = builder.mul(builder.add(start, i64(point)), stride)
-            target = _address(
-                context, builder, types_of[5], out, builder.add(place, to)
-            )
+            target = builder.gep(out, [builder.mul(stride, i64(point))])
             target = builder.bitcast(target, i64.as_pointer())
             builder.store(builder.extract_element(pairs, lane(point)), target, align=4)
         return context.get_dummy_value()
 
     intp = types.intp
-    return types.void(table, rows, weights, intp, intp, out, intp), build
+    return types.void(table, rows, weights, intp, out, intp), build
 
 
 @typing.no_type_check
-@njit(**_SERIAL)
-def _gather(table, count, corners, rows, weights, column, out):
+@njit(**INNER)
+def _gather(table, channels, count, corners, rows, weights, out, stride):
     done = 0
-    if table.shape[1] == 2:
+    if channels == 2:
         done = count // _LANES * _LANES
         for i in range(0, done, _LANES):
-            _gather_pairs(table, rows, weights, corners, i, out, column)
+            _gather_pairs(
+                table, advance(rows, i), advance(weights, i), corners,
+                advance(out, i * stride), stride,
+            )  # fmt: skip
     for i in range(done, count):
-        for channel in range(table.shape[1]):
+        for channel in range(channels):
             a = np.float32(0)
             for corner in range(corners):
-                a += weights[corner, i] * table[rows[corner, i], channel]
-            out[i, column + channel] = a
+                at = corner * BLOCK + i
+                a += weights[at] * table[np.int64(rows[at]) * channels + channel]
+            out[i * stride + channel] = a
 
 
 @typing.no_type_check
-@njit(**_SERIAL)
+@njit(**INNER)
 def _forward_block(
     coords, table, scales, addresses, interpolation, block, scratch, out
 ):
+    places = places_in(scratch)
     start = block * BLOCK
+    num_dims, channels, stride = coords.shape[1], table.shape[1], out.shape[1]
     count = min(BLOCK, coords.shape[0] - start)
-    load_points(coords, start, count, scratch[2])
+    load_points(pointer(coords, 0), num_dims, start, count, places.points)
     for level in range(scales.shape[0]):
-        address = addresses[level]
+        address = pointer(addresses, level * addresses.shape[1])
         corners = locate(
-            count, scales[level, 0], scales[level, 1], address, interpolation, scratch
-        )
+            count, num_dims, scales[level, 0], scales[level, 1], address,
+            interpolation, places,
+        )  # fmt: skip
         _gather(
-            table[address[0] : address[0] + address[1]], count, corners, scratch[0],
-            scratch[1], level * table.shape[1], out[start : start + count],
+            pointer(table, address[0] * channels), channels, count, corners,
+            places.rows, places.weights,
+            pointer(out, start * stride + level * channels), stride,
         )  # fmt: skip
 
 
 @typing.no_type_check
-@njit(**_SERIAL)
+@njit(**OUTER)
 def forward_serial(coords, table, scales, addresses, interpolation, out):
     """Read the grid on the calling thread."""
     scratch = new_scratch(coords.shape[1])
@@ -313,7 +334,7 @@ def forward_serial(coords, table, scales, addresses, interpolation, out):
 
 
 @typing.no_type_check
-@njit(**_PARALLEL)
+@njit(**PARALLEL)
 def forward_parallel(coords, table, scales, addresses, interpolation, out):
     """Read the grid with numba's threads, a run of blocks on each."""
     blocks = (coords.shape[0] + BLOCK - 1) // BLOCK
@@ -327,51 +348,54 @@ def forward_parallel(coords, table, scales, addresses, interpolation, out):
 
 
 @typing.no_type_check
-@njit(**_SERIAL)
-def _scatter(grad_table, count, corners, rows, weights, column, grad_out):
-    if grad_table.shape[1] == 2:
-        second = column + np.uint64(1)
+@njit(**INNER)
+def _scatter(grad_table, channels, count, corners, rows, weights, grad_out, stride):
+    if channels == 2:
         for i in range(count):
-            a = grad_out[i, column]
-            b = grad_out[i, second]
+            a = grad_out[i * stride]
+            b = grad_out[i * stride + 1]
             for corner in range(corners):
-                row = rows[corner, i]
-                weight = weights[corner, i]
-                grad_table[row, 0] += weight * a
-                grad_table[row, 1] += weight * b
+                at = corner * BLOCK + i
+                row = 2 * np.int64(rows[at])
+                grad_table[row] += weights[at] * a
+                grad_table[row + 1] += weights[at] * b
         return
     for i in range(count):
         for corner in range(corners):
-            row = rows[corner, i]
-            weight = weights[corner, i]
-            for channel in range(grad_table.shape[1]):
-                g = grad_out[i, column + np.uint64(channel)]
-                grad_table[row, channel] += weight * g
+            at = corner * BLOCK + i
+            row = np.int64(rows[at]) * channels
+            for channel in range(channels):
+                grad_table[row + channel] += (
+                    weights[at] * grad_out[i * stride + channel]
+                )
 
 
 @typing.no_type_check
-@njit(**_SERIAL)
+@njit(**INNER)
 def _table_vjp_level(
     coords, grad_out, scales, addresses, interpolation, level, scratch, grad_table
 ):
-    address = addresses[level]
-    own = grad_table[address[0] : address[0] + address[1]]
-    column = np.uint64(level * grad_table.shape[1])
+    places = places_in(scratch)
+    num_dims, channels = coords.shape[1], grad_table.shape[1]
+    stride = grad_out.shape[1]
+    address = pointer(addresses, level * addresses.shape[1])
+    own = pointer(grad_table, address[0] * channels)
     for block in range((coords.shape[0] + BLOCK - 1) // BLOCK):
         start = block * BLOCK
         count = min(BLOCK, coords.shape[0] - start)
-        load_points(coords, start, count, scratch[2])
+        load_points(pointer(coords, 0), num_dims, start, count, places.points)
         corners = locate(
-            count, scales[level, 0], scales[level, 1], address, interpolation, scratch
-        )
+            count, num_dims, scales[level, 0], scales[level, 1], address,
+            interpolation, places,
+        )  # fmt: skip
         _scatter(
-            own, count, corners, scratch[0], scratch[1], column,
-            grad_out[start : start + count],
+            own, channels, count, corners, places.rows, places.weights,
+            pointer(grad_out, start * stride + level * channels), stride,
         )  # fmt: skip
 
 
 @typing.no_type_check
-@njit(**_SERIAL)
+@njit(**OUTER)
 def table_vjp_serial(coords, grad_out, scales, addresses, interpolation, grad_table):
     """Add the table's gradient on the calling thread, one level after the other."""
     scratch = new_scratch(coords.shape[1])
@@ -383,7 +407,7 @@ def table_vjp_serial(coords, grad_out, scales, addresses, interpolation, grad_ta
 
 
 @typing.no_type_check
-@njit(**_PARALLEL)
+@njit(**PARALLEL)
 def table_vjp_parallel(coords, grad_out, scales, addresses, interpolation, grad_table):
     """Add the table's gradient with one thread per level.
 
@@ -399,43 +423,45 @@ def table_vjp_parallel(coords, grad_out, scales, addresses, interpolation, grad_
 
 
 @typing.no_type_check
-@njit(**_SERIAL)
+@njit(**INNER)
 def _coords_vjp_block(
     coords, table, grad_out, scales, addresses, interpolation, block, scratch,
     grad_coords,
 ):  # fmt: skip
+    places = places_in(scratch)
     start = block * BLOCK
     count = min(BLOCK, coords.shape[0] - start)
-    num_dims = coords.shape[1]
-    channels = table.shape[1]
-    rows, _, points, _, pairs, slopes = scratch
-    load_points(coords, start, count, points)
+    num_dims, channels = coords.shape[1], table.shape[1]
+    load_points(pointer(coords, 0), num_dims, start, count, places.points)
     for level in range(scales.shape[0]):
-        address = addresses[level]
-        own = table[address[0] : address[0] + address[1]]
+        address = pointer(addresses, level * addresses.shape[1])
+        own = pointer(table, address[0] * channels)
         corners = locate(
-            count, scales[level, 0], scales[level, 1], address, interpolation, scratch
-        )
+            count, num_dims, scales[level, 0], scales[level, 1], address,
+            interpolation, places,
+        )  # fmt: skip
         for i in range(count):
             for corner in range(corners):
+                row = np.int64(places.rows[corner * BLOCK + i]) * channels
                 dot = np.float32(0)
                 for channel in range(channels):
                     dot += (
-                        own[rows[corner, i], channel]
+                        own[row + channel]
                         * grad_out[start + i, level * channels + channel]
                     )
                 for axis in range(num_dims):
-                    slope = dot * slopes[axis, i]
+                    slope = dot * places.slopes[axis * BLOCK + i]
                     if not (corner >> axis) & 1:
                         slope = -slope
                     for other in range(num_dims):
                         if other != axis:
-                            slope *= pairs[other, (corner >> other) & 1, i]
+                            side = 2 * other + ((corner >> other) & 1)
+                            slope *= places.pairs[side * BLOCK + i]
                     grad_coords[start + i, axis] += slope
 
 
 @typing.no_type_check
-@njit(**_SERIAL)
+@njit(**OUTER)
 def coords_vjp_serial(
     coords, table, grad_out, scales, addresses, interpolation, grad_coords
 ):
@@ -451,7 +477,7 @@ def coords_vjp_serial(
 
 
 @typing.no_type_check
-@njit(**_PARALLEL)
+@njit(**PARALLEL)
 def coords_vjp_parallel(
     coords, table, grad_out, scales, addresses, interpolation, grad_coords
 ):

@@ -10,8 +10,8 @@ from numba import njit
 from tangrid.ops.grid_lookup.numba_cpu import (
     BLOCK,
 )
+from tangrid.ops.loops import INLINE
 from tangrid.ops.mulfa_lookup.lanes import (
-    INLINE,
     WIDTH,
     add,
     fill,

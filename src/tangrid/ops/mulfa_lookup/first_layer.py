@@ -15,17 +15,16 @@ from tangrid.ops.grid_lookup.numba_cpu import (
     BLOCK,
     load_points,
     locate,
+    places_in,
 )
+from tangrid.ops.loops import INLINE, INNER, pointer
 from tangrid.ops.mulfa_lookup.lanes import (
-    INLINE,
-    INNER,
     WIDTH,
     add,
     fill,
     fma,
     load,
     mul,
-    pointer,
     store,
     total,
 )
@@ -105,14 +104,14 @@ def _first_layer(features, count, inputs, projection, bias, gates, first):
 @njit(**INNER)
 def enter_block(coords, filters, plan, level, start, count, n, work):
     """Fill what a block's points need before their gates."""
-    points = work.grid[2]
-    load_points(coords, start, count, points)
+    places, dims = places_in(work.grid), coords.shape[1]
+    points, position = places.points, pointer(work.places, 0)
+    load_points(pointer(coords, 0), dims, start, count, points)
     scale, shift = plan.scales[level, 0], plan.scales[level, 1]
     address = plan.addresses[level]
-    points, position = pointer(points, 0), pointer(work.places, 0)
     index = pointer(work.places, work.places.shape[1])
     wave_rows, features = pointer(work.wave_rows, 0), pointer(work.features, 0)
-    for axis in range(coords.shape[1]):
+    for axis in range(dims):
         at = axis * BLOCK
         _cells(
             points, at, count, scale, shift, last_cell(address), np.int32(n.rows - 2),
@@ -126,11 +125,14 @@ def enter_block(coords, filters, plan, level, start, count, n, work):
             to = 2 * (axis * plan.num_frequencies + octave) * BLOCK
             _sin_cos_pi(seen, at, count, np.float32(1 << octave), features, to)
     _first_layer(
-        features, count, 2 * coords.shape[1] * plan.num_frequencies,
+        features, count, 2 * dims * plan.num_frequencies,
         parameter(filters.projection, level), parameter(filters.biases, level),
         plan.gates, pointer(work.first, 0),
     )  # fmt: skip
-    locate(count, scale, shift, address, plan.interpolation, work.grid)
+    locate(
+        count, dims, scale, shift, pointer(plan.addresses, level * len(address)),
+        plan.interpolation, places,
+    )  # fmt: skip
 
 
 @typing.no_type_check
@@ -167,8 +169,7 @@ def first_layer_vjp(work, count, gates, sums):
 @njit(**INNER)
 def coords_vjp(filters, plan, level, start, count, n, work, grad_coords):
     """Write the coordinates' gradient of a block at one level."""
-    _, _, points, _, pairs, slopes = work.grid
-    dims = points.shape[0]
+    places, dims = places_in(work.grid), n.dims
     scale = plan.scales[level, 0] if plan.grid_units else _ONE
     features = pointer(work.features, 0)
     grads = pointer(work.first, work.first.shape[1])
@@ -177,10 +178,12 @@ def coords_vjp(filters, plan, level, start, count, n, work, grad_coords):
         for axis in range(dims):
             grad = np.float32(0)
             for corner in range(n.corners if n.corners > 1 else 0):
-                slope = work.linear_grads[corner * BLOCK + i] * slopes[axis, i]
+                slope = work.linear_grads[corner * BLOCK + i]
+                slope *= places.slopes[axis * BLOCK + i]
                 for other in range(dims):
                     if other != axis:
-                        slope *= pairs[other, (corner >> other) & 1, i]
+                        side = 2 * other + ((corner >> other) & 1)
+                        slope *= places.pairs[side * BLOCK + i]
                 grad += slope if (corner >> axis) & 1 else -slope
             for octave in range(plan.num_frequencies):
                 j = 2 * (axis * plan.num_frequencies + octave)

@@ -16,23 +16,6 @@ from numba.extending import intrinsic, models, register_model
 WIDTH = 8
 """Numbers in one value."""
 
-OUTER = {
-    "cache": True,
-    "nogil": True,
-    "error_model": "numpy",
-    "fastmath": {"contract", "nsz"},
-}
-"""Options of functions that Python calls; they release the interpreter lock."""
-INNER = {
-    **OUTER,
-    "cache": False,
-    "no_cpython_wrapper": True,
-    "no_cfunc_wrapper": True,
-}
-"""Options of functions that compiled code alone calls, whose own cache holds them."""
-INLINE = {**INNER, "forceinline": True}
-"""The same for what is called once per point."""
-
 _FAST = ("contract", "nsz", "reassoc")
 
 
@@ -57,22 +40,6 @@ class _LanesModel(models.PrimitiveModel):
 def _vector(lanes: Lanes) -> ir.VectorType:
     element = ir.FloatType() if lanes.element == types.float32 else ir.DoubleType()
     return ir.VectorType(element, WIDTH)
-
-
-@typing.no_type_check
-@intrinsic
-def pointer(typingctx, array, start):
-    """Return the address of a contiguous array's number at a flat index.
-
-    An address can be handed from function to function for nothing, where an array is
-    counted each time; but it does not keep the array alive. Take it of arguments only.
-    """
-
-    def build(context, builder, signature, arguments):
-        data = context.make_array(array)(context, builder, arguments[0]).data
-        return builder.gep(data, [arguments[1]])
-
-    return types.CPointer(array.dtype)(array, types.intp), build
 
 
 def _at(builder, lanes, arguments):

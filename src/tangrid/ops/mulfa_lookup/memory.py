@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from tangrid.ops.grid_lookup.numba_cpu import BLOCK, NEAREST, new_scratch
-from tangrid.ops.mulfa_lookup.lanes import INLINE, INNER, pointer
+from tangrid.ops.loops import INLINE, INNER, pointer
 
 TILE = 16
 """Points whose layers are kept between the passes of a loop over points."""

@@ -8,8 +8,15 @@ import typing
 import numpy as np
 from numba import njit
 
+from tangrid.ops.loops import INLINE, INNER
 from tangrid.ops.mulfa_lookup.filters import NORMALISERS, RESIDUAL_BOUND
-from tangrid.ops.mulfa_lookup.lanes import INLINE, INNER, WIDTH, fma, load, mul, store
+from tangrid.ops.mulfa_lookup.lanes import (
+    WIDTH,
+    fma,
+    load,
+    mul,
+    store,
+)
 
 NONE = NORMALISERS.index("none")
 SUM = NORMALISERS.index("sum")

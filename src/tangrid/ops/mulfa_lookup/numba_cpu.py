@@ -20,8 +20,10 @@ from types import ModuleType
 import numpy as np
 from numba import njit
 
+from tangrid.ops import loops
 from tangrid.ops.grid_lookup import numba_cpu as grid_loops
 from tangrid.ops.grid_lookup.numba_cpu import BLOCK
+from tangrid.ops.loops import INLINE, OUTER, pointer
 from tangrid.ops.mulfa_lookup import (
     filtering,
     first_layer,
@@ -48,7 +50,9 @@ from tangrid.ops.mulfa_lookup.first_layer import (
     enter_block,
     first_layer_vjp,
 )
-from tangrid.ops.mulfa_lookup.lanes import INLINE, OUTER, WIDTH, pointer
+from tangrid.ops.mulfa_lookup.lanes import (
+    WIDTH,
+)
 from tangrid.ops.mulfa_lookup.memory import (
     TILE,
     Sizes,
@@ -224,7 +228,7 @@ def _entries(stamp: int) -> tuple[Callable[..., None], Callable[..., None]]:
 
 def compiled_modules() -> tuple[ModuleType, ...]:
     """Return the other modules whose functions are compiled into this one's."""
-    return filtering, first_layer, grid_loops, lanes, memory, normalising, waves
+    return filtering, first_layer, grid_loops, lanes, loops, memory, normalising, waves
 
 
 def stamp_of(*modules: ModuleType) -> int:

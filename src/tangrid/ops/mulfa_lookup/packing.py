@@ -9,7 +9,9 @@ from torch.nn.functional import pad
 
 from tangrid.ops.grid_lookup.layout import GridLayout
 from tangrid.ops.mulfa_lookup.filters import FilterKernel
-from tangrid.ops.mulfa_lookup.lanes import WIDTH
+from tangrid.ops.mulfa_lookup.lanes import (
+    WIDTH,
+)
 from tangrid.ops.mulfa_lookup.memory import Filters
 
 

@@ -12,16 +12,14 @@ import typing
 import numpy as np
 from numba import njit
 
+from tangrid.ops.loops import INLINE, INNER, pointer
 from tangrid.ops.mulfa_lookup.lanes import (
-    INLINE,
-    INNER,
     WIDTH,
     fma,
     fnma,
     load,
     mul,
     narrow,
-    pointer,
     store,
 )
 
