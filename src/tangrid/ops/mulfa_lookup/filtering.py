@@ -1,4 +1,4 @@
-"""The filter network of one point at the corners of its cell, and the table's reads."""
+"""The filter network of one point at the corners of its cell, and its gradient."""
 # Kernels are typed by numba.
 # ruff: noqa: ANN001, ANN201, ANN202
 
@@ -20,7 +20,6 @@ from tangrid.ops.mulfa_lookup.lanes import (
     load,
     mul,
     store,
-    total,
     totals,
 )
 
@@ -117,84 +116,15 @@ def raw_values(t, n, p):
 
 @typing.no_type_check
 @njit(**INLINE)
-def gather(i, t, n, p):
-    """Fill the features of the corners' nodes, by channel and corner."""
-    for corner in range(n.corners):
-        node = p.rows[corner * BLOCK + i] * n.channels
-        for channel in range(n.channels):
-            to = (t * n.channels + channel) * n.corners + corner
-            p.nodes[to] = p.table[node + channel]
-
-
-@typing.no_type_check
-@njit(**INLINE)
-def read_affine(i, t, n, p, unit, to, out):
-    """Write a point's features where weights are affine in phi: sum nodes, then mix."""
+def mix_vjp(i, t, n, p, sums):
+    """Add gradients of C; fill those of the last layer, by corner."""
     last = ((t + 1) * n.layers - 1) * n.corners * n.gates
-    for channel in range(n.channels):
-        output = channel if n.outputs > 1 else 0
-        nodes = (t * n.channels + channel) * n.corners
-        plain = np.float32(0)
-        for corner in range(n.corners):
-            part = p.linear[t * n.scalars + corner] * p.nodes[nodes + corner]
-            p.nodes[nodes + corner] = part
-            plain += part
-        plain *= unit + p.offset[output * n.corners]
-        mixed = fill(np.float32(0))
-        for chunk in range(0, n.gates, WIDTH):
-            layer = mul(fill(p.nodes[nodes]), load(p.after, last + chunk))
-            for corner in range(1, n.corners):
-                at = last + corner * n.gates + chunk
-                layer = fma(fill(p.nodes[nodes + corner]), load(p.after, at), layer)
-            mixed = fma(layer, load(p.mix, output * n.gates + chunk), mixed)
-        out[to + channel] = plain + total(mixed)
-
-
-@typing.no_type_check
-@njit(**INLINE)
-def read(t, n, p, to, out):
-    """Write a point's features."""
-    for channel in range(n.channels):
-        first = t * n.scalars + (channel * n.corners if n.outputs > 1 else 0)
-        value = np.float32(0)
-        nodes = (t * n.channels + channel) * n.corners
-        for corner in range(n.corners):
-            value += p.weights[first + corner] * p.nodes[nodes + corner]
-        out[to + channel] = value
-
-
-@typing.no_type_check
-@njit(**INLINE)
-def read_vjp(i, t, n, p, at, upstream, grad_table, wants_table):
-    """Add the table's gradient of one point; fill those of its weights."""
-    for corner in range(n.corners):
-        node = p.rows[corner * BLOCK + i] * n.channels
-        shared = np.float32(0)
-        for channel in range(n.channels):
-            k = t * n.scalars + corner + (channel * n.corners if n.outputs > 1 else 0)
-            grad = upstream[at + channel]
-            own = grad * p.table[node + channel]
-            shared += own
-            p.grads[k] = own if n.outputs > 1 else shared
-            if wants_table:
-                change = grad_table[node + channel] + grad * p.weights[k]
-                grad_table[node + channel] = change
-
-
-@typing.no_type_check
-@njit(**INLINE)
-def mix_vjp(t, n, p, sums):
-    """Add gradients of C and c; fill those of the last layer, by corner."""
-    last = ((t + 1) * n.layers - 1) * n.corners * n.gates
-    for k in range(0, n.scalars, WIDTH):
-        grad = load(p.grads, t * n.scalars + k)
-        store(sums.offset, k, add(grad, load(sums.offset, k)))
     for chunk in range(0, n.gates, WIDTH):
         for output in range(n.outputs):
             weight = load(p.mix, output * n.gates + chunk)
             change = load(sums.mix, output * n.gates + chunk)
             for corner in range(n.corners):
-                grad = fill(p.grads[t * n.scalars + output * n.corners + corner])
+                grad = fill(p.raw_grads[(output * n.corners + corner) * BLOCK + i])
                 at = corner * n.gates + chunk
                 change = fma(grad, load(p.after, last + at), change)
                 below = mul(grad, weight)

@@ -173,12 +173,13 @@ def coords_vjp(filters, plan, level, start, count, n, work, grad_coords):
     scale = plan.scales[level, 0] if plan.grid_units else _ONE
     features = pointer(work.features, 0)
     grads = pointer(work.first, work.first.shape[1])
+    linear = pointer(work.grads, work.grads.shape[1])
     projection = parameter(filters.projection, level)
     for i in range(count):
         for axis in range(dims):
             grad = np.float32(0)
             for corner in range(n.corners if n.corners > 1 else 0):
-                slope = work.linear_grads[corner * BLOCK + i]
+                slope = linear[corner * BLOCK + i]
                 slope *= places.slopes[axis * BLOCK + i]
                 for other in range(dims):
                     if other != axis:

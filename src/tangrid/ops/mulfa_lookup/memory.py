@@ -57,13 +57,13 @@ class Work(typing.NamedTuple):
     waves: np.ndarray  # [d rows n 2 g]: tables of one level
     features: np.ndarray  # [inputs i]
     first: np.ndarray  # [2, i g]: the first layer before its gates, and its gradient
-    linear_grads: np.ndarray  # [k i]
+    scaled: np.ndarray  # [f k i]: features times lambda
+    plain: np.ndarray  # [f i]: their sums
+    grads: np.ndarray  # [2, o k i]: gradients of phi, and [k i] of lambda
     # From here on of a tile, t being its points.
     layers: np.ndarray  # [4, t n k g]: sines, cosines, before and after the gates
     pulled: np.ndarray  # [2, k g]: gradients of one layer of one point
-    scalars: np.ndarray  # [4, t o k]: lambda, phi, weights, gradients
-    corners: np.ndarray  # [t k]: gradients of lambda
-    nodes: np.ndarray  # [t f k]: features
+    scalars: np.ndarray  # [3, t o k]: phi, weights, gradients of weights
 
 
 class Sizes(typing.NamedTuple):
@@ -89,6 +89,9 @@ class Pointers(typing.NamedTuple):
     waves: typing.Any
     first: typing.Any
     first_grads: typing.Any
+    scaled: typing.Any
+    plain: typing.Any
+    raw_grads: typing.Any
     linear_grads: typing.Any
     sines: typing.Any
     cosines: typing.Any
@@ -96,12 +99,9 @@ class Pointers(typing.NamedTuple):
     after: typing.Any
     pulled: typing.Any
     turned: typing.Any
-    linear: typing.Any
     raw: typing.Any
     weights: typing.Any
-    grads: typing.Any
-    grad_linear: typing.Any
-    nodes: typing.Any
+    weight_grads: typing.Any
     table: typing.Any
     hidden: typing.Any
     hidden_turned: typing.Any
@@ -133,12 +133,12 @@ def new_work(
         # Whole groups of points and features are read even where fewer are filled.
         features=np.zeros(filters.projection.shape[1] // gates * BLOCK, np.float32),
         first=_empty(2, BLOCK * gates),
-        linear_grads=_empty(corners * BLOCK),
+        scaled=_empty(channels * corners * BLOCK),
+        plain=_empty(channels * BLOCK),
+        grads=_empty(2, channels * corners * BLOCK),
         layers=_empty(4, TILE * layers),
         pulled=_empty(2, corners * gates),
-        scalars=np.zeros((4, TILE * filters.offset.shape[1]), np.float32),
-        corners=_empty(TILE * corners),
-        nodes=_empty(TILE * corners * channels),
+        scalars=_empty(3, TILE * filters.offset.shape[1]),
     )
 
 
@@ -179,7 +179,7 @@ def pointers(work, table, filters, plan, level):
     """Return addresses of arrays, which the caller must itself have been given."""
     places, first = work.places.shape[1], work.first.shape[1]
     layers, pulled = work.layers.shape[1], work.pulled.shape[1]
-    scalars = work.scalars.shape[1]
+    grads, scalars = work.grads.shape[1], work.scalars.shape[1]
     return Pointers(
         pointer(work.grid[0], 0),
         pointer(work.grid[1], 0),
@@ -188,7 +188,10 @@ def pointers(work, table, filters, plan, level):
         pointer(work.waves, 0),
         pointer(work.first, 0),
         pointer(work.first, first),
-        pointer(work.linear_grads, 0),
+        pointer(work.scaled, 0),
+        pointer(work.plain, 0),
+        pointer(work.grads, 0),
+        pointer(work.grads, grads),
         pointer(work.layers, 0),
         pointer(work.layers, layers),
         pointer(work.layers, 2 * layers),
@@ -198,9 +201,6 @@ def pointers(work, table, filters, plan, level):
         pointer(work.scalars, 0),
         pointer(work.scalars, scalars),
         pointer(work.scalars, 2 * scalars),
-        pointer(work.scalars, 3 * scalars),
-        pointer(work.corners, 0),
-        pointer(work.nodes, 0),
         pointer(table, plan.addresses[level, 0] * table.shape[1]),
         parameter(filters.hidden, level),
         parameter(filters.hidden_turned, level),

@@ -30,6 +30,7 @@ from tangrid.ops.mulfa_lookup import (
     lanes,
     memory,
     normalising,
+    reading,
     waves,
 )
 from tangrid.ops.mulfa_lookup.filtering import (
@@ -37,13 +38,9 @@ from tangrid.ops.mulfa_lookup.filtering import (
     first_layer_grads,
     gates_at_corners,
     gates_vjp,
-    gather,
     hidden_vjp,
     mix_vjp,
     raw_values,
-    read,
-    read_affine,
-    read_vjp,
 )
 from tangrid.ops.mulfa_lookup.first_layer import (
     coords_vjp,
@@ -61,10 +58,17 @@ from tangrid.ops.mulfa_lookup.memory import (
     sizes,
     sum_pointers,
 )
-from tangrid.ops.mulfa_lookup.normalising import LIN_ADD, NONE, pull_weights, weigh
+from tangrid.ops.mulfa_lookup.normalising import AFFINE, LIN_ADD, pull_weights, weigh
+from tangrid.ops.mulfa_lookup.reading import (
+    offset_vjp,
+    read,
+    read_affine,
+    read_affine_vjp,
+    read_vjp,
+    scale_grads,
+    scale_nodes,
+)
 from tangrid.ops.mulfa_lookup.waves import fill_waves
-
-_ONE = np.float32(1)
 
 
 class Wants(typing.NamedTuple):
@@ -90,73 +94,57 @@ def _is_usual(dims, n):
 
 @typing.no_type_check
 @njit(**INLINE)
-def _fill_linear(i, t, n, p, none):
-    for corner in range(n.corners):
-        value = _ONE if none else p.lambdas[corner * BLOCK + i]
-        for output in range(n.outputs):
-            p.linear[t * n.scalars + output * n.corners + corner] = value
-
-
-@typing.no_type_check
-@njit(**INLINE)
 def _forward_points(n, p, plan, count, stride, out):
-    normaliser, epsilon = plan.normaliser, plan.epsilon
-    none = normaliser == NONE
-    unit = np.float32(0) if none else _ONE
-    affine = none or normaliser == LIN_ADD
-    for start in range(0, count, TILE):
-        some = min(TILE, count - start)
-        for t in range(some):
-            gather(start + t, t, n, p)
-        for t in range(some):
-            gates_at_corners(start + t, t, n, p, False)
-            filter_at_corners(start + t, t, n, p)
-            _fill_linear(start + t, t, n, p, none)
-        for t in range(some):
-            to = (start + t) * stride
-            if affine:
-                read_affine(start + t, t, n, p, unit, to, out)
-            else:
-                raw_values(t, n, p)
-                weigh(normaliser, epsilon, t, n, p)
-                read(t, n, p, to, out)
+    normaliser = plan.normaliser
+    affine = normaliser in AFFINE
+    unit = np.float32(normaliser == LIN_ADD)
+    if affine:
+        scale_nodes(count, n, p, unit)
+    for i in range(count):
+        gates_at_corners(i, 0, n, p, False)
+        filter_at_corners(i, 0, n, p)
+        if affine:
+            read_affine(i, n, p, unit, i * stride, out)
+        else:
+            raw_values(0, n, p)
+            weigh(normaliser, plan.epsilon, i, 0, n, p)
+            read(i, 0, n, p, i * stride, out)
 
 
 @typing.no_type_check
 @njit(**INLINE)
 def _vjp_points(n, p, s, plan, count, stride, upstream, grad_table, wants):
-    normaliser, epsilon = plan.normaliser, plan.epsilon
+    normaliser = plan.normaliser
+    affine = normaliser in AFFINE
+    unit = np.float32(normaliser == LIN_ADD)
+    if affine:
+        scale_nodes(count, n, p, unit)
+        scale_grads(count, stride, n, p, upstream)
     # In passes over a few points: within one point, each operation waits for another.
     for start in range(0, count, TILE):
         some = min(TILE, count - start)
         for t in range(some):
-            i = start + t
-            gates_at_corners(i, t, n, p, True)
-            filter_at_corners(i, t, n, p)
+            gates_at_corners(start + t, t, n, p, True)
+            filter_at_corners(start + t, t, n, p)
             raw_values(t, n, p)
-            _fill_linear(i, t, n, p, False)
         for t in range(some):
-            weigh(normaliser, epsilon, t, n, p)
-        for t in range(some):
-            i = start + t
-            read_vjp(i, t, n, p, i * stride, upstream, grad_table, wants.table)
+            i, at = start + t, (start + t) * stride
+            if affine:
+                read_affine_vjp(i, t, n, p, unit, at, upstream, grad_table, wants)
+            else:
+                weigh(normaliser, plan.epsilon, i, t, n, p)
+                read_vjp(i, t, n, p, at, upstream, grad_table, wants)
+                pull_weights(normaliser, plan.epsilon, i, t, n, p)
         if not (wants.kernel or wants.coords):
             continue
         for t in range(some):
-            pull_weights(normaliser, epsilon, t, n, p, wants.coords)
-        for t in range(some):
-            i = start + t
-            mix_vjp(t, n, p, s)
+            mix_vjp(start + t, t, n, p, s)
             for layer in range(n.layers - 1, 0, -1):
-                gates_vjp(i, t, layer, n, p, s)
+                gates_vjp(start + t, t, layer, n, p, s)
                 hidden_vjp(t, layer, n, p, s)
-            gates_vjp(i, t, 0, n, p, s)
-            first_layer_grads(i, n, p)
-        if wants.coords:
-            for t in range(some):
-                for corner in range(n.corners):
-                    to = corner * BLOCK + start + t
-                    p.linear_grads[to] = p.grad_linear[t * n.corners + corner]
+            gates_vjp(start + t, t, 0, n, p, s)
+            first_layer_grads(start + t, n, p)
+    offset_vjp(count, n, p, s)
 
 
 def _entries(stamp: int) -> tuple[Callable[..., None], Callable[..., None]]:
@@ -183,6 +171,9 @@ def _entries(stamp: int) -> tuple[Callable[..., None], Callable[..., None]]:
                 to = pointer(out, start * out.shape[1] + level * n.channels)
                 if _is_usual(2, n):
                     m = _usual(2, n)
+                    _forward_points(m, p, plan, count, out.shape[1], to)
+                elif _is_usual(3, n):
+                    m = _usual(3, n)
                     _forward_points(m, p, plan, count, out.shape[1], to)
                 else:
                     _forward_points(n, p, plan, count, out.shape[1], to)
@@ -215,6 +206,9 @@ def _entries(stamp: int) -> tuple[Callable[..., None], Callable[..., None]]:
                 if _is_usual(2, n):
                     m = _usual(2, n)
                     _vjp_points(m, p, s, plan, count, stride, upstream, to, wants)
+                elif _is_usual(3, n):
+                    m = _usual(3, n)
+                    _vjp_points(m, p, s, plan, count, stride, upstream, to, wants)
                 else:
                     _vjp_points(n, p, s, plan, count, stride, upstream, to, wants)
                 if wants.kernel:
@@ -228,7 +222,17 @@ def _entries(stamp: int) -> tuple[Callable[..., None], Callable[..., None]]:
 
 def compiled_modules() -> tuple[ModuleType, ...]:
     """Return the other modules whose functions are compiled into this one's."""
-    return filtering, first_layer, grid_loops, lanes, loops, memory, normalising, waves
+    return (
+        filtering,
+        first_layer,
+        grid_loops,
+        lanes,
+        loops,
+        memory,
+        normalising,
+        reading,
+        waves,
+    )
 
 
 def stamp_of(*modules: ModuleType) -> int:
