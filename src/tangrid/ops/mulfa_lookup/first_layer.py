@@ -103,10 +103,18 @@ def _first_layer(features, count, inputs, projection, bias, gates, first):
 @typing.no_type_check
 @njit(**INNER)
 def enter_block(coords, filters, plan, level, start, count, n, work):
-    """Fill what a block's points need before their gates."""
+    """Fill what a block's points need before their gates.
+
+    Whole lanes are filled: what lies past the end repeats the last point.
+    """
     places, dims = places_in(work.grid), coords.shape[1]
     points, position = places.points, pointer(work.places, 0)
     load_points(pointer(coords, 0), dims, start, count, points)
+    last = count - 1
+    count += -count % WIDTH
+    for axis in range(dims):
+        for i in range(last + 1, count):
+            points[axis * BLOCK + i] = points[axis * BLOCK + last]
     scale, shift = plan.scales[level, 0], plan.scales[level, 1]
     address = plan.addresses[level]
     index = pointer(work.places, work.places.shape[1])
@@ -119,7 +127,7 @@ def enter_block(coords, filters, plan, level, start, count, n, work):
         )  # fmt: skip
         if plan.wave_rows[level] == 0:
             for i in range(count):
-                wave_rows[at + i] = np.int32(2 * (start + i))
+                wave_rows[at + i] = np.int32(2 * (start + min(i, last)))
         seen = position if plan.grid_units else points
         for octave in range(plan.num_frequencies):
             to = 2 * (axis * plan.num_frequencies + octave) * BLOCK

@@ -20,15 +20,17 @@ _FAST = ("contract", "nsz", "reassoc")
 
 
 class Lanes(types.Type):
-    """The type of eight numbers.
+    """The type of eight numbers, or of twice as many.
 
     Args:
         element: Type of one number, float32 or float64.
+        width: How many.
     """
 
-    def __init__(self, element: types.Float) -> None:
+    def __init__(self, element: types.Float, width: int = WIDTH) -> None:
         self.element = element
-        super().__init__(name=f"Lanes({element})")
+        self.width = width
+        super().__init__(name=f"Lanes({element}, {width})")
 
 
 @register_model(Lanes)
@@ -39,7 +41,7 @@ class _LanesModel(models.PrimitiveModel):
 
 def _vector(lanes: Lanes) -> ir.VectorType:
     element = ir.FloatType() if lanes.element == types.float32 else ir.DoubleType()
-    return ir.VectorType(element, WIDTH)
+    return ir.VectorType(element, lanes.width)
 
 
 def _at(builder, lanes, arguments):
@@ -63,7 +65,7 @@ def load(typingctx, numbers, start):
 @typing.no_type_check
 @intrinsic
 def store(typingctx, numbers, start, value):
-    """Write eight numbers from `numbers[start]` on."""
+    """Write a value from `numbers[start]` on."""
 
     def build(context, builder, signature, arguments):
         size = value.element.bitwidth // 8
@@ -119,7 +121,7 @@ def fma(typingctx, a, b, c):
 
     def build(context, builder, signature, arguments):
         vector = _vector(a)
-        name = f"llvm.fmuladd.v{WIDTH}f{a.element.bitwidth}"
+        name = f"llvm.fmuladd.v{a.width}f{a.element.bitwidth}"
         form = ir.FunctionType(vector, [vector] * 3)
         function = cgutils.get_or_insert_function(builder.module, form, name)
         return builder.call(function, arguments)
@@ -134,7 +136,7 @@ def fnma(typingctx, a, b, c):
 
     def build(context, builder, signature, arguments):
         vector = _vector(a)
-        name = f"llvm.fmuladd.v{WIDTH}f{a.element.bitwidth}"
+        name = f"llvm.fmuladd.v{a.width}f{a.element.bitwidth}"
         form = ir.FunctionType(vector, [vector] * 3)
         function = cgutils.get_or_insert_function(builder.module, form, name)
         return builder.call(function, [builder.fneg(arguments[0]), *arguments[1:]])

@@ -60,6 +60,8 @@ class Work(typing.NamedTuple):
     scaled: np.ndarray  # [f k i]: features times lambda
     plain: np.ndarray  # [f i]: their sums
     grads: np.ndarray  # [2, o k i]: gradients of phi, and [k i] of lambda
+    changes: np.ndarray  # [f k i]: gradients of features, before lambda
+    upstream: np.ndarray  # [i f]: gradients of the level's features
     # From here on of a tile, t being its points.
     layers: np.ndarray  # [4, t n k g]: sines, cosines, before and after the gates
     pulled: np.ndarray  # [2, k g]: gradients of one layer of one point
@@ -93,6 +95,8 @@ class Pointers(typing.NamedTuple):
     plain: typing.Any
     raw_grads: typing.Any
     linear_grads: typing.Any
+    changes: typing.Any
+    upstream: typing.Any
     sines: typing.Any
     cosines: typing.Any
     before: typing.Any
@@ -136,6 +140,8 @@ def new_work(
         scaled=_empty(channels * corners * BLOCK),
         plain=_empty(channels * BLOCK),
         grads=_empty(2, channels * corners * BLOCK),
+        changes=_empty(channels * corners * BLOCK),
+        upstream=_empty(channels * BLOCK),
         layers=_empty(4, TILE * layers),
         pulled=_empty(2, corners * gates),
         scalars=_empty(3, TILE * filters.offset.shape[1]),
@@ -192,6 +198,8 @@ def pointers(work, table, filters, plan, level):
         pointer(work.plain, 0),
         pointer(work.grads, 0),
         pointer(work.grads, grads),
+        pointer(work.changes, 0),
+        pointer(work.upstream, 0),
         pointer(work.layers, 0),
         pointer(work.layers, layers),
         pointer(work.layers, 2 * layers),

@@ -30,8 +30,10 @@ from tangrid.ops.mulfa_lookup import (
     lanes,
     memory,
     normalising,
+    paired,
     reading,
     waves,
+    wide_lanes,
 )
 from tangrid.ops.mulfa_lookup.filtering import (
     filter_at_corners,
@@ -59,6 +61,13 @@ from tangrid.ops.mulfa_lookup.memory import (
     sum_pointers,
 )
 from tangrid.ops.mulfa_lookup.normalising import AFFINE, LIN_ADD, pull_weights, weigh
+from tangrid.ops.mulfa_lookup.paired import (
+    add_pairs,
+    is_paired,
+    pull_lambdas,
+    pull_pairs,
+    read_pairs,
+)
 from tangrid.ops.mulfa_lookup.reading import (
     offset_vjp,
     read,
@@ -98,6 +107,9 @@ def _forward_points(n, p, plan, count, stride, out):
     normaliser = plan.normaliser
     affine = normaliser in AFFINE
     unit = np.float32(normaliser == LIN_ADD)
+    if affine and is_paired(n):
+        read_pairs(count, n, p, unit, stride, out)
+        return
     if affine:
         scale_nodes(count, n, p, unit)
     for i in range(count):
@@ -117,6 +129,13 @@ def _vjp_points(n, p, s, plan, count, stride, upstream, grad_table, wants):
     normaliser = plan.normaliser
     affine = normaliser in AFFINE
     unit = np.float32(normaliser == LIN_ADD)
+    if affine and is_paired(n):
+        pull_pairs(count, n, p, s, unit, stride, upstream)
+        if wants.table:
+            add_pairs(count, n, p, grad_table)
+        if wants.coords:
+            pull_lambdas(count, n, p, unit)
+        return
     if affine:
         scale_nodes(count, n, p, unit)
         scale_grads(count, stride, n, p, upstream)
@@ -230,8 +249,10 @@ def compiled_modules() -> tuple[ModuleType, ...]:
         loops,
         memory,
         normalising,
+        paired,
         reading,
         waves,
+        wide_lanes,
     )
 
 
