@@ -38,8 +38,15 @@ from tests.tolerances import PARITY_FLOAT32, PARITY_FLOAT64
 UGLY = 63
 FAITHFUL = ("sum", "signed_eps")
 """Normalisers that divide by a sum of any sign."""
-CONTINUOUS = ("lin_softmax", "lin_residual", "lin_add")
-AFFINE = ("sum", "signed_eps", "softmax", "lin_softmax", "lin_residual")
+CONTINUOUS = ("lin_softmax", "lin_residual", "lin_add", "lin_centred")
+AFFINE = (
+    "sum",
+    "signed_eps",
+    "softmax",
+    "lin_softmax",
+    "lin_residual",
+    "lin_centred",
+)
 """Normalisers whose weights sum to one, or nearly so."""
 
 

@@ -51,6 +51,11 @@ class MulfaGridConfig(HashGridConfig):
     ``lin_add``
         lambda (1 + phi): continuous, and equal to the plain grid at phi = 0. Weights
         need not sum to 1, so a constant is not reproduced exactly.
+    ``lin_centred``
+        lambda (1 + phi - m), m being the mean of phi over the cell, weighted by lambda:
+        continuous, and weights sum to 1. Equal to lambda phi acting on the features
+        less their interpolated value, so that the kernel bends what is between nodes
+        and leaves a constant alone.
     ``lin_residual``, ``lin_softmax``
         lambda (1 + 0.9 tanh phi) and lambda exp(phi), divided by their sums: weights
         are continuous, positive, and sum to 1, which bounds what the kernel can do.

@@ -31,6 +31,7 @@ Normaliser = Literal[
     "lin_softmax",
     "lin_residual",
     "lin_add",
+    "lin_centred",
 ]
 NORMALISERS: tuple[Normaliser, ...] = get_args(Normaliser)
 Units = Literal["grid", "normalised"]

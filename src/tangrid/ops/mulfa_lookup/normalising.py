@@ -16,7 +16,8 @@ from tangrid.ops.loops import INNER
 from tangrid.ops.mulfa_lookup.filters import NORMALISERS, RESIDUAL_BOUND
 
 LIN_ADD = NORMALISERS.index("lin_add")
-AFFINE = (NORMALISERS.index("none"), LIN_ADD)
+LIN_CENTRED = NORMALISERS.index("lin_centred")
+AFFINE = (NORMALISERS.index("none"), LIN_ADD, LIN_CENTRED)
 """Weights are affine in the kernel's values: nodes can be summed before mixing."""
 _SUM = NORMALISERS.index("sum")
 _SIGNED_EPS = NORMALISERS.index("signed_eps")

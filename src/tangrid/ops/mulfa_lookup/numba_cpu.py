@@ -60,9 +60,16 @@ from tangrid.ops.mulfa_lookup.memory import (
     sizes,
     sum_pointers,
 )
-from tangrid.ops.mulfa_lookup.normalising import AFFINE, LIN_ADD, pull_weights, weigh
+from tangrid.ops.mulfa_lookup.normalising import (
+    AFFINE,
+    LIN_ADD,
+    LIN_CENTRED,
+    pull_weights,
+    weigh,
+)
 from tangrid.ops.mulfa_lookup.paired import (
     add_pairs,
+    centre_changes,
     is_paired,
     pull_lambdas,
     pull_pairs,
@@ -106,17 +113,18 @@ def _is_usual(dims, n):
 def _forward_points(n, p, plan, count, stride, out):
     normaliser = plan.normaliser
     affine = normaliser in AFFINE
-    unit = np.float32(normaliser == LIN_ADD)
+    centred = normaliser == LIN_CENTRED
+    unit = np.float32(centred or normaliser == LIN_ADD)
     if affine and is_paired(n):
-        read_pairs(count, n, p, unit, stride, out)
+        read_pairs(count, n, p, unit, centred, stride, out)
         return
     if affine:
-        scale_nodes(count, n, p, unit)
+        scale_nodes(count, n, p, unit, centred)
     for i in range(count):
         gates_at_corners(i, 0, n, p, False)
         filter_at_corners(i, 0, n, p)
         if affine:
-            read_affine(i, n, p, unit, i * stride, out)
+            read_affine(i, n, p, unit, centred, i * stride, out)
         else:
             raw_values(0, n, p)
             weigh(normaliser, plan.epsilon, i, 0, n, p)
@@ -128,16 +136,19 @@ def _forward_points(n, p, plan, count, stride, out):
 def _vjp_points(n, p, s, plan, count, stride, upstream, grad_table, wants):
     normaliser = plan.normaliser
     affine = normaliser in AFFINE
-    unit = np.float32(normaliser == LIN_ADD)
+    centred = normaliser == LIN_CENTRED
+    unit = np.float32(centred or normaliser == LIN_ADD)
     if affine and is_paired(n):
-        pull_pairs(count, n, p, s, unit, stride, upstream)
+        pull_pairs(count, n, p, s, unit, centred, stride, upstream)
+        if centred:
+            centre_changes(count, n, p)
+        elif wants.coords:
+            pull_lambdas(count, n, p, unit)
         if wants.table:
             add_pairs(count, n, p, grad_table)
-        if wants.coords:
-            pull_lambdas(count, n, p, unit)
         return
     if affine:
-        scale_nodes(count, n, p, unit)
+        scale_nodes(count, n, p, unit, centred)
         scale_grads(count, stride, n, p, upstream)
     # In passes over a few points: within one point, each operation waits for another.
     for start in range(0, count, TILE):
@@ -149,7 +160,9 @@ def _vjp_points(n, p, s, plan, count, stride, upstream, grad_table, wants):
         for t in range(some):
             i, at = start + t, (start + t) * stride
             if affine:
-                read_affine_vjp(i, t, n, p, unit, at, upstream, grad_table, wants)
+                read_affine_vjp(
+                    i, t, n, p, unit, centred, at, upstream, grad_table, wants
+                )
             else:
                 weigh(normaliser, plan.epsilon, i, t, n, p)
                 read_vjp(i, t, n, p, at, upstream, grad_table, wants)

@@ -74,8 +74,12 @@ def _twice(value):
 
 @typing.no_type_check
 @njit(**INLINE)
-def _scale(count, n, p, unit):
-    """Fill the nodes' features times lambda, and their sums over the corners."""
+def _scale(count, n, p, unit, centred):
+    """Fill the nodes' features times lambda, and their sums over the corners.
+
+    Where weights are centred, features are those beyond the interpolated value: the
+    kernel's mean, times that value, is the same subtraction.
+    """
     if unit == _ZERO:
         for k in range(n.corners * BLOCK):
             p.lambdas[k] = _ONE
@@ -93,6 +97,19 @@ def _scale(count, n, p, unit):
             if sheet > 0:
                 plain = add(plain, join(load(p.plain, to), load(p.plain, to + WIDTH)))
             store(p.plain, to, plain)
+    if centred:
+        for corner in range(n.corners):
+            for i in range(count):
+                own, linear = _own(i, corner), p.lambdas[corner * BLOCK + i]
+                p.scaled[own] -= linear * p.plain[2 * i]
+                p.scaled[own + 1] -= linear * p.plain[2 * i + 1]
+
+
+@typing.no_type_check
+@njit(**INLINE)
+def _own(i, corner):
+    """Return where the pair of a point's corner stands in its sheet."""
+    return (corner >> 2) * _SHEET + i * WIDTH + 4 * (corner & 1) + (corner & 2)
 
 
 @typing.no_type_check
@@ -156,8 +173,11 @@ def _mixed(i, n, p, mix_a, mix_b):
 
 @typing.no_type_check
 @njit(**INLINE)
-def _units(n, p, unit):
+def _units(n, p, unit, centred):
     """Return the offsets with what is added to the kernel, by channel."""
+    if centred:
+        # A constant kernel bends nothing.
+        return fill(unit)
     p.upstream[0] = unit + p.offset[0]
     p.upstream[1] = unit + p.offset[(n.outputs - 1) * n.corners]
     return alternate(p.upstream, 0)
@@ -165,11 +185,11 @@ def _units(n, p, unit):
 
 @typing.no_type_check
 @njit(**INLINE)
-def read_pairs(count, n, p, unit, stride, out):
+def read_pairs(count, n, p, unit, centred, stride, out):
     """Write a block's features."""
-    _scale(count, n, p, unit)
+    _scale(count, n, p, unit, centred)
     mix_a, mix_b = load(p.mix, 0), load(p.mix, (n.outputs - 1) * WIDTH)
-    units = _units(n, p, unit)
+    units = _units(n, p, unit, centred)
     for i in range(0, count, 4):
         a, b = _mixed(i, n, p, mix_a, mix_b)
         c, d = _mixed(i + 1, n, p, mix_a, mix_b)
@@ -227,10 +247,13 @@ def _pull(i, sheet, n, p, s, mix_a, mix_b, sums):
 
 @typing.no_type_check
 @njit(**INLINE)
-def pull_pairs(count, n, p, s, unit, stride, upstream):
-    """Add gradients of a block; fill those of features and of the first layer."""
-    _scale(count, n, p, unit)
-    units = _units(n, p, unit)
+def pull_pairs(count, n, p, s, unit, centred, stride, upstream):
+    """Add gradients of a block; fill those of features and of the first layer.
+
+    Where weights are centred, kernel values stand in place of the features' gradients.
+    """
+    _scale(count, n, p, unit, centred)
+    units = _units(n, p, unit, centred)
     units = join(units, units)
     for i in range(count):
         p.upstream[2 * i] = upstream[i * stride]
@@ -250,8 +273,11 @@ def pull_pairs(count, n, p, s, unit, stride, upstream):
             raw = totals_of_halves(
                 one[0], one[1], one[2], one[3], two[0], two[1], two[2], two[3]
             )
-            grads = join(alternate(p.upstream, 2 * i), alternate(p.upstream, 2 * i + 2))
             at = sheet * _SHEET + i * WIDTH
+            if centred:
+                store(p.changes, at, raw)
+                continue
+            grads = join(alternate(p.upstream, 2 * i), alternate(p.upstream, 2 * i + 2))
             store(p.changes, at, mul(grads, add(units, raw)))
         _add_offset(sheet, n, s, p, sums.offset)
         sums = _Sums(
@@ -293,11 +319,33 @@ def add_pairs(count, n, p, grad_table):
     """Add the gradients of a block's features to the table's."""
     for sheet in range(n.corners // 4):
         for i in range(count):
-            for corner in range(4):
-                at = (4 * sheet + corner) * BLOCK + i
-                own = sheet * _SHEET + i * WIDTH + 4 * (corner & 1) + (corner & 2)
+            for corner in range(4 * sheet, 4 * sheet + 4):
+                at = corner * BLOCK + i
                 to = 2 * np.int64(p.rows[at])
-                add_pair(grad_table, to, p.changes, own, p.lambdas[at])
+                add_pair(grad_table, to, p.changes, _own(i, corner), p.lambdas[at])
+
+
+@typing.no_type_check
+@njit(**INLINE)
+def centre_changes(count, n, p):
+    """Fill gradients of features and of lambda from kernel values and their mean."""
+    for corner in range(n.corners):
+        for i in range(count):
+            p.linear_grads[corner * BLOCK + i] = _ZERO
+    for channel in range(2):
+        for i in range(count):
+            mean = _ZERO
+            for corner in range(n.corners):
+                raw = p.changes[_own(i, corner) + channel]
+                mean += p.lambdas[corner * BLOCK + i] * raw
+            grad, plain = p.upstream[2 * i + channel], p.plain[2 * i + channel]
+            for corner in range(n.corners):
+                at, own = corner * BLOCK + i, _own(i, corner) + channel
+                raw = p.changes[own]
+                change = grad * (_ONE + raw - mean)
+                node = 2 * np.int64(p.rows[at]) + channel
+                p.linear_grads[at] += change * p.table[node] - grad * raw * plain
+                p.changes[own] = change
 
 
 @typing.no_type_check
@@ -307,8 +355,7 @@ def pull_lambdas(count, n, p, unit):
     for corner in range(n.corners):
         for i in range(count):
             at = corner * BLOCK + i
-            own = (corner >> 2) * _SHEET + i * WIDTH + 4 * (corner & 1) + (corner & 2)
-            node = 2 * np.int64(p.rows[at])
+            own, node = _own(i, corner), 2 * np.int64(p.rows[at])
             grad = p.changes[own] * p.table[node]
             grad += p.changes[own + 1] * p.table[node + 1]
             # Where lambda is not part of the weights, its gradient is zero.

@@ -21,8 +21,12 @@ _ZERO = np.float32(0)
 
 @typing.no_type_check
 @njit(**INLINE)
-def scale_nodes(count, n, p, unit):
-    """Fill the corners' features times lambda, and their sums over the corners."""
+def scale_nodes(count, n, p, unit, centred):
+    """Fill the corners' features times lambda, and their sums over the corners.
+
+    Where weights are centred, features are those beyond the interpolated value: the
+    kernel's mean, times that value, is the same subtraction.
+    """
     for channel in range(n.channels):
         plain = channel * BLOCK
         for corner in range(n.corners):
@@ -33,11 +37,15 @@ def scale_nodes(count, n, p, unit):
                 scaled *= p.lambdas[own + i] if unit > 0 else _ONE
                 p.scaled[to + i] = scaled
                 p.plain[plain + i] = scaled + (p.plain[plain + i] if corner else _ZERO)
+        for corner in range(n.corners if centred else 0):
+            to = (channel * n.corners + corner) * BLOCK
+            for i in range(count):
+                p.scaled[to + i] -= p.lambdas[corner * BLOCK + i] * p.plain[plain + i]
 
 
 @typing.no_type_check
 @njit(**INLINE)
-def read_affine(i, n, p, unit, to, out):
+def read_affine(i, n, p, unit, centred, to, out):
     """Write a point's features: sum the last layer over the corners, then mix."""
     last = (n.layers - 1) * n.corners * n.gates
     for channel in range(n.channels):
@@ -52,7 +60,8 @@ def read_affine(i, n, p, unit, to, out):
                 layer = fma(scaled, load(p.after, at), layer)
             mixed = fma(layer, load(p.mix, output * n.gates + chunk), mixed)
         plain = p.plain[channel * BLOCK + i]
-        out[to + channel] = plain * (unit + p.offset[output * n.corners]) + total(mixed)
+        whole = unit if centred else unit + p.offset[output * n.corners]
+        out[to + channel] = plain * whole + total(mixed)
 
 
 @typing.no_type_check
@@ -72,24 +81,30 @@ def scale_grads(count, stride, n, p, upstream):
 
 @typing.no_type_check
 @njit(**INLINE)
-def read_affine_vjp(i, t, n, p, unit, at, upstream, grad_table, wants):
-    """Add a point's gradients of the table and of lambda."""
-    for corner in range(n.corners):
-        node = p.rows[corner * BLOCK + i] * n.channels
-        linear = p.lambdas[corner * BLOCK + i] if unit > 0 else _ONE
-        # Where lambda is not part of the weights, its gradient is zero.
-        grad_linear = _ZERO
-        for channel in range(n.channels):
-            output = channel if n.outputs > 1 else 0
-            weight = unit + p.raw[t * n.scalars + output * n.corners + corner]
-            grad = upstream[at + channel] * weight
+def read_affine_vjp(i, t, n, p, unit, centred, at, upstream, grad_table, wants):
+    """Add a point's gradients of the table; fill those of lambda."""
+    for corner in range(n.corners if wants.coords else 0):
+        p.linear_grads[corner * BLOCK + i] = _ZERO
+    for channel in range(n.channels):
+        raw = t * n.scalars + (channel * n.corners if n.outputs > 1 else 0)
+        mean = _ZERO
+        for corner in range(n.corners if centred else 0):
+            mean += p.lambdas[corner * BLOCK + i] * p.raw[raw + corner]
+        grad = upstream[at + channel]
+        for corner in range(n.corners):
+            own = corner * BLOCK + i
+            node = p.rows[own] * n.channels + channel
+            weight = unit + p.raw[raw + corner] - mean
+            linear = p.lambdas[own] if unit > 0 else _ONE
             if wants.table:
-                change = grad_table[node + channel] + grad * linear
-                grad_table[node + channel] = change
+                change = grad_table[node] + grad * weight * linear
+                grad_table[node] = change
+            # Where lambda is not part of the weights, its gradient is zero.
             if wants.coords and unit > 0:
-                grad_linear += grad * p.table[node + channel]
-        if wants.coords:
-            p.linear_grads[corner * BLOCK + i] = grad_linear
+                pulled = weight * p.table[node]
+                if centred:
+                    pulled -= p.raw[raw + corner] * p.plain[channel * BLOCK + i]
+                p.linear_grads[own] += grad * pulled
 
 
 @typing.no_type_check

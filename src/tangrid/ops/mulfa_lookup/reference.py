@@ -116,7 +116,8 @@ def normalised_weights(
     ``none`` phi; ``sum`` phi / S with S the sum over the cell's corners; ``signed_eps``
     phi S / (S^2 + e^2), e being epsilon times the sum of sizes; ``softmax`` exp(phi)
     normalised; ``lin_softmax`` lambda exp(phi) normalised; ``lin_residual`` lambda (1 +
-    0.9 tanh phi) normalised; ``lin_add`` lambda (1 + phi).
+    0.9 tanh phi) normalised; ``lin_add`` lambda (1 + phi); ``lin_centred`` lambda (1 +
+    phi - m) with m the mean of phi over the cell, weighted by lambda.
 
     Args:
         raw: Kernel values at the corners.
@@ -127,6 +128,9 @@ def normalised_weights(
     match settings.normaliser:
         case "lin_add":
             return linear * (1 + raw)
+        case "lin_centred":
+            mean = (linear * raw).sum(1, keepdim=True)
+            return linear * (1 + raw - mean)
         case "none":
             return raw
         case "sum":
