@@ -89,7 +89,7 @@ class MulfaGridConfig(HashGridConfig):
     """Fourier features of the position in cells, or of the coordinates (normalised)."""
     index_mode: IndexMode = "multi"
     """Gates see the multi-index, the index over the resolution, or the flat index."""
-    normaliser: Normaliser = "lin_add"
+    normaliser: Normaliser = "lin_centred"
     """How kernel values become weights."""
     kernel_outputs: KernelOutputs = "per-channel"
     """Whether every feature channel has its own kernel function."""

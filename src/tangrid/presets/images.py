@@ -12,6 +12,7 @@ file(
     Preset(
         name="instant-ngp",
         field=EncodedFieldConfig(encoding=_INSTANT_NGP, decoder=ReluMlpConfig()),
+        rates={"grid": 2e-2, "decoder": 5e-3},
         finest_fraction=0.5,
         summary="Multi-resolution hash grid with a small rectified decoder.",
         source="Mueller et al. 2022; image settings of the released code.",
@@ -23,6 +24,7 @@ file(
         field=EncodedFieldConfig(
             encoding=_INSTANT_NGP, decoder=SineResidualMlpConfig()
         ),
+        rates={"grid": 2e-2, "decoder": 2.5e-3},
         finest_fraction=0.5,
         summary="The same grid with the sine-residual decoder of NeuRBF.",
         source="Grid: Mueller et al. 2022; decoder: Chen et al. 2023.",
@@ -39,14 +41,15 @@ file(
                 # their phase; every node of every level has a phase of its own.
                 index_mode="normalised",
                 gate_bandwidth=300.0,
-                output_scale=0.3,
+                # Starts as the plain grid, and learns its kernel fast.
+                output_scale=0.0,
             ),
             decoder=SineResidualMlpConfig(),
         ),
-        rates={"grid": 2e-2, "kernel": 1e-2, "decoder": 2.5e-3},
+        rates={"grid": 2e-2, "kernel": 3e-2, "decoder": 2.5e-3},
         finest_fraction=0.5,
         summary="Grid with a learned multiplicative Fourier kernel for every channel.",
-        source="Zhao et al. 2024, eqs. 6-7; here per channel, added to linear weights.",
+        source="Zhao et al. 2024, eqs. 6-7; here per channel, centred, on linear weights.",
     )
 )
 file(

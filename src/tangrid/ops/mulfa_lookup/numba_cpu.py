@@ -141,7 +141,7 @@ def _vjp_points(n, p, s, plan, count, stride, upstream, grad_table, wants):
     if affine and is_paired(n):
         pull_pairs(count, n, p, s, unit, centred, stride, upstream)
         if centred:
-            centre_changes(count, n, p)
+            centre_changes(count, n, p, wants.coords)
         elif wants.coords:
             pull_lambdas(count, n, p, unit)
         if wants.table:

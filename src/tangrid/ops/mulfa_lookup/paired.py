@@ -327,25 +327,32 @@ def add_pairs(count, n, p, grad_table):
 
 @typing.no_type_check
 @njit(**INLINE)
-def centre_changes(count, n, p):
-    """Fill gradients of features and of lambda from kernel values and their mean."""
-    for corner in range(n.corners):
-        for i in range(count):
-            p.linear_grads[corner * BLOCK + i] = _ZERO
+def centre_changes(count, n, p, wants_lambdas):
+    """Fill gradients of features, and of lambda, from kernel values and their mean."""
     for channel in range(2):
         for i in range(count):
             mean = _ZERO
             for corner in range(n.corners):
                 raw = p.changes[_own(i, corner) + channel]
                 mean += p.lambdas[corner * BLOCK + i] * raw
-            grad, plain = p.upstream[2 * i + channel], p.plain[2 * i + channel]
+            grad = p.upstream[2 * i + channel]
+            if wants_lambdas:
+                _centred_lambdas(i, channel, n, p, mean, grad)
             for corner in range(n.corners):
-                at, own = corner * BLOCK + i, _own(i, corner) + channel
-                raw = p.changes[own]
-                change = grad * (_ONE + raw - mean)
-                node = 2 * np.int64(p.rows[at]) + channel
-                p.linear_grads[at] += change * p.table[node] - grad * raw * plain
-                p.changes[own] = change
+                own = _own(i, corner) + channel
+                p.changes[own] = grad * (_ONE + p.changes[own] - mean)
+
+
+@typing.no_type_check
+@njit(**INLINE)
+def _centred_lambdas(i, channel, n, p, mean, grad):
+    plain = p.plain[2 * i + channel]
+    for corner in range(n.corners):
+        at = corner * BLOCK + i
+        raw = p.changes[_own(i, corner) + channel]
+        node = p.table[2 * np.int64(p.rows[at]) + channel]
+        pulled = grad * ((_ONE + raw - mean) * node - raw * plain)
+        p.linear_grads[at] = pulled + (p.linear_grads[at] if channel else _ZERO)
 
 
 @typing.no_type_check
