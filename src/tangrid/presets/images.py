@@ -49,7 +49,7 @@ file(
         rates={"grid": 2e-2, "kernel": 3e-2, "decoder": 2.5e-3},
         finest_fraction=0.5,
         summary="Grid with a learned multiplicative Fourier kernel for every channel.",
-        source="Zhao et al. 2024, eqs. 6-7; here per channel, centred, on linear weights.",
+        source="Zhao et al. 2024, eqs. 6-7; here per channel and centred.",
     )
 )
 file(
