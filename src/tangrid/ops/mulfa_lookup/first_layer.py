@@ -33,6 +33,9 @@ from tangrid.ops.mulfa_lookup.waves import (
     last_cell,
 )
 
+_ANCHOR = 4
+"""Octaves from one evaluation to the next; in between errors double with the angle."""
+
 _ONE = np.float32(1)
 _HALF = np.float32(0.5)
 # Taylor coefficients of cos(pi y) and sin(pi y), exact to float32 for |y| <= 1/2.
@@ -79,6 +82,17 @@ def _sin_cos_pi(position, row, count, octave, features, to):
 
 
 @typing.no_type_check
+@njit(**INNER)
+def _double(features, own, count):
+    """Fill sines and cosines of the next octave, twice the angle."""
+    two = np.float32(2)
+    for i in range(own, own + count):
+        sine, cosine = features[i], features[i + BLOCK]
+        features[i + 2 * BLOCK] = two * sine * cosine
+        features[i + 3 * BLOCK] = _ONE - two * sine * sine
+
+
+@typing.no_type_check
 @njit(**INLINE)
 def _first_layer(features, count, inputs, projection, bias, gates, first):
     """Fill ``W_1 gamma + b_1``, four points at a time."""
@@ -102,75 +116,79 @@ def _first_layer(features, count, inputs, projection, bias, gates, first):
 
 @typing.no_type_check
 @njit(**INNER)
-def enter_block(coords, filters, plan, level, start, count, n, work):
+def enter_block(coords, start, count, level, n, p):
     """Fill what a block's points need before their gates.
 
     Whole lanes are filled: what lies past the end repeats the last point.
     """
-    places, dims = places_in(work.grid), coords.shape[1]
-    points, position = places.points, pointer(work.places, 0)
-    load_points(pointer(coords, 0), dims, start, count, points)
+    points = p.places.points
+    load_points(coords, n.dims, start, count, points)
     last = count - 1
     count += -count % WIDTH
-    for axis in range(dims):
-        for i in range(last + 1, count):
-            points[axis * BLOCK + i] = points[axis * BLOCK + last]
-    scale, shift = plan.scales[level, 0], plan.scales[level, 1]
-    address = plan.addresses[level]
-    index = pointer(work.places, work.places.shape[1])
-    wave_rows, features = pointer(work.wave_rows, 0), pointer(work.features, 0)
-    for axis in range(dims):
+    for axis in range(n.dims):
         at = axis * BLOCK
+        for i in range(at + last + 1, at + count):
+            points[i] = points[at + last]
         _cells(
-            points, at, count, scale, shift, last_cell(address), np.int32(n.rows - 2),
-            position, index, wave_rows,
+            points, at, count, level.scale, level.shift, last_cell(level.address),
+            np.int32(n.rows - 2), p.position, p.index, p.wave_rows,
         )  # fmt: skip
-        if plan.wave_rows[level] == 0:
+        if not level.by_node:
             for i in range(count):
-                wave_rows[at + i] = np.int32(2 * (start + min(i, last)))
-        seen = position if plan.grid_units else points
-        for octave in range(plan.num_frequencies):
-            to = 2 * (axis * plan.num_frequencies + octave) * BLOCK
-            _sin_cos_pi(seen, at, count, np.float32(1 << octave), features, to)
+                p.wave_rows[at + i] = np.int32(2 * (start + min(i, last)))
+        seen = p.position if level.grid_units else points
+        for octave in range(level.num_frequencies):
+            to = 2 * (axis * level.num_frequencies + octave) * BLOCK
+            if octave % _ANCHOR:
+                _double(p.features, to - 2 * BLOCK, count)
+            else:
+                _sin_cos_pi(seen, at, count, np.float32(1 << octave), p.features, to)
     _first_layer(
-        features, count, 2 * dims * plan.num_frequencies,
-        parameter(filters.projection, level), parameter(filters.biases, level),
-        plan.gates, pointer(work.first, 0),
+        p.features, count, 2 * n.dims * level.num_frequencies, p.projection, p.biases,
+        n.gates, p.first,
     )  # fmt: skip
     locate(
-        count, dims, scale, shift, pointer(plan.addresses, level * len(address)),
-        plan.interpolation, places,
+        count, n.dims, level.scale, level.shift, level.address, level.interpolation,
+        p.places,
     )  # fmt: skip
 
 
 @typing.no_type_check
 @njit(**INNER)
-def first_layer_vjp(work, count, gates, sums):
-    """Add gradients of W_1 and b_1, of four features at a time."""
-    features = pointer(work.features, 0)
-    grads = pointer(work.first, work.first.shape[1])
-    biases, projection = pointer(sums.biases, 0), pointer(sums.projection, 0)
+def first_layer_vjp(count, inputs, gates, p, sums):
+    """Add gradients of W_1 and b_1, of four features and two points at a time."""
+    features, grads = p.features, p.first_grads
+    if count % 2:
+        for k in range(count * gates, (count + 1) * gates):
+            grads[k] = np.float32(0)
     for chunk in range(0, gates, WIDTH):
-        bias = load(biases, chunk)
+        bias = load(sums.biases, chunk)
         for i in range(count):
             bias = add(bias, load(grads, i * gates + chunk))
-        store(biases, chunk, bias)
-        for j in range(0, sums.projection.shape[0] // gates, 4):
-            at = j * BLOCK
+        store(sums.biases, chunk, bias)
+        for j in range(0, inputs, 4):
             to = j * gates + chunk
-            a, b = load(projection, to), load(projection, to + gates)
-            c = load(projection, to + 2 * gates)
-            d = load(projection, to + 3 * gates)
-            for i in range(count):
+            a, b = load(sums.projection, to), load(sums.projection, to + gates)
+            c = load(sums.projection, to + 2 * gates)
+            d = load(sums.projection, to + 3 * gates)
+            nothing = fill(np.float32(0))
+            e, f, g, h = nothing, nothing, nothing, nothing
+            for i in range(0, count, 2):
+                at = j * BLOCK + i
                 grad = load(grads, i * gates + chunk)
-                a = fma(fill(features[at + i]), grad, a)
-                b = fma(fill(features[at + BLOCK + i]), grad, b)
-                c = fma(fill(features[at + 2 * BLOCK + i]), grad, c)
-                d = fma(fill(features[at + 3 * BLOCK + i]), grad, d)
-            store(projection, to, a)
-            store(projection, to + gates, b)
-            store(projection, to + 2 * gates, c)
-            store(projection, to + 3 * gates, d)
+                a = fma(fill(features[at]), grad, a)
+                b = fma(fill(features[at + BLOCK]), grad, b)
+                c = fma(fill(features[at + 2 * BLOCK]), grad, c)
+                d = fma(fill(features[at + 3 * BLOCK]), grad, d)
+                grad = load(grads, (i + 1) * gates + chunk)
+                e = fma(fill(features[at + 1]), grad, e)
+                f = fma(fill(features[at + BLOCK + 1]), grad, f)
+                g = fma(fill(features[at + 2 * BLOCK + 1]), grad, g)
+                h = fma(fill(features[at + 3 * BLOCK + 1]), grad, h)
+            store(sums.projection, to, add(a, e))
+            store(sums.projection, to + gates, add(b, f))
+            store(sums.projection, to + 2 * gates, add(c, g))
+            store(sums.projection, to + 3 * gates, add(d, h))
 
 
 @typing.no_type_check

@@ -10,7 +10,13 @@ import typing
 import numpy as np
 from numba import njit
 
-from tangrid.ops.grid_lookup.numba_cpu import BLOCK, NEAREST, new_scratch
+from tangrid.ops.grid_lookup.numba_cpu import (
+    BLOCK,
+    NEAREST,
+    Places,
+    new_scratch,
+    places_in,
+)
 from tangrid.ops.loops import INLINE, INNER, pointer
 
 TILE = 16
@@ -81,9 +87,24 @@ class Sizes(typing.NamedTuple):
     rows: int
 
 
+class Level(typing.NamedTuple):
+    """What `Plan` says of one level; `by_node` is whether waves are."""
+
+    scale: float
+    shift: float
+    address: typing.Any
+    by_node: bool
+    interpolation: int
+    grid_units: bool
+    num_frequencies: int
+
+
 class Pointers(typing.NamedTuple):
     """Addresses in `Work`, in the level's features and in its parameters."""
 
+    places: Places
+    position: typing.Any
+    features: typing.Any
     rows: typing.Any
     lambdas: typing.Any
     index: typing.Any
@@ -107,6 +128,7 @@ class Pointers(typing.NamedTuple):
     weights: typing.Any
     weight_grads: typing.Any
     table: typing.Any
+    projection: typing.Any
     hidden: typing.Any
     hidden_turned: typing.Any
     biases: typing.Any
@@ -154,7 +176,7 @@ def new_sums(filters: Filters) -> Filters:
     Args:
         filters: Parameters of all levels.
     """
-    return Filters(*(np.zeros(values.shape[1], np.float32) for values in filters))
+    return Filters(*(np.zeros((1, values.shape[1]), np.float32) for values in filters))
 
 
 def _empty(*shape: int) -> np.ndarray:
@@ -187,6 +209,9 @@ def pointers(work, table, filters, plan, level):
     layers, pulled = work.layers.shape[1], work.pulled.shape[1]
     grads, scalars = work.grads.shape[1], work.scalars.shape[1]
     return Pointers(
+        places_in(work.grid),
+        pointer(work.places, 0),
+        pointer(work.features, 0),
         pointer(work.grid[0], 0),
         pointer(work.grid[1], 0),
         pointer(work.places, places),
@@ -210,11 +235,27 @@ def pointers(work, table, filters, plan, level):
         pointer(work.scalars, scalars),
         pointer(work.scalars, 2 * scalars),
         pointer(table, plan.addresses[level, 0] * table.shape[1]),
+        parameter(filters.projection, level),
         parameter(filters.hidden, level),
         parameter(filters.hidden_turned, level),
         parameter(filters.biases, level),
         parameter(filters.mix, level),
         parameter(filters.offset, level),
+    )
+
+
+@typing.no_type_check
+@njit(**INLINE)
+def level_of(plan, level):
+    """Return what is known of one level."""
+    return Level(
+        plan.scales[level, 0],
+        plan.scales[level, 1],
+        pointer(plan.addresses, level * plan.addresses.shape[1]),
+        plan.wave_rows[level] > 0,
+        plan.interpolation,
+        plan.grid_units,
+        plan.num_frequencies,
     )
 
 
@@ -227,36 +268,52 @@ def parameter(values, level):
 
 @typing.no_type_check
 @njit(**INLINE)
-def sum_pointers(sums):
+def parameters(values, level):
     """Return addresses of arrays, which the caller must itself have been given."""
     return Filters(
-        pointer(sums.projection, 0),
-        pointer(sums.hidden, 0),
-        pointer(sums.hidden_turned, 0),
-        pointer(sums.biases, 0),
-        pointer(sums.frequencies, 0),
-        pointer(sums.phases, 0),
-        pointer(sums.mix, 0),
-        pointer(sums.offset, 0),
+        parameter(values.projection, level),
+        parameter(values.hidden, level),
+        parameter(values.hidden_turned, level),
+        parameter(values.biases, level),
+        parameter(values.frequencies, level),
+        parameter(values.phases, level),
+        parameter(values.mix, level),
+        parameter(values.offset, level),
     )
 
 
 @typing.no_type_check
-@njit(**INNER)
-def flush(sums, totals, level):
+@njit(**INLINE)
+def lengths(values):
+    """Return how many numbers there are per level."""
+    return Filters(
+        values.projection.shape[1],
+        values.hidden.shape[1],
+        values.hidden_turned.shape[1],
+        values.biases.shape[1],
+        values.frequencies.shape[1],
+        values.phases.shape[1],
+        values.mix.shape[1],
+        values.offset.shape[1],
+    )
+
+
+@typing.no_type_check
+@njit(**INLINE)
+def flush(sums, totals, counts):
     """Add sums over a block to float64 totals, and start the next block from zero."""
-    _flush(sums.projection, totals.projection, level)
-    _flush(sums.hidden, totals.hidden, level)
-    _flush(sums.biases, totals.biases, level)
-    _flush(sums.frequencies, totals.frequencies, level)
-    _flush(sums.phases, totals.phases, level)
-    _flush(sums.mix, totals.mix, level)
-    _flush(sums.offset, totals.offset, level)
+    _flush(sums.projection, totals.projection, counts.projection)
+    _flush(sums.hidden, totals.hidden, counts.hidden)
+    _flush(sums.biases, totals.biases, counts.biases)
+    _flush(sums.frequencies, totals.frequencies, counts.frequencies)
+    _flush(sums.phases, totals.phases, counts.phases)
+    _flush(sums.mix, totals.mix, counts.mix)
+    _flush(sums.offset, totals.offset, counts.offset)
 
 
 @typing.no_type_check
 @njit(**INNER)
-def _flush(sums, totals, level):
-    for k in range(sums.shape[0]):
-        totals[level, k] += sums[k]
+def _flush(sums, totals, count):
+    for k in range(count):
+        totals[k] += sums[k]
         sums[k] = np.float32(0)

@@ -56,9 +56,11 @@ from tangrid.ops.mulfa_lookup.memory import (
     TILE,
     Sizes,
     flush,
+    lengths,
+    level_of,
+    parameters,
     pointers,
     sizes,
-    sum_pointers,
 )
 from tangrid.ops.mulfa_lookup.normalising import (
     AFFINE,
@@ -192,14 +194,15 @@ def _entries(stamp: int) -> tuple[Callable[..., None], Callable[..., None]]:
     def forward(coords, table, filters, plan, work, out):
         """Read the grid at points."""
         _ = stamp
-        num_points = coords.shape[0]
+        num_points, points = coords.shape[0], pointer(coords, 0)
         for level in range(plan.scales.shape[0]):
             fill_waves(coords, filters, plan, level, work.waves)
             p = pointers(work, table, filters, plan, level)
             n = sizes(coords, table, filters, plan, level)
+            own = level_of(plan, level)
             for start in range(0, num_points, BLOCK):
                 count = min(BLOCK, num_points - start)
-                enter_block(coords, filters, plan, level, start, count, n, work)
+                enter_block(points, start, count, own, n, p)
                 to = pointer(out, start * out.shape[1] + level * n.channels)
                 if _is_usual(2, n):
                     m = _usual(2, n)
@@ -218,22 +221,25 @@ def _entries(stamp: int) -> tuple[Callable[..., None], Callable[..., None]]:
     ):  # fmt: skip
         """Add the gradients of some levels; an empty one is not wanted."""
         _ = stamp
-        num_points = coords.shape[0]
+        num_points, points = coords.shape[0], pointer(coords, 0)
         stride = grad_out.shape[1]
         wants = Wants(
             grad_coords.shape[0] > 0,
             grad_table.shape[0] > 0,
             grad_filters.offset.shape[0] > 0,
         )
-        s = sum_pointers(sums)
+        s, counts = parameters(sums, 0), lengths(sums)
+        inputs = counts.projection // plan.gates
         for level in range(first_level, last_level):
             fill_waves(coords, filters, plan, level, work.waves)
             p = pointers(work, table, filters, plan, level)
             n = sizes(coords, table, filters, plan, level)
+            own = level_of(plan, level)
             to = pointer(grad_table, plan.addresses[level, 0] * n.channels)
+            totals = parameters(grad_filters, level)
             for start in range(0, num_points, BLOCK):
                 count = min(BLOCK, num_points - start)
-                enter_block(coords, filters, plan, level, start, count, n, work)
+                enter_block(points, start, count, own, n, p)
                 upstream = pointer(grad_out, start * stride + level * n.channels)
                 if _is_usual(2, n):
                     m = _usual(2, n)
@@ -244,8 +250,8 @@ def _entries(stamp: int) -> tuple[Callable[..., None], Callable[..., None]]:
                 else:
                     _vjp_points(n, p, s, plan, count, stride, upstream, to, wants)
                 if wants.kernel:
-                    first_layer_vjp(work, count, plan.gates, sums)
-                    flush(sums, grad_filters, level)
+                    first_layer_vjp(count, inputs, n.gates, p, s)
+                    flush(s, totals, counts)
                 if wants.coords:
                     coords_vjp(filters, plan, level, start, count, n, work, grad_coords)
 
