@@ -88,6 +88,20 @@ class SineResidualMlpConfig(MlpConfig):
     highest_frequency: float = 100.0
     """Largest factor f; channels between are spaced logarithmically."""
 
+    def __post_init__(self) -> None:
+        """Refuse frequencies that have no logarithm.
+
+        Raises:
+            ConfigError: If a frequency is not above 0.
+        """
+        super().__post_init__()
+        if not 0 < self.lowest_frequency <= self.highest_frequency < math.inf:
+            raise ConfigError(
+                "SineResidualMlpConfig: expected 0 < lowest_frequency <= "
+                f"highest_frequency, got {self.lowest_frequency} and "
+                f"{self.highest_frequency}."
+            )
+
     def build(
         self, num_features: int, num_channels: int, generator: torch.Generator
     ) -> "Mlp":
