@@ -109,7 +109,7 @@ def test_an_empty_network_is_refused(settings: dict):
         SineResidualMlpConfig(**settings)
 
 
-@pytest.mark.parametrize("lowest, highest", [(0.0, 1.0), (-1.0, 1.0), (2.0, 1.0)])
+@pytest.mark.parametrize(("lowest", "highest"), [(0.0, 1.0), (-1.0, 1.0), (2.0, 1.0)])
 def test_frequencies_without_a_logarithm_are_refused(lowest: float, highest: float):
     with pytest.raises(ConfigError, match="expected 0 < lowest_frequency"):
         SineResidualMlpConfig(lowest_frequency=lowest, highest_frequency=highest)
