@@ -50,7 +50,12 @@ def test_only_frozen_dataclasses_are_filed(registry: Registry):
     class Loose:
         watts: int = 60
 
-    for cls in (Loose, int):
+    class Heir(Lamp):
+        """Has no fields of its own: its ``watts`` is not one."""
+
+        watts = 100
+
+    for cls in (Loose, int, Heir):
         with pytest.raises(ConfigError, match="expected a frozen dataclass, got"):
             registry.register("loose")(cls)
     assert "loose" not in registry

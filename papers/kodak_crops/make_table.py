@@ -14,7 +14,15 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     """Return PSNR by image and model, with the mean over images."""
     models = list(dict.fromkeys(row["model"] for row in rows))
     signals = list(dict.fromkeys(row["signal"] for row in rows))
-    psnr = {(row["signal"], row["model"]): row["psnr"] for row in rows}
+    psnr = {
+        (signal, model): statistics.mean(
+            row["psnr"]
+            for row in rows
+            if (row["signal"], row["model"]) == (signal, model)
+        )
+        for signal in signals
+        for model in models
+    }
     lines = [
         "| image | " + " | ".join(models) + " |",
         "|---" * (len(models) + 1) + "|",

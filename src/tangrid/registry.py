@@ -59,7 +59,8 @@ class Registry:
         return file
 
     def _check(self, name: str, cls: type) -> None:
-        params = getattr(cls, "__dataclass_params__", None)
+        # Its own: a parent's would hide fields that are none.
+        params = cls.__dict__.get("__dataclass_params__")
         if params is None or not params.frozen:
             raise ConfigError(
                 f"{self.what} '{name}': expected a frozen dataclass, got "
@@ -76,7 +77,7 @@ class Registry:
                 f"{self.what} '{name}': expected a default for every field, "
                 f"got none for {', '.join(missing)}."
             )
-        if name in KINDS and KINDS[name].__qualname__ != cls.__qualname__:
+        if name in KINDS and _whole_name(KINDS[name]) != _whole_name(cls):
             raise ConfigError(
                 f"{self.what} '{name}': expected a new name, got one that "
                 f"{KINDS[name].__qualname__} holds already."
@@ -95,3 +96,8 @@ class Registry:
     def __iter__(self) -> Iterator[str]:
         """Return an iterator over the public names in alphabetical order."""
         return iter(sorted(self._classes))
+
+
+def _whole_name(cls: type) -> tuple[str, str]:
+    """Return what a class is called, which loading its file again does not change."""
+    return cls.__module__, cls.__qualname__

@@ -152,8 +152,19 @@ def test_precision_survives_a_change_of_dtype():
     assert torch.equal(moved.kernel.frequencies, before)
 
 
+@pytest.mark.parametrize("normaliser", ["softmax", "lin_softmax", "lin_centred"])
+def test_a_bias_that_changes_nothing_is_not_trained(normaliser: str):
+    grid = build(normaliser=normaliser)
+    assert not grid.offset.requires_grad
+    coords = torch.rand(50, 2, generator=generator(0, "points"))
+    before = grid(coords)
+    with torch.no_grad():
+        grid.offset += 0.3
+    assert torch.allclose(grid(coords), before, atol=1e-8)
+
+
 def test_groups_hold_every_trained_parameter():
-    grid = build(num_filter_layers=2)
+    grid = build(num_filter_layers=2, normaliser="lin_add")
     groups = grid.parameter_groups()
     assert groups["grid"] == [grid.table]
     found = {id(p) for group in groups.values() for p in group}

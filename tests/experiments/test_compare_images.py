@@ -173,6 +173,17 @@ def test_a_resumed_comparison_goes_on_where_it_stopped(tmp_path: Path):
         assert curve(first) == curve(second)
 
 
+def test_a_run_of_settings_that_have_changed_since_is_not_taken(tmp_path: Path):
+    folder = folder_at(tmp_path / "comparison")
+    rows = list(run_comparison(COMPARISON, SIGNALS, folder))
+    run = RunFolder(folder.path / rows[-1]["run"])
+    config = run.read_json("config.json")
+    config["training"]["rates"]["grid"] = 0.5
+    run.write_json("config.json", config)
+    with pytest.raises(ConfigError, match=r"training\.rates\.grid is 0\.5"):
+        list(run_comparison(COMPARISON, SIGNALS, folder, resume=True))
+
+
 def test_a_comparison_survives_json():
     comparison = dataclasses.replace(
         COMPARISON, seeds=(1, 2), settings={"training.steps": "5"}

@@ -82,9 +82,9 @@ def test_settings_of_the_image_are_not_changed_singly(path: str):
 
 
 def test_a_group_without_a_rate_is_refused_before_training():
-    bare = dataclasses.replace(TRAINING, rates={"decoder": 1e-3})
-    with pytest.raises(ConfigError, match="for the parameter group 'grid'"):
-        plan(training=bare)
+    bare = dataclasses.replace(TRAINING, rates={"grid": 1e-3})
+    with pytest.raises(ConfigError, match="for the parameter group 'decoder'"):
+        plan(model="hash-grid", training=bare)
 
 
 def test_metrics_say_what_came_out():

@@ -70,3 +70,11 @@ def test_a_grid_is_sized_by_its_levels_a_network_by_its_width():
     wider: Any = family(0.5)
     assert wider.encoding == network.encoding
     assert wider.decoder.width == 256
+
+
+def test_where_a_decoder_cannot_grow_the_encoding_does():
+    config = EncodedFieldConfig(encoding=FourierConfig(), decoder=LinearConfig())
+    (family,) = config.families()
+    grown: Any = family(0.0)
+    assert grown.decoder == config.decoder
+    assert grown.encoding.num_frequencies == 4

@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 MAX_MODULE_LINES = 400
+MAX_KERNEL_LINES = 500
 MAX_FUNCTION_LINES = 50
 BANNED_STEMS = {
     "base",
@@ -17,12 +18,14 @@ BANNED_STEMS = {
     "utils",
 }
 KERNELS = {"numba_cpu.py", "triton_gpu.py"}
-"""Compiled kernels may be long: splitting a hot loop costs what it is there for."""
+"""Compiled kernels may be long: splitting a hot loop costs what it is there for, and
+numba keeps a stale cache of functions whose callees stand in another file."""
 
 
 def test_module_is_small(module: Path):
     lines = len(module.read_text(encoding="utf-8").splitlines())
-    assert lines <= MAX_MODULE_LINES, f"expected <= {MAX_MODULE_LINES}, got {lines}"
+    most = MAX_KERNEL_LINES if module.name in KERNELS else MAX_MODULE_LINES
+    assert lines <= most, f"expected <= {most}, got {lines}"
 
 
 def test_functions_are_small(module: Path):

@@ -1,5 +1,7 @@
+import pytest
 import torch
 
+from tangrid.errors import ShapeError
 from tangrid.ops.accumulation import accumulate_into, buffer_for
 from tangrid.ops.contract import implementation
 from tangrid.ops.grid_lookup.operator import grid_lookup
@@ -76,4 +78,17 @@ def test_buffers_are_forgotten_outside():
         with accumulate_into({table: inner}):
             assert buffer_for(table) is inner
         assert buffer_for(table) is outer
+    assert buffer_for(table) is None
+
+
+@pytest.mark.parametrize(
+    "buffer", [torch.zeros(3, 2), torch.zeros(2, 4).T, torch.zeros(4, 1)]
+)
+def test_a_buffer_unlike_its_table_is_refused(buffer: torch.Tensor):
+    table = torch.zeros(4, 2)
+    with (
+        pytest.raises(ShapeError, match="expected a contiguous buffer of shape"),
+        accumulate_into({table: buffer}),
+    ):
+        pass
     assert buffer_for(table) is None

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.func import grad, jacrev, vmap
 
+from tangrid.errors import ShapeError
 from tangrid.ops.contract import (
     implementation,
     single_threaded,
@@ -151,3 +152,9 @@ def test_numbers_that_are_not_finite_stay_so():
     with implementation("numba"):
         found = sine_residual(hidden, torch.ones(4))[0]
     assert found.isfinite().tolist() == [False, False, False, True]
+
+
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_one_frequency_per_channel_is_asked_for(count: int):
+    with pytest.raises(ShapeError, match=r"expected one for each of 4 channels"):
+        sine_residual(torch.zeros(2, 4), torch.ones(count))

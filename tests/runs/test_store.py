@@ -57,7 +57,7 @@ def test_overwrite_removes_only_what_tangrid_wrote(tmp_path: Path):
 
 def test_overwrite_empties_the_runs_of_a_comparison(tmp_path: Path):
     finished_run(tmp_path)
-    finished_run(tmp_path / "runs" / "photo" / "siren")
+    finished_run(tmp_path / "runs" / "photo-mulfagrid")
     finished_run(tmp_path / "runs" / "photo-siren")
     (tmp_path / "runs" / "photo-siren" / "notes.txt").write_text("mine")
     foreign = tmp_path / "runs" / "foreign"
@@ -71,6 +71,15 @@ def test_overwrite_empties_the_runs_of_a_comparison(tmp_path: Path):
         "runs/foreign",
         "runs/foreign/config.json",
     }
+
+
+def test_overwrite_spares_the_runs_below_a_folder_that_is_none(tmp_path: Path):
+    (tmp_path / "notes.txt").write_text("mine")
+    finished_run(tmp_path / "runs" / "photo")
+    finished_run(tmp_path / "runs" / "deep" / "photo")
+    before = files_below(tmp_path)
+    RunFolder.create(tmp_path, overwrite=True)
+    assert files_below(tmp_path) == before
 
 
 def test_overwrite_follows_no_links(tmp_path: Path):

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 import tangrid.tasks.image_regression as module
+from tangrid.errors import ConfigError
 from tangrid.signals.image import ImageSignal
 from tangrid.tasks import Batch, ImageRegression
 from tests.training.small_fits import LINE, build
@@ -140,3 +141,10 @@ def test_the_loss_is_the_mean_squared_error():
     batch = task.batch(0)
     expected = (field(batch.coords) - 0.25).square().mean()
     assert torch.allclose(task.loss(field, batch), expected)
+
+
+def test_positions_between_all_pixels_leave_none_to_hold_out(image: ImageSignal):
+    with pytest.raises(
+        ConfigError, match="expected all, pixels or auto with a holdout"
+    ):
+        ImageRegression(image, batch_size=4, sampling="continuous", holdout=True)

@@ -46,6 +46,16 @@ def test_tables_skip_zeros_and_matrices_do_not(workers: Workers):
     )
 
 
+def test_warming_up_changes_nothing_but_the_gradients(workers: Workers):
+    field = build()
+    optimizer = with_gradients(field, 1.0, workers)
+    before = tensors_of(field)
+    optimizer.warm_up()
+    assert all(torch.equal(before[k], v) for k, v in field.state_dict().items())
+    assert not any(tensor.any() for tensor in optimizer.state_tensors().values())
+    assert not any(grads.any() for grads in optimizer.worker_grads(1))
+
+
 def test_frozen_parameters_are_not_trained(workers: Workers):
     field = build()
     table = field.get_parameter("encoding.table").requires_grad_(False)

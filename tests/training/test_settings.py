@@ -18,6 +18,8 @@ from tangrid.training import TrainingSettings
         ({"threads": 0}, "training.threads: expected a whole number >= 1, got 0"),
         ({"ema": 1.0}, "training.ema: expected a decay between 0 and 1, got 1.0"),
         ({"ema": 0.0}, "training.ema: expected a decay between 0 and 1, got 0.0"),
+        ({"betas": (0.9, 1.0)}, "training.betas: expected decays from 0 to 0.9997"),
+        ({"eps": 0.0}, "training.eps: expected a number > 0, got 0.0"),
         ({"rates": {"grid": -1.0}}, "training.rates.grid: expected a rate >= 0"),
         ({"rates": {"grid": float("nan")}}, "training.rates.grid: expected a rate"),
     ],
@@ -26,15 +28,6 @@ def test_settings_that_cannot_train_are_refused(settings: dict, words: str):
     with pytest.raises(ConfigError) as caught:
         TrainingSettings(**settings)
     assert words in str(caught.value)
-
-
-def test_a_length_replaces_both_ends():
-    settings = TrainingSettings(steps=10)
-    assert settings.with_length(None, None) is settings
-    timed = settings.with_length(None, 2.5)
-    assert (timed.steps, timed.minutes) == (None, 2.5)
-    both = settings.with_length(7, 2.5)
-    assert (both.steps, both.minutes) == (7, 2.5)
 
 
 def test_settings_survive_json():

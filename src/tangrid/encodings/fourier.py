@@ -90,7 +90,7 @@ class FourierConfig(EncodingConfig):
             )
 
     def families(self) -> tuple[SizeFamily, ...]:
-        """Return growth in the number of frequencies; it has no parameters itself."""
+        """Return growth in frequencies, for a decoder that cannot grow."""
         if self.family != "gaussian":
             return ()
         return (

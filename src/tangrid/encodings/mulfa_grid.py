@@ -37,6 +37,9 @@ IndexMode = Literal["multi", "normalised", "flat"]
 KernelOutputs = Literal["per-channel", "shared"]
 
 _CANCELLED = 1e-3
+_SHIFT_INVARIANT = ("lin_centred", "lin_softmax", "softmax")
+"""Normalisers to which a constant kernel is no kernel: training the output bias would
+only follow rounding errors."""
 _SAFE_DEVIATION = 0.05
 
 
@@ -175,9 +178,9 @@ class MulfaGrid(TableGrid):
         # Not a buffer: converting the module must not round it.
         self._index_units = _index_units(config, layout)
         for name, initial in _initial_kernel(config, layout, generator).items():
-            self.register_parameter(
-                name, nn.Parameter(initial, requires_grad=config.train_kernel)
-            )
+            idle = name == "offset" and config.normaliser in _SHIFT_INVARIANT
+            trained = config.train_kernel and not idle
+            self.register_parameter(name, nn.Parameter(initial, requires_grad=trained))
         if config.num_filter_layers == 1:
             self.register_parameter("hidden", None)
 
@@ -240,8 +243,12 @@ class MulfaGrid(TableGrid):
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Return the table as ``grid`` and, where it is trained, the ``kernel``."""
         groups = {"grid": [self.table]}
-        kernel = [p for name, p in self.named_parameters() if name != "table"]
-        if self.config.train_kernel:
+        kernel = [
+            p
+            for name, p in self.named_parameters()
+            if name != "table" and p.requires_grad
+        ]
+        if kernel:
             groups["kernel"] = kernel
         return groups
 

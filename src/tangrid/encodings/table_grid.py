@@ -39,15 +39,20 @@ class TableGridConfig(EncodingConfig, ABC):
     """Ratio of the resolutions of neighbouring levels (b)."""
 
     def __post_init__(self) -> None:
-        """Refuse a grid without features.
+        """Refuse a grid without features or without nodes.
 
         Raises:
-            ConfigError: If there are no channels.
+            ConfigError: If there are no channels or no nodes.
         """
         if self.channels_per_level < 1:
             raise ConfigError(
                 f"{type(self).__name__}.channels_per_level: expected a whole number "
                 f">= 1, got {self.channels_per_level}."
+            )
+        if self.base_resolution < 1:
+            raise ConfigError(
+                f"{type(self).__name__}.base_resolution: expected a whole number >= 1, "
+                f"got {self.base_resolution}."
             )
 
     @abstractmethod

@@ -16,6 +16,7 @@ from tangrid.experiments.fit_image import (
     plan_fit,
     run_fit,
 )
+from tangrid.experiments.keeping import check_same
 from tangrid.fields import EncodedFieldConfig, FieldConfig, count_parameters
 from tangrid.fields.budget import TOLERANCE
 from tangrid.runs.codec import to_plain
@@ -121,24 +122,24 @@ def share_levels(plans: Sequence[FitImage], params: int) -> list[FitImage]:
         plans: Experiments on one image, each sized to the budget.
         params: The budget; a plan that would leave it keeps its own levels.
     """
+    grids = [_grid(plan.field) for plan in plans]
+    smallest = min((grid.growth for grid in grids if grid is not None), default=1.0)
 
-    def levels(plan: FitImage) -> tuple[Any, ...] | None:
-        grid = _grid(plan.field)
-        if grid is None:
-            return None
-        # Everything that names rows and nodes but the growth itself.
-        keys = ("num_levels", "base_resolution", "channels_per_level")
-        return tuple(getattr(grid, key) for key in keys)
+    def levels(grid: TableGridConfig, plan: FitImage) -> tuple[Any, ...]:
+        layout = dataclasses.replace(grid, growth=smallest).layout(plan.site.num_dims)
+        return grid.channels_per_level, layout.levels
 
     shared = []
-    for plan in plans:
-        grid = _grid(plan.field)
+    for grid, plan in zip(grids, plans, strict=True):
         if grid is None:
             shared.append(plan)
             continue
-        like = [_grid(p.field) for p in plans if levels(p) == levels(plan)]
-        growth = min(g.growth for g in like if g is not None)
-        encoding = dataclasses.replace(grid, growth=growth)
+        like = [
+            other.growth
+            for other in grids
+            if other is not None and levels(other, plan) == levels(grid, plan)
+        ]
+        encoding = dataclasses.replace(grid, growth=min(like))
         field_config = dataclasses.replace(plan.field, encoding=encoding)
         count = count_parameters(field_config, plan.site)
         meets = abs(count - params) <= TOLERANCE * params
@@ -235,5 +236,8 @@ def _open_run(
         except TangridError:
             return RunFolder.create(path, overwrite=True), False
         if run_folder.has("state.safetensors"):
+            # The comparison names models; what a name means may have changed since.
+            asked = to_plain(planned.experiment)
+            check_same(path, asked, run_folder.read_json("config.json"))
             return run_folder, True
     return RunFolder.create(path, overwrite=True), False

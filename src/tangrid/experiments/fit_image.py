@@ -13,7 +13,7 @@ from tangrid.devices import peak_memory_mb
 from tangrid.errors import ConfigError, DataError
 from tangrid.experiments.contract import EXPERIMENTS
 from tangrid.fields import EncodedFieldConfig, Field, FieldConfig, fit_budget
-from tangrid.ops import used_implementations
+from tangrid.ops import forget_implementations, used_implementations
 from tangrid.presets import find_model
 from tangrid.runs.codec import to_plain
 from tangrid.runs.environment import describe_environment
@@ -239,6 +239,7 @@ def run_fit(
     if folder is not None and not resume:
         folder.write_json("config.json", to_plain(experiment))
         folder.write_json("environment.json", describe_start(command))
+    forget_implementations()
     fitted = fit(
         task,
         built,

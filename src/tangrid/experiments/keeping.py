@@ -156,6 +156,10 @@ def _first_difference(
             if found is not None:
                 return found
         return None
+    if isinstance(asked, list) and isinstance(kept, list) and len(asked) == len(kept):
+        pairs = enumerate(zip(asked, kept, strict=True))
+        inner = (_first_difference(*pair, f"{where}[{k}]") for k, pair in pairs)
+        return next((found for found in inner if found is not None), None)
     if asked == kept or (where.endswith("path") and _is_same_file(asked, kept)):
         return None
     return where, asked, kept

@@ -27,11 +27,16 @@ class EncodedFieldConfig(FieldConfig):
     """Arithmetic of the decoder; bfloat16 is faster where the processor has it."""
 
     def families(self) -> tuple[Callable[[float], FieldConfig], ...]:
-        """Return the encoding's ways to grow, then the decoder's."""
+        """Return the ways to grow of the part that holds the parameters.
+
+        That is the encoding if it has any, and else the decoder; where it cannot grow,
+        the other does.
+        """
         encodings = tuple(self._grown("encoding", f) for f in self.encoding.families())
         decoders = tuple(self._grown("decoder", f) for f in self.decoder.families())
-        # A parameter-free encoding has no size that counts: the decoder is sized.
-        return encodings if self._encoding_has_parameters else decoders
+        if self._encoding_has_parameters:
+            return encodings or decoders
+        return decoders or encodings
 
     @property
     def _encoding_has_parameters(self) -> bool:

@@ -7,6 +7,9 @@ import numpy as np
 
 from tangrid.metrics.strips import Image, check_same_shape, clipped, strips
 
+# Scores must stand in JSON and be compared, which infinity cannot.
+_SMALLEST = 1e-30
+
 
 @dataclass(frozen=True, kw_only=True)
 class SquaredError:
@@ -54,10 +57,8 @@ class SquaredError:
 
     @property
     def psnr(self) -> float:
-        """Ratio in decibels; infinite where nothing differs."""
-        if self.mse == 0.0:
-            return math.inf
-        return -10.0 * math.log10(self.mse)
+        """Ratio in decibels, 300 where nothing differs."""
+        return -10.0 * math.log10(max(self.mse, _SMALLEST)) if self.count else math.nan
 
 
 def psnr(reconstruction: Image, target: Image) -> float:
@@ -69,7 +70,7 @@ def psnr(reconstruction: Image, target: Image) -> float:
 
     Returns:
         Decibels: -10 log10 of the mean squared error over pixels and channels;
-        infinite for equal images, NaN where a value is NaN.
+        300 for equal images, NaN where a value is NaN.
 
     Example:
         >>> target = np.zeros((4, 4, 1), dtype=np.float32)
@@ -87,11 +88,11 @@ def psnr_8bit(reconstruction: Image, target: Image) -> float:
         target: The values that they should equal; clipped, not rounded.
 
     Returns:
-        Decibels; infinite where the rounded image equals the target.
+        Decibels; 300 where the rounded image equals the target.
 
     Example:
         >>> target = np.zeros((4, 4, 1), dtype=np.float32)
         >>> psnr_8bit(target + np.float32(0.001), target)
-        inf
+        300.0
     """
     return SquaredError(eight_bits=True).with_strip(reconstruction, target).psnr

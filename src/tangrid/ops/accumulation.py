@@ -11,6 +11,8 @@ from contextvars import ContextVar
 
 from torch import Tensor
 
+from tangrid.errors import ShapeError
+
 _buffers: ContextVar[Mapping[int, Tensor]] = ContextVar("buffers")
 
 
@@ -22,6 +24,9 @@ def accumulate_into(buffers: Mapping[Tensor, Tensor]) -> Iterator[None]:
         buffers: For each table, a contiguous float32 buffer of its shape. What it holds
             already is kept and added to.
 
+    Raises:
+        ShapeError: If a buffer is not like its table.
+
     Example:
         >>> import torch
         >>> table = torch.zeros(8, 2, requires_grad=True)
@@ -29,6 +34,14 @@ def accumulate_into(buffers: Mapping[Tensor, Tensor]) -> Iterator[None]:
         ...     buffer_for(table).shape
         torch.Size([8, 2])
     """
+    for table, buffer in buffers.items():
+        # Compiled loops write to where the numbers of such a buffer would stand.
+        if buffer.shape != table.shape or not buffer.is_contiguous():
+            raise ShapeError(
+                "accumulate_into(buffers=...): expected a contiguous buffer of shape "
+                f"{list(table.shape)}, got shape {list(buffer.shape)} and strides "
+                f"{list(buffer.stride())}."
+            )
     token = _buffers.set({id(table): buffer for table, buffer in buffers.items()})
     try:
         yield

@@ -90,6 +90,11 @@ def resolve(operator: str, refusals: Sequence[str]) -> Literal["numba", "referen
     return name
 
 
+def forget_implementations() -> None:
+    """Begin anew to note which implementations run."""
+    _used.clear()
+
+
 def used_implementations() -> dict[str, str]:
-    """Return what ran last for every operator called so far, by operator name."""
+    """Return what ran last for every operator called since, by operator name."""
     return dict(sorted(_used.items()))

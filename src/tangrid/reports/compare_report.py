@@ -1,6 +1,7 @@
 """The page of a comparison: tables, and every signal with all models side by side."""
 
 import json
+import os
 import shlex
 from collections.abc import Mapping
 from contextlib import suppress
@@ -81,7 +82,7 @@ def _facts(table: TableRecord, results: Results) -> list[Child]:
         f"seed{'s' if several else ''} {seeds}" if seeds else None,
         ", ".join(devices),
         table.environment.get("cpu"),
-        str(table.environment.get("time", ""))[:16].replace("T", " "),
+        str(table.environment.get("time", ""))[:16].replace("T", " ") + " UTC",
     ]
 
 
@@ -141,11 +142,11 @@ def _link(table: TableRecord, row: Mapping[str, Any]) -> str | None:
     run = row.get("run")
     if not isinstance(run, str) or not (table.folder / run / REPORT).is_file():
         return None
-    return f"{quote(run)}/{REPORT}"
+    return f"{quote(os.fsencode(run))}/{REPORT}"
 
 
 def _repeat_section(table: TableRecord) -> Html:
-    command = table.environment.get("command") or table.config.get("command")
+    command = table.environment.get("command")
     if isinstance(command, list):
         command = shlex.join(str(word) for word in command)
     config = json.dumps(table.config, indent=2, ensure_ascii=False)

@@ -112,7 +112,7 @@ def _facts(run: RunRecord) -> list[Child]:
         " · ".join(device),
         ", ".join(f"{name}: {implementation}" for name, implementation in ran.items()),
         run.environment.get("cpu"),
-        str(run.environment.get("time", ""))[:16].replace("T", " "),
+        str(run.environment.get("time", ""))[:16].replace("T", " ") + " UTC",
     ]
 
 
@@ -322,7 +322,7 @@ def _settings_section(run: RunRecord) -> Html:
 
 
 def _repeat_section(run: RunRecord) -> Html:
-    command = run.environment.get("command") or run.config.get("command")
+    command = run.environment.get("command")
     if isinstance(command, list):
         command = shlex.join(str(word) for word in command)
     config = json.dumps(run.config, indent=2, ensure_ascii=False)

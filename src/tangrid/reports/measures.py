@@ -45,7 +45,6 @@ QUALITY = (
     Measure(key="psnr_8bit", label="PSNR, 8 bit", unit="dB", better=1),
     Measure(key="psnr_heldout", label="PSNR, held out", unit="dB", better=1),
     Measure(key="ssim", label="SSIM", digits=4, better=1),
-    Measure(key="lpips", label="LPIPS", digits=4, better=-1),
     Measure(key="iou", label="IoU", digits=4, better=1),
     Measure(key="chamfer", label="Chamfer distance", digits=6, better=-1),
     Measure(key="nae", label="Normal error", unit="°", better=-1),

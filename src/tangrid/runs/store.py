@@ -280,7 +280,14 @@ def _check_may_empty(path: Path, names: list[str], *, overwrite: bool) -> None:
 
 
 def _empty(path: Path) -> None:
-    """Remove what tangrid wrote, also in the runs of a comparison."""
+    """Remove what tangrid wrote into a run, also into the runs of a comparison.
+
+    Runs below a folder that is none are somebody's, not its own.
+    """
+    try:
+        RunFolder.open(path)
+    except DataError:
+        return
     for item in path.iterdir():
         if _matches(item.name, OWN_FILES) and not item.is_dir():
             item.unlink()
@@ -294,12 +301,7 @@ def _empty_runs(path: Path) -> None:
         item for item in path.iterdir() if item.is_dir() and not item.is_symlink()
     ]
     for folder in folders:
-        if (folder / "config.json").is_file():
-            with suppress(DataError):
-                RunFolder.open(folder)
-                _empty(folder)
-        else:
-            _empty_runs(folder)
+        _empty(folder)
         with suppress(OSError):
             folder.rmdir()
     with suppress(OSError):

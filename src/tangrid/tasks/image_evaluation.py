@@ -1,6 +1,5 @@
 """Judge a field as an image: metrics strip by strip, and what the pictures need."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -106,8 +105,10 @@ class _Totals:
             mask = np.zeros(signal.num_pixels, bool)
             mask[split.heldout_indices.numpy()] = True
             self._heldout = mask.reshape(signal.height, signal.width)
-        # Sum of squares and number of values, trained and held out.
-        self._parts = np.zeros((2, 2))
+        self._parts: dict[str, SquaredError] = {
+            "psnr_trained": SquaredError(),
+            "psnr_heldout": SquaredError(),
+        }
 
     def add(self, found: Image, target: Image, start: int) -> None:
         """Take one more strip in.
@@ -123,10 +124,10 @@ class _Totals:
         if self._similarity is not None:
             self._similarity = self._similarity.with_strip(found, target)
         if self._heldout is not None:
-            squares = np.square(found.clip(0, 1) - target.clip(0, 1))
             mask = self._heldout[start : start + len(found)]
-            for part, chosen in enumerate((squares[~mask], squares[mask])):
-                self._parts[part] += chosen.sum(dtype=np.float64), chosen.size
+            for name, part in (("psnr_trained", ~mask), ("psnr_heldout", mask)):
+                pixels = found[part][:, None], target[part][:, None]
+                self._parts[name] = self._parts[name].with_strip(*pixels)
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -139,8 +140,5 @@ class _Totals:
             "mae": self._absolute.mae,
         }
         if self._heldout is not None:
-            for name, (total, count) in zip(
-                ("psnr_trained", "psnr_heldout"), self._parts, strict=True
-            ):
-                metrics[name] = -10 * math.log10(max(total / count, 1e-30))
+            metrics |= {name: part.psnr for name, part in self._parts.items()}
         return metrics

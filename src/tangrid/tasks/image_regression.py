@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from tangrid.errors import ConfigError
 from tangrid.fields.contract import Field
 from tangrid.seeding import generator
 from tangrid.signals.image import ImageSignal
@@ -26,12 +27,16 @@ class ImageRegression(Task):
     Args:
         signal: The image.
         batch_size: Points per step.
-        sampling: ``all`` pixels every step; random ``pixels``, each once per epoch;
+        sampling: ``all`` pixels every step; random ``pixels``, each once per epoch up
+            to two million of them and drawn with replacement beyond;
             ``continuous`` positions between pixel centres; ``auto`` takes all pixels if
             they fit one batch.
         holdout: Whether every second pixel along each axis is trained on and the others
             are kept for evaluation.
         seed: Source of the batches.
+
+    Raises:
+        ConfigError: If pixels are held out of positions between all of them.
     """
 
     def __init__(
@@ -43,6 +48,12 @@ class ImageRegression(Task):
         holdout: bool = False,
         seed: int = 0,
     ) -> None:
+        if holdout and sampling == "continuous":
+            raise ConfigError(
+                "sampling: expected all, pixels or auto with a holdout, got "
+                "'continuous', whose points lie between all pixels. Leave one of them "
+                "out."
+            )
         self.signal = signal
         self.batch_size = batch_size
         self.split: Split | None = split_every_second(signal) if holdout else None

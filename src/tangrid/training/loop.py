@@ -203,7 +203,7 @@ class _Training:
         add_gradients(
             self._workers, self._task, self._field, few, self._optimizer, piece_size=1
         )
-        self._optimizer.clear_gradients()
+        self._optimizer.warm_up()
 
     def advance(self) -> Moment:
         """Take one step, log it, and save now and then.

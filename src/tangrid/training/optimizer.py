@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from tangrid.errors import ConfigError
@@ -55,14 +54,14 @@ class Adam:
                     f"rates for {', '.join(settings.rates)}."
                 )
             for parameter in trained:
-                grads = torch.zeros(workers.count, *parameter.shape)
+                grads = parameter.new_zeros(workers.count, *parameter.shape)
                 self._slots.append(
                     _Slot(
                         names[id(parameter)],
                         group,
                         parameter,
                         AdamState.zeros_like(parameter.detach()),
-                        grads.to(parameter.device),
+                        grads,
                     )
                 )
 
@@ -79,10 +78,11 @@ class Adam:
         """
         return [slot.grads[worker] for slot in self._slots]
 
-    def clear_gradients(self) -> None:
-        """Set the gradients of all workers to zero."""
+    def warm_up(self) -> None:
+        """Compile what a step runs, and set the gradients of all workers to zero."""
         for slot in self._slots:
             slot.grads.zero_()
+            self._update(slot, 0.0, (0, 0))
 
     def step(self, factor: float) -> dict[str, float]:
         """Move all parameters once and clear the gradients.
@@ -98,18 +98,21 @@ class Adam:
 
         def work(worker: int) -> None:
             for slot in self._slots:
-                numbers = AdamNumbers(
-                    rate=rates[slot.group],
-                    betas=settings.betas,
-                    eps=settings.eps,
-                    skips_zeros=slot.group == SPARSE_GROUP,
-                )
                 span = share(slot.parameter.numel(), worker, self._workers.count)
-                adam_update(slot.parameter, slot.state, slot.grads, numbers, span)
+                self._update(slot, rates[slot.group], span)
 
         self._workers.run(work)
         # In the order of the field: that of a set changes from process to process.
         return {slot.group: rates[slot.group] for slot in self._slots}
+
+    def _update(self, slot: _Slot, rate: float, span: tuple[int, int]) -> None:
+        numbers = AdamNumbers(
+            rate=rate,
+            betas=self._settings.betas,
+            eps=self._settings.eps,
+            skips_zeros=slot.group == SPARSE_GROUP,
+        )
+        adam_update(slot.parameter, slot.state, slot.grads, numbers, span)
 
     def state_tensors(self) -> dict[str, Tensor]:
         """Return moments and counts by name; changing them changes the optimiser."""

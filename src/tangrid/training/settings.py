@@ -1,11 +1,12 @@
 """How a field is fitted: steps, rates, schedule, pieces."""
 
-import dataclasses
 from dataclasses import dataclass, field
 from typing import Literal
 
 from tangrid.errors import ConfigError
 
+_LARGEST_BETA = 0.9997
+"""Above it the bias correction outlasts what an entry counts its updates with."""
 Schedule = Literal["cosine", "constant", "steps"]
 
 
@@ -74,21 +75,19 @@ class TrainingSettings:
             raise ConfigError(
                 f"training.ema: expected a decay between 0 and 1, got {self.ema}."
             )
+        self._check_adam()
+
+    def _check_adam(self) -> None:
+        for beta in self.betas:
+            if not 0 <= beta <= _LARGEST_BETA:
+                raise ConfigError(
+                    f"training.betas: expected decays from 0 to {_LARGEST_BETA}, got "
+                    f"{self.betas}."
+                )
+        if not self.eps > 0:
+            raise ConfigError(f"training.eps: expected a number > 0, got {self.eps}.")
         for group, rate in self.rates.items():
             if not rate >= 0:
                 raise ConfigError(
                     f"training.rates.{group}: expected a rate >= 0, got {rate}."
                 )
-
-    def with_length(
-        self, steps: int | None, minutes: float | None
-    ) -> "TrainingSettings":
-        """Return these settings with another end; None, None keeps the end they have.
-
-        Args:
-            steps: Optimiser steps.
-            minutes: Wall time.
-        """
-        if steps is None and minutes is None:
-            return self
-        return dataclasses.replace(self, steps=steps, minutes=minutes)

@@ -59,7 +59,7 @@ class KernelSettings:
 
     num_frequencies: int = 4
     units: Units = "grid"
-    normaliser: Normaliser = "lin_add"
+    normaliser: Normaliser = "lin_centred"
     epsilon: float = 1e-2
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tangrid.errors import ShapeError
 from tangrid.ops.contract import is_single_threaded, numba_refusals, resolve
 from tangrid.ops.sine_residual import numba_cpu, reference
 
@@ -19,6 +20,9 @@ def sine_residual(
         hidden: Channels h of a layer.
         frequencies: One factor f per channel; a constant.
 
+    Raises:
+        ShapeError: If there is not one frequency per channel.
+
     Example:
         >>> sine_residual(torch.zeros(1, 2), torch.ones(2))
         tensor([[0., 0.]])
@@ -26,6 +30,11 @@ def sine_residual(
     References:
         Chen et al. 2023, "NeuRBF".
     """
+    if frequencies.shape != hidden.shape[-1:]:
+        raise ShapeError(
+            "sine_residual(frequencies=...): expected one for each of "
+            f"{hidden.shape[-1]} channels, got shape {list(frequencies.shape)}."
+        )
     refusals = numba_refusals({"hidden": hidden, "frequencies": frequencies})
     if resolve("sine_residual", refusals) == "reference":
         return reference.sine_residual(hidden, frequencies)
