@@ -47,5 +47,6 @@ lint: install  ## check style, types and the order of the rooms
 	$(BIN)/lint-imports --no-logo
 
 clean:  ## remove the environment and what the tools left behind
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis tests/.hypothesis \
+		.import_linter_cache
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -76,7 +76,7 @@ def build(
     site = Site(num_dims=num_dims, num_channels=num_channels, resolution=resolution)
     experiment = FitImage(model=model, field=find_model(model).at(site))
     if settings:
-        check_paths(settings)
+        check_paths(settings, ("field",))
         experiment = with_overrides(experiment, settings)
     config = experiment.field
     if params is not None:

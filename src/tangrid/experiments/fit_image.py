@@ -173,20 +173,23 @@ def plan_fit(
     return experiment
 
 
-def check_paths(settings: Mapping[str, str]) -> None:
-    """Refuse single settings outside of the field and of training.
+def check_paths(
+    settings: Mapping[str, str], parts: Sequence[str] = ("field", "training")
+) -> None:
+    """Refuse single settings of what they cannot change.
 
     Args:
         settings: Text by dotted path.
+        parts: What they can.
 
     Raises:
-        ConfigError: If a path begins with anything else; the image decides the rest.
+        ConfigError: If a path begins with anything else.
     """
     for path in settings:
-        if path.strip(" -").split(".")[0] not in ("field", "training"):
+        if path.strip(" -").split(".")[0] not in parts:
             raise ConfigError(
-                f"setting '{path}': expected a path that begins with field or "
-                "training, got another. Write for example "
+                f"setting '{path}': expected a path that begins with "
+                f"{' or '.join(parts)}, got another. Write for example "
                 "field.encoding.num-levels=12 or training.rates.grid=0.02; `tangrid "
                 "catalogue` has all names."
             )

@@ -18,7 +18,7 @@ ADAM7 = [
 ]
 
 
-def _chunk(kind: bytes, data: bytes) -> bytes:
+def png_chunk(kind: bytes, data: bytes) -> bytes:
     check = zlib.crc32(kind + data)
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", check)
 
@@ -77,13 +77,13 @@ def write_png(
         entry = struct.pack(
             "<2sHIHHHIHHI", b"II", 42, 8, 1, 274, 3, 1, orientation, 0, 0
         )
-        exif = _chunk(b"eXIf", entry)
+        exif = png_chunk(b"eXIf", entry)
     path.write_bytes(
         b"\x89PNG\r\n\x1a\n"
-        + _chunk(b"IHDR", header)
+        + png_chunk(b"IHDR", header)
         + exif
-        + _chunk(b"IDAT", zlib.compress(data))
-        + _chunk(b"IEND", b"")
+        + png_chunk(b"IDAT", zlib.compress(data))
+        + png_chunk(b"IEND", b"")
     )
 
 
@@ -91,5 +91,5 @@ def header_only_png(path: Path, width: int, height: int) -> None:
     """Write a grey PNG that states a size and holds no pixels."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     path.write_bytes(
-        b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", b"")
+        b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", b"")
     )

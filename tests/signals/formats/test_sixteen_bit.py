@@ -8,7 +8,7 @@ from PIL import Image
 from tangrid.errors import DataError
 from tangrid.signals.formats.raster import read_raster
 from tangrid.signals.formats.sixteen_bit import raw_mode, read_sixteen_bits
-from tests.signals.formats.png_writer import write_png
+from tests.signals.formats.png_writer import png_chunk, write_png
 
 
 def noise(channels: int, dtype: str = "uint16") -> np.ndarray:
@@ -65,3 +65,14 @@ def test_raw_mode_names_the_order(tmp_path: Path):
 def test_unknown_order_is_refused(tmp_path: Path):
     with pytest.raises(DataError, match="got pixels of kind 'RGBa;16N'"):
         read_sixteen_bits(tmp_path / "deep.tif", "RGBa;16N")
+
+
+@pytest.mark.parametrize(("channels", "key"), [(1, "0001"), (3, "000100020003")])
+def test_a_transparent_colour_is_refused(tmp_path: Path, channels: int, key: str):
+    path = tmp_path / "keyed.png"
+    write_png(path, noise(channels))
+    data = path.read_bytes()
+    # The chunk goes behind the signature and the header.
+    path.write_bytes(data[:33] + png_chunk(b"tRNS", bytes.fromhex(key)) + data[33:])
+    with pytest.raises(DataError, match="got one with a transparent colour"):
+        read_raster(path)

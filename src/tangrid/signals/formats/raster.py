@@ -50,6 +50,11 @@ def _with_plain_mode(image: Image.Image) -> Image.Image:
 
 def _pixels(path: Path, image: Image.Image) -> Shaped[np.ndarray, "h w c"]:
     mode = raw_mode(image)
+    if ";16" in mode and "transparency" in image.info:
+        raise DataError(
+            f"{path}: expected a 16-bit picture with an alpha channel or without "
+            "transparency, got one with a transparent colour. Save it with alpha."
+        )
     deep = ";16" in mode and not image.mode.startswith(("I", "F"))
     if deep and image.format in {"PNG", "TIFF"}:
         return read_sixteen_bits(path, mode)
