@@ -94,7 +94,7 @@ def test_resume_keeps_what_is_done(
         for key in ("signal", "model", "seed", "psnr", "ssim", "steps", "run"):
             assert first[key] == second[key]
     outcome = tangrid(*words, "--out", "cut", "--resume", "--seed", "1")
-    assert "seeds is [0] and not [1]" in outcome.message
+    assert "seeds[0] is 0 and not 1" in outcome.message
 
 
 def test_failed_comparison_leaves_nothing(workplace: Path, tangrid: Type):
