@@ -6,17 +6,15 @@ take NumPy views of float32 tensors and write into given outputs. The serial for
 release the interpreter lock, so that a training loop runs one per thread.
 """
 # Kernels are typed by numba.
-# ruff: noqa: DOC201
 
 import typing
 
 import numpy as np
-from llvmlite import ir
 from numba import njit, prange
-from numba.core import cgutils, types
-from numba.extending import intrinsic
 
+from tangrid.ops.lanes import WIDTH, fma, mul
 from tangrid.ops.loops import INLINE, INNER, OUTER, PARALLEL, advance, pointer
+from tangrid.ops.wide_lanes import gather_pairs, load_twice, store_pairs
 
 BLOCK = 256
 """Points per block: rows and weights of the corners of one level fill half of L1."""
@@ -209,87 +207,20 @@ def locate(count, num_dims, scale, shift, address, interpolation, places):
     return corners
 
 
-_LANES = 8
-_PAIRS = ir.VectorType(ir.IntType(64), _LANES)
-_NUMBERS = ir.VectorType(ir.FloatType(), 2 * _LANES)
-
-
-def _load(builder, numbers, place, element):
-    vector = ir.VectorType(element, _LANES)
-    start = builder.bitcast(builder.gep(numbers, [place]), vector.as_pointer())
-    return builder.load(start, align=4)
-
-
-def _shuffle(builder, vector, order):
-    places = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order)
-    return builder.shuffle_vector(vector, ir.Constant(vector.type, None), places)
-
-
-@typing.no_type_check
-@intrinsic
-def _gather_pairs(typingctx, table, rows, weights, corners, out, stride):
-    """Read rows of two channels for eight points, the two as one number of 64 bits.
-
-    The compiler makes no gather of an indexed loop by itself. All but the counts are
-    addresses; `stride` is how far apart the points' values stand in `out`.
-    """
-
-    def build(context, builder, signature, arguments):
-        table, rows, weights, corners, out, stride = arguments
-        i64, lane = ir.IntType(64), ir.IntType(32)
-        pointers = ir.VectorType(i64.as_pointer(), _LANES)
-        mask = ir.VectorType(ir.IntType(1), _LANES)
-        gather = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(_PAIRS, [pointers, lane, mask, _PAIRS]),
-            f"llvm.masked.gather.v{_LANES}i64.v{_LANES}p0i64",
-        )
-        fma = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(_NUMBERS, [_NUMBERS] * 3),
-            f"llvm.fmuladd.v{2 * _LANES}f32",
-        )
-        origin = builder.insert_element(
-            ir.Constant(_PAIRS, None), builder.ptrtoint(table, i64), lane(0)
-        )
-        origin = _shuffle(builder, origin, [0] * _LANES)
-        total = cgutils.alloca_once_value(builder, ir.Constant(_NUMBERS, None))
-        builder.store(ir.Constant(_NUMBERS, None), total)
-        with cgutils.for_range(builder, corners, intp=i64) as loop:
-            place = builder.mul(loop.index, i64(BLOCK))
-            row = builder.zext(_load(builder, rows, place, lane), _PAIRS)
-            offset = builder.shl(row, ir.Constant(_PAIRS, [3] * _LANES))
-            addresses = builder.inttoptr(builder.add(origin, offset), pointers)
-            every = ir.Constant(mask, [1] * _LANES)
-            pairs = builder.call(
-                gather, [addresses, lane(4), every, ir.Constant(_PAIRS, None)]
-            )
-            weight = _load(builder, weights, place, ir.FloatType())
-            weight = _shuffle(builder, weight, [i // 2 for i in range(2 * _LANES)])
-            numbers = [builder.bitcast(pairs, _NUMBERS), weight, builder.load(total)]
-            builder.store(builder.call(fma, numbers), total)
-        pairs = builder.bitcast(builder.load(total), _PAIRS)
-        for point in range(_LANES):
-            target = builder.gep(out, [builder.mul(stride, i64(point))])
-            target = builder.bitcast(target, i64.as_pointer())
-            builder.store(builder.extract_element(pairs, lane(point)), target, align=4)
-        return context.get_dummy_value()
-
-    intp = types.intp
-    return types.void(table, rows, weights, intp, out, intp), build
-
-
 @typing.no_type_check
 @njit(**INNER)
 def _gather(table, channels, count, corners, rows, weights, out, stride):
     done = 0
     if channels == 2:
-        done = count // _LANES * _LANES
-        for i in range(0, done, _LANES):
-            _gather_pairs(
-                table, advance(rows, i), advance(weights, i), corners,
-                advance(out, i * stride), stride,
-            )  # fmt: skip
+        # The compiler makes no gather of an indexed loop by itself.
+        done = count // WIDTH * WIDTH
+        for i in range(0, done, WIDTH):
+            pairs = mul(gather_pairs(table, rows, i), load_twice(weights, i))
+            for corner in range(1, corners):
+                at = corner * BLOCK + i
+                weight = load_twice(weights, at)
+                pairs = fma(gather_pairs(table, rows, at), weight, pairs)
+            store_pairs(out, i * stride, stride, pairs)
     for i in range(done, count):
         for channel in range(channels):
             a = np.float32(0)

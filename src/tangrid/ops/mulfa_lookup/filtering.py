@@ -10,8 +10,7 @@ from numba import njit
 from tangrid.ops.grid_lookup.numba_cpu import (
     BLOCK,
 )
-from tangrid.ops.loops import INLINE
-from tangrid.ops.mulfa_lookup.lanes import (
+from tangrid.ops.lanes import (
     WIDTH,
     add,
     fill,
@@ -22,6 +21,7 @@ from tangrid.ops.mulfa_lookup.lanes import (
     store,
     totals,
 )
+from tangrid.ops.loops import INLINE
 
 
 @typing.no_type_check

@@ -17,8 +17,7 @@ from tangrid.ops.grid_lookup.numba_cpu import (
     locate,
     places_in,
 )
-from tangrid.ops.loops import INLINE, INNER, pointer
-from tangrid.ops.mulfa_lookup.lanes import (
+from tangrid.ops.lanes import (
     WIDTH,
     add,
     fill,
@@ -28,6 +27,7 @@ from tangrid.ops.mulfa_lookup.lanes import (
     store,
     total,
 )
+from tangrid.ops.loops import INLINE, INNER, pointer
 from tangrid.ops.mulfa_lookup.memory import parameter
 from tangrid.ops.mulfa_lookup.waves import (
     last_cell,

@@ -20,20 +20,21 @@ from types import ModuleType
 import numpy as np
 from numba import njit
 
-from tangrid.ops import loops
+from tangrid.ops import lanes, loops, wide_lanes
 from tangrid.ops.grid_lookup import numba_cpu as grid_loops
 from tangrid.ops.grid_lookup.numba_cpu import BLOCK
+from tangrid.ops.lanes import (
+    WIDTH,
+)
 from tangrid.ops.loops import INLINE, OUTER, pointer
 from tangrid.ops.mulfa_lookup import (
     filtering,
     first_layer,
-    lanes,
     memory,
     normalising,
     paired,
     reading,
     waves,
-    wide_lanes,
 )
 from tangrid.ops.mulfa_lookup.filtering import (
     filter_at_corners,
@@ -48,9 +49,6 @@ from tangrid.ops.mulfa_lookup.first_layer import (
     coords_vjp,
     enter_block,
     first_layer_vjp,
-)
-from tangrid.ops.mulfa_lookup.lanes import (
-    WIDTH,
 )
 from tangrid.ops.mulfa_lookup.memory import (
     TILE,

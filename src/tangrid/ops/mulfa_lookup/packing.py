@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from tangrid.ops.grid_lookup.layout import GridLayout
-from tangrid.ops.mulfa_lookup.filters import FilterKernel
-from tangrid.ops.mulfa_lookup.lanes import (
+from tangrid.ops.lanes import (
     WIDTH,
 )
+from tangrid.ops.mulfa_lookup.filters import FilterKernel
 from tangrid.ops.mulfa_lookup.memory import Filters
 
 

@@ -15,8 +15,7 @@ import numpy as np
 from numba import njit
 
 from tangrid.ops.grid_lookup.numba_cpu import BLOCK
-from tangrid.ops.loops import INLINE
-from tangrid.ops.mulfa_lookup.lanes import (
+from tangrid.ops.lanes import (
     WIDTH,
     add,
     fill,
@@ -27,7 +26,8 @@ from tangrid.ops.mulfa_lookup.lanes import (
     store,
     totals,
 )
-from tangrid.ops.mulfa_lookup.wide_lanes import (
+from tangrid.ops.loops import INLINE
+from tangrid.ops.wide_lanes import (
     add_pair,
     alternate,
     fold,

@@ -12,8 +12,8 @@ import numpy as np
 from numba import njit
 
 from tangrid.ops.grid_lookup.numba_cpu import BLOCK
+from tangrid.ops.lanes import WIDTH, add, fill, fma, load, mul, total
 from tangrid.ops.loops import INLINE
-from tangrid.ops.mulfa_lookup.lanes import WIDTH, add, fill, fma, load, mul, total
 
 _ONE = np.float32(1)
 _ZERO = np.float32(0)

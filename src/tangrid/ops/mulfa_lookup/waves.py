@@ -12,8 +12,7 @@ import typing
 import numpy as np
 from numba import njit
 
-from tangrid.ops.loops import INLINE, INNER, pointer
-from tangrid.ops.mulfa_lookup.lanes import (
+from tangrid.ops.lanes import (
     WIDTH,
     fma,
     fnma,
@@ -22,6 +21,7 @@ from tangrid.ops.mulfa_lookup.lanes import (
     narrow,
     store,
 )
+from tangrid.ops.loops import INLINE, INNER, pointer
 
 
 @typing.no_type_check

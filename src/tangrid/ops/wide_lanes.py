@@ -1,6 +1,6 @@
 """Sixteen numbers at a time in numba: two corners of eight gates, or points by channel.
 
-Arithmetic is that of `tangrid.ops.mulfa_lookup.lanes`; here is what moves numbers. A
+Arithmetic is that of `tangrid.ops.lanes`; here is what moves numbers. A
 pair is the two channels of one node, which are moved as one number of 64 bits.
 """
 # Kernels are typed by numba.
@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from tangrid.ops.mulfa_lookup.lanes import WIDTH, Lanes
+from tangrid.ops.lanes import WIDTH, Lanes
 
 _WIDE = Lanes(types.float32, 2 * WIDTH)
 _LANES = Lanes(types.float32)
@@ -204,11 +204,11 @@ def store_by_point(typingctx, numbers, start, a, b, c, d):
 @typing.no_type_check
 @intrinsic
 def store_pairs(typingctx, numbers, start, stride, value):
-    """Write four pairs that are `stride` numbers apart."""
+    """Write a value's pairs, `stride` numbers apart."""
 
     def build(context, builder, signature, arguments):
         numbers, start, stride, value = arguments
-        for k in range(WIDTH // 2):
+        for k in range(arguments[3].type.count // 2):
             place = builder.add(start, builder.mul(stride, _LONG(k)))
             pair = _picked(builder, value, [2 * k, 2 * k + 1])
             _stored(builder, pair, numbers, place)
