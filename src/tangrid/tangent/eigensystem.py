@@ -1,0 +1,110 @@
+r"""Eigenvalues and eigenvectors of a tangent kernel, and how far they can be trusted.
+
+An eigenvalue below :math:`n\,\epsilon\,\lambda_1` is rounding: it is called unresolved,
+and nothing is divided by it.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tangrid.errors import NumericalError
+
+Matrix = Float[Tensor, "n n"]
+
+
+@dataclass(frozen=True)
+class Eigensystem:
+    r"""Hold :math:`K = V \operatorname{diag}(\lambda) V^\top`, largest eigenvalue first.
+
+    Attributes:
+        values: Eigenvalues, as computed: rounding may leave small ones below 0.
+        vectors: Eigenvectors, one per column.
+    """
+
+    values: Float[Tensor, " n"]
+    vectors: Matrix
+
+    def __len__(self) -> int:
+        """Return the number of eigenvalues."""
+        return len(self.values)
+
+    @property
+    def largest(self) -> float:
+        """The largest eigenvalue."""
+        return float(self.values[0])
+
+    @property
+    def smallest(self) -> float:
+        """The smallest eigenvalue as computed; see `is_singular` before using it."""
+        return float(self.values[-1])
+
+    @property
+    def resolution(self) -> float:
+        r"""Size of rounding errors, :math:`n\,\epsilon\,\lambda_1`."""
+        return resolution(self.values)
+
+    @cached_property
+    def rank(self) -> int:
+        """Number of resolved eigenvalues."""
+        return int((self.values > self.resolution).sum())
+
+    @property
+    def is_singular(self) -> bool:
+        """Whether some eigenvalue is unresolved."""
+        return self.rank < len(self)
+
+    @property
+    def condition(self) -> float:
+        """Largest over smallest eigenvalue; infinite if the kernel is singular."""
+        return float("inf") if self.is_singular else self.largest / self.smallest
+
+    @property
+    def clipped(self) -> Float[Tensor, " n"]:
+        """Eigenvalues with unresolved ones set to 0, which they cannot be told from."""
+        return torch.where(self.values > self.resolution, self.values, 0.0)
+
+    def coefficients(self, stacked: Float[Tensor, "n r"]) -> Float[Tensor, "n r"]:
+        """Return the components of columns along the eigenvectors.
+
+        Args:
+            stacked: Columns, as `TangentKernel.stacked` makes them.
+        """
+        return self.vectors.T @ stacked
+
+
+def resolution(values: Float[Tensor, " n"]) -> float:
+    r"""Return the size below which eigenvalues are rounding, n eps lambda_max.
+
+    Args:
+        values: All eigenvalues of a kernel.
+    """
+    if len(values) == 0:
+        return 0.0
+    return len(values) * torch.finfo(values.dtype).eps * float(values.max())
+
+
+def eigensystem_of(matrix: Matrix) -> Eigensystem:
+    """Return all eigenvalues and eigenvectors of a symmetric matrix.
+
+    Args:
+        matrix: The kernel, dense.
+
+    Raises:
+        NumericalError: If it holds numbers that are not finite.
+
+    Example:
+        >>> found = eigensystem_of(torch.tensor([[2.0, 0.0], [0.0, 3.0]]))
+        >>> found.values.tolist(), found.rank
+        ([3.0, 2.0], 2)
+    """
+    if not torch.isfinite(matrix).all():
+        raise NumericalError(
+            "eigensystem_of(matrix=...): expected finite numbers, got some that are "
+            "not. The field's gradients overflow; look at its parameters."
+        )
+    values, vectors = torch.linalg.eigh(matrix)
+    return Eigensystem(values.flip(0), vectors.flip(1))

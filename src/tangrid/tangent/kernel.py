@@ -1,0 +1,252 @@
+r"""What a tangent kernel is: a Gram matrix of gradients, as an operator.
+
+:math:`K_{(i,a),(j,b)} = \langle \partial f_a(x_i)/\partial\theta,\;
+\partial f_b(x'_j)/\partial\theta \rangle` over chosen parameters. Of the features of a
+grid alone it is the grid tangent kernel (GTK), of all parameters the neural tangent
+kernel (NTK).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from tangrid.errors import ShapeError
+from tangrid.notation import Values
+from tangrid.tangent.eigensystem import Eigensystem, eigensystem_of
+
+Outputs = Literal["full", "trace"] | int
+"""Which channels: all pairs of them, their sum, or one."""
+
+
+class TangentKernel(ABC):
+    """Multiply by a tangent kernel, or look at its numbers.
+
+    Rows are numbered point by point: channel a of point i is row ``i C + a``.
+
+    Attributes:
+        num_points: Points of the rows and of the columns (n, n').
+        num_outputs: Rows per point: the number of channels (C) for ``full``, else 1.
+        outputs: Which channels the kernel is over.
+        is_symmetric: Whether rows and columns belong to the same points.
+        dtype: Arithmetic of everything that comes out.
+        device: Where it lives.
+    """
+
+    num_points: tuple[int, int]
+    num_outputs: int
+    outputs: Outputs
+    is_symmetric: bool
+    dtype: torch.dtype
+    device: torch.device
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        rows, columns = self.num_points
+        return rows * self.num_outputs, columns * self.num_outputs
+
+    @abstractmethod
+    def to_dense(self) -> Float[Tensor, "rows columns"]:
+        """Return the whole matrix."""
+
+    @abstractmethod
+    def diagonal(self) -> Float[Tensor, " rows"]:
+        """Return the diagonal, without the rest.
+
+        Raises:
+            ShapeError: If rows and columns belong to different points.
+        """
+
+    @abstractmethod
+    def columns(self, points: Int64[Tensor, " k"]) -> Float[Tensor, "rows columns"]:
+        """Return the columns of some points.
+
+        Args:
+            points: Numbers of points of the second side.
+        """
+
+    @abstractmethod
+    def _multiply(self, stacked: Float[Tensor, "columns r"]) -> Float[Tensor, "rows r"]:
+        """Return the product with several columns."""
+
+    @property
+    def parts(self) -> Mapping[str, "TangentKernel"]:
+        """The terms that add up to this kernel, by the part of the field they come from.
+
+        Such as a level of a grid, or a layer of the decoder. Empty where the kernel
+        was not made from parts.
+        """
+        return {}
+
+    def __matmul__(self, vectors: Tensor) -> Tensor:
+        """Return the product with a vector, or with the columns of a matrix.
+
+        Args:
+            vectors: [columns] or [columns, r].
+
+        Raises:
+            ShapeError: If they do not fit.
+        """
+        self._check_vectors(vectors)
+        if vectors.ndim == 1:
+            return self._multiply(vectors[:, None])[:, 0]
+        return self._multiply(vectors)
+
+    def _check_vectors(self, vectors: Tensor) -> None:
+        wanted = self.shape[1]
+        if vectors.ndim not in (1, 2) or vectors.shape[0] != wanted:
+            raise ShapeError(
+                f"kernel @ vectors: expected shape [{wanted}] or [{wanted}, r], got "
+                f"{list(vectors.shape)}. A kernel of {self.num_points[1]} points and "
+                f"{self.num_outputs} outputs takes their values point by point; see "
+                "kernel.stacked(values)."
+            )
+        if vectors.dtype != self.dtype or vectors.device != self.device:
+            raise ShapeError(
+                f"kernel @ vectors: expected {self.dtype} on {self.device}, got "
+                f"{vectors.dtype} on {vectors.device}. Convert with vectors.to(...)."
+            )
+
+    def check_symmetric(self, what: str) -> None:
+        """Refuse what needs the same points on both sides.
+
+        Args:
+            what: Name of the operation, for the message.
+
+        Raises:
+            ShapeError: If they are different.
+        """
+        if not self.is_symmetric:
+            raise ShapeError(
+                f"{what}: expected a kernel of one set of points with itself, got one "
+                f"of {self.num_points[0]} with {self.num_points[1]} other points. Leave "
+                "x2 out."
+            )
+
+    @cached_property
+    def eigensystem(self) -> Eigensystem:
+        """All eigenvalues and eigenvectors, computed once from the dense matrix."""
+        self.check_symmetric("kernel.eigensystem")
+        return eigensystem_of(self.to_dense())
+
+    def stacked(self, values: Values) -> Float[Tensor, "rows r"]:
+        """Return values of all points as columns that the kernel can be applied to.
+
+        Over all pairs of channels that is one column, point by point; over one channel
+        or their sum, every channel is a column of its own.
+
+        Args:
+            values: One row per point, such as targets or residuals.
+
+        Raises:
+            ShapeError: If they do not fit or are not finite.
+        """
+        points, channels = self.num_points[0], self.num_outputs
+        if values.ndim == 1:
+            values = values[:, None]
+        fits = values.ndim == 2 and values.shape[0] == points
+        if not fits or channels not in (1, values.shape[1]):
+            wanted = f"[{points}, {channels if channels > 1 else 'c'}]"
+            raise ShapeError(
+                f"values: expected shape {wanted}, one row per point of the kernel, got "
+                f"{list(values.shape)}."
+            )
+        if not values.dtype.is_floating_point:
+            raise ShapeError(
+                f"values: expected floating point numbers, got {values.dtype}. Convert "
+                "with values.double()."
+            )
+        bad = int((~torch.isfinite(values)).any(1).sum())
+        if bad:
+            raise ShapeError(
+                f"values: expected finite numbers, got {bad} of {points} rows with "
+                "others. Leave those points out."
+            )
+        values = values.to(self.dtype).to(self.device)
+        return values.reshape(-1, 1) if channels > 1 else values
+
+    def unstacked(self, stacked: Float[Tensor, "rows r"]) -> Values:
+        """Return columns as values of all points again.
+
+        Args:
+            stacked: What `stacked` returned, or a product with it.
+        """
+        return (
+            stacked.reshape(-1, self.num_outputs) if self.num_outputs > 1 else stacked
+        )
+
+
+class DenseKernel(TangentKernel):
+    """Hold a kernel as the matrix it is.
+
+    Args:
+        matrix: The numbers.
+        num_outputs: Rows per point.
+        outputs: Which channels they are over.
+        is_symmetric: Whether rows and columns belong to the same points.
+
+    Raises:
+        ShapeError: If the matrix does not fit.
+
+    Example:
+        >>> kernel = DenseKernel(torch.eye(3, dtype=torch.float64))
+        >>> kernel.shape, float(kernel.diagonal().sum())
+        ((3, 3), 3.0)
+    """
+
+    def __init__(
+        self,
+        matrix: Float[Tensor, "rows columns"],
+        *,
+        num_outputs: int = 1,
+        outputs: Outputs = "full",
+        is_symmetric: bool = True,
+    ) -> None:
+        rows, columns = matrix.shape
+        if rows % num_outputs or columns % num_outputs:
+            raise ShapeError(
+                f"DenseKernel: expected a whole number of points with {num_outputs} "
+                f"outputs each, got {rows} rows and {columns} columns."
+            )
+        if is_symmetric and rows != columns:
+            raise ShapeError(
+                f"DenseKernel: expected a square matrix, got {rows} by {columns}. Say "
+                "is_symmetric=False for a kernel between different points."
+            )
+        self.matrix = matrix
+        self.num_points = (rows // num_outputs, columns // num_outputs)
+        self.num_outputs = num_outputs
+        self.outputs: Outputs = outputs
+        self.is_symmetric = is_symmetric
+        self.dtype, self.device = matrix.dtype, matrix.device
+
+    def to_dense(self) -> Float[Tensor, "rows columns"]:
+        """Return the matrix."""
+        return self.matrix
+
+    def diagonal(self) -> Float[Tensor, " rows"]:
+        """Return its diagonal.
+
+        Raises:
+            ShapeError: If rows and columns belong to different points.
+        """
+        self.check_symmetric("kernel.diagonal()")
+        return self.matrix.diagonal().clone()
+
+    def columns(self, points: Int64[Tensor, " k"]) -> Float[Tensor, "rows columns"]:
+        """Return the columns of some points.
+
+        Args:
+            points: Numbers of points of the second side.
+        """
+        channels = torch.arange(self.num_outputs, device=self.device)
+        chosen = (points[:, None] * self.num_outputs + channels).flatten()
+        return self.matrix[:, chosen]
+
+    def _multiply(self, stacked: Float[Tensor, "columns r"]) -> Float[Tensor, "rows r"]:
+        return self.matrix @ stacked
