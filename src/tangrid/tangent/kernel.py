@@ -6,9 +6,7 @@ grid alone it is the grid tangent kernel (GTK), of all parameters the neural tan
 kernel (NTK).
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Literal
 
 import torch
@@ -17,13 +15,13 @@ from torch import Tensor
 
 from tangrid.errors import ShapeError
 from tangrid.notation import Values
-from tangrid.tangent.eigensystem import Eigensystem, eigensystem_of
+from tangrid.tangent.gram_matrix import GramMatrix
 
 Outputs = Literal["full", "trace"] | int
 """Which channels: all pairs of them, their sum, or one."""
 
 
-class TangentKernel(ABC):
+class TangentKernel(GramMatrix):
     """Multiply by a tangent kernel, or look at its numbers.
 
     Rows are numbered point by point: channel a of point i is row ``i C + a``.
@@ -37,102 +35,16 @@ class TangentKernel(ABC):
         device: Where it lives.
     """
 
-    num_points: tuple[int, int]
-    num_outputs: int
     outputs: Outputs
-    is_symmetric: bool
-    dtype: torch.dtype
-    device: torch.device
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
-        rows, columns = self.num_points
-        return rows * self.num_outputs, columns * self.num_outputs
-
-    @abstractmethod
-    def to_dense(self) -> Float[Tensor, "rows columns"]:
-        """Return the whole matrix."""
-
-    @abstractmethod
-    def diagonal(self) -> Float[Tensor, " rows"]:
-        """Return the diagonal, without the rest.
-
-        Raises:
-            ShapeError: If rows and columns belong to different points.
-        """
-
-    @abstractmethod
-    def columns(self, points: Int64[Tensor, " k"]) -> Float[Tensor, "rows columns"]:
-        """Return the columns of some points.
-
-        Args:
-            points: Numbers of points of the second side.
-        """
-
-    @abstractmethod
-    def _multiply(self, stacked: Float[Tensor, "columns r"]) -> Float[Tensor, "rows r"]:
-        """Return the product with several columns."""
 
     @property
     def parts(self) -> Mapping[str, "TangentKernel"]:
-        """The terms that add up to this kernel, by the part of the field they come from.
+        """The terms that add up to this kernel, by the part of the field of each.
 
         Such as a level of a grid, or a layer of the decoder. Empty where the kernel
         was not made from parts.
         """
         return {}
-
-    def __matmul__(self, vectors: Tensor) -> Tensor:
-        """Return the product with a vector, or with the columns of a matrix.
-
-        Args:
-            vectors: [columns] or [columns, r].
-
-        Raises:
-            ShapeError: If they do not fit.
-        """
-        self._check_vectors(vectors)
-        if vectors.ndim == 1:
-            return self._multiply(vectors[:, None])[:, 0]
-        return self._multiply(vectors)
-
-    def _check_vectors(self, vectors: Tensor) -> None:
-        wanted = self.shape[1]
-        if vectors.ndim not in (1, 2) or vectors.shape[0] != wanted:
-            raise ShapeError(
-                f"kernel @ vectors: expected shape [{wanted}] or [{wanted}, r], got "
-                f"{list(vectors.shape)}. A kernel of {self.num_points[1]} points and "
-                f"{self.num_outputs} outputs takes their values point by point; see "
-                "kernel.stacked(values)."
-            )
-        if vectors.dtype != self.dtype or vectors.device != self.device:
-            raise ShapeError(
-                f"kernel @ vectors: expected {self.dtype} on {self.device}, got "
-                f"{vectors.dtype} on {vectors.device}. Convert with vectors.to(...)."
-            )
-
-    def check_symmetric(self, what: str) -> None:
-        """Refuse what needs the same points on both sides.
-
-        Args:
-            what: Name of the operation, for the message.
-
-        Raises:
-            ShapeError: If they are different.
-        """
-        if not self.is_symmetric:
-            raise ShapeError(
-                f"{what}: expected a kernel of one set of points with itself, got one "
-                f"of {self.num_points[0]} with {self.num_points[1]} other points. Leave "
-                "x2 out."
-            )
-
-    @cached_property
-    def eigensystem(self) -> Eigensystem:
-        """All eigenvalues and eigenvectors, computed once from the dense matrix."""
-        self.check_symmetric("kernel.eigensystem")
-        return eigensystem_of(self.to_dense())
 
     def stacked(self, values: Values) -> Float[Tensor, "rows r"]:
         """Return values of all points as columns that the kernel can be applied to.
@@ -153,8 +65,8 @@ class TangentKernel(ABC):
         if not fits or channels not in (1, values.shape[1]):
             wanted = f"[{points}, {channels if channels > 1 else 'c'}]"
             raise ShapeError(
-                f"values: expected shape {wanted}, one row per point of the kernel, got "
-                f"{list(values.shape)}."
+                f"values: expected shape {wanted}, one row per point of the kernel, "
+                f"got {list(values.shape)}."
             )
         if not values.dtype.is_floating_point:
             raise ShapeError(
