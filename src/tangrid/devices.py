@@ -7,6 +7,11 @@ from contextlib import contextmanager
 
 import torch
 
+from tangrid.errors import ResourceError
+
+_SHARE_OF_MEMORY = 0.8
+"""What one object may take of the free memory; the rest is for what is made of it."""
+
 
 def available_threads() -> int:
     """Return how many threads this process may keep busy."""
@@ -40,3 +45,33 @@ def peak_memory_mb() -> float | None:
     # Linux counts kibibytes, macOS bytes.
     scale = 1 if sys.platform == "darwin" else 1024
     return peak * scale / 1e6
+
+
+def available_memory_mb() -> float | None:
+    """Return the memory that can be had now, in megabytes; None if unknown."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123
+            facts = dict(line.split(":") for line in file)
+        return int(facts["MemAvailable"].split()[0]) * 1024 / 1e6
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+def require_memory(needed_bytes: float, what: str, advice: str) -> None:
+    """Refuse what would not fit into the free memory, before it is allocated.
+
+    Args:
+        needed_bytes: Size of what will be held at once.
+        what: What takes it, in words.
+        advice: What to do instead.
+
+    Raises:
+        ResourceError: If it does not fit.
+    """
+    available = available_memory_mb()
+    if available is None or needed_bytes / 1e6 <= _SHARE_OF_MEMORY * available:
+        return
+    raise ResourceError(
+        f"{what}: expected at most {_SHARE_OF_MEMORY * available / 1e3:.1f} GB, got "
+        f"{needed_bytes / 1e9:.1f} GB. {advice}"
+    )

@@ -30,6 +30,10 @@ class NumericalError(TangridError, ArithmeticError):
     exit_code = 1
 
 
+class ResourceError(TangridError, MemoryError):
+    """The machine cannot hold what was asked for; the message says what would fit."""
+
+
 class InterruptedRunError(TangridError):
     """The user stopped a run; its state was saved."""
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from tangrid.errors import ImplementationError
@@ -54,18 +55,22 @@ def is_single_threaded() -> bool:
     return _single_threaded.get()
 
 
-def numba_refusals(tensors: Mapping[str, Tensor]) -> list[str]:
+def numba_refusals(
+    tensors: Mapping[str, Tensor], dtypes: Sequence[torch.dtype] = (torch.float32,)
+) -> list[str]:
     """Return the reasons why numba cannot take these tensors; empty means it can.
 
     Args:
         tensors: Arguments by name.
+        dtypes: Those that the loops are written for.
     """
+    names = " and ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
     reasons = []
     for name, tensor in tensors.items():
         if tensor.device.type != "cpu":
             reasons.append(f"{name} is on '{tensor.device}' (needs cpu)")
-        if str(tensor.dtype) != "torch.float32":
-            reasons.append(f"{name} has dtype {tensor.dtype} (supports float32)")
+        if tensor.dtype not in dtypes:
+            reasons.append(f"{name} has dtype {tensor.dtype} (supports {names})")
     return reasons
 
 

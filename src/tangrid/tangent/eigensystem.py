@@ -18,7 +18,7 @@ Matrix = Float[Tensor, "n n"]
 
 @dataclass(frozen=True)
 class Eigensystem:
-    r"""Hold :math:`K = V \operatorname{diag}(\lambda) V^\top`, largest eigenvalue first.
+    r"""Hold :math:`K = V \operatorname{diag}(\lambda) V^\top`, largest values first.
 
     Attributes:
         values: Eigenvalues, as computed: rounding may leave small ones below 0.

@@ -1,0 +1,257 @@
+"""What a tangent kernel is taken of: a function of parameters and inputs, and a choice.
+
+A field, any other module, or a plain callable all become a `Subject`: a pure function
+of named parameters and inputs, with the parameters whose gradients count.
+"""
+
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from tangrid.errors import ConfigError, ShapeError
+from tangrid.fields import EncodedField, Field
+from tangrid.notation import Values
+from tangrid.ops import implementation
+
+Inputs = Tensor | tuple[Tensor, ...]
+"""Points, or several tensors with a row per point, such as origins and directions."""
+Function = Callable[[Mapping[str, Tensor], Inputs], Values]
+"""Values of every point, each depending on its own row of the inputs alone."""
+Selection = str | Iterable[str] | Mapping[str, Tensor]
+"""Groups or names of parameters; the parameters themselves for a plain callable."""
+
+ALL = "all"
+"""Selects every trainable parameter."""
+_COORDS = ("coords", "coordinates", "x")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Hold a function and the parameters that its gradients are taken in.
+
+    Attributes:
+        function: Values from the selected parameters and the inputs.
+        parameters: The selected parameters by name, detached.
+        module: A copy of the module that the function calls, whose parameters need no
+            gradient; None for a plain callable.
+        dtype: Arithmetic of parameters, inputs and values.
+        device: Where they live.
+    """
+
+    function: Function
+    parameters: dict[str, Tensor]
+    module: nn.Module | None
+    dtype: torch.dtype
+    device: torch.device
+
+    @property
+    def field(self) -> Field | None:
+        """The module, if it is a field: then its points are known to be independent."""
+        return self.module if isinstance(self.module, Field) else None
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of selected parameters."""
+        return sum(p.numel() for p in self.parameters.values())
+
+    def __call__(self, inputs: Inputs) -> Values:
+        """Return the values at the present parameters."""
+        return self.function(self.parameters, inputs)
+
+
+def subject_of(
+    model: nn.Module | Function, parameters: Selection, dtype: torch.dtype
+) -> Subject:
+    """Return the function behind a field, a module or a callable.
+
+    Args:
+        model: A field; a module that maps inputs to values; or a function of a mapping
+            of parameters and of the inputs, called as ``model(parameters, inputs)``.
+        parameters: Which parameters count: ``all``, groups of a field, names or parts
+            of names; for a plain callable the parameters themselves by name.
+        dtype: Arithmetic to use; parameters and buffers are converted.
+
+    Raises:
+        ConfigError: If the choice names nothing, or there is nothing to choose from.
+
+    Example:
+        >>> line = nn.Linear(1, 1)
+        >>> subject_of(line, "weight", torch.float64).num_parameters
+        1
+    """
+    if not isinstance(model, nn.Module):
+        return _callable_subject(model, parameters, dtype)
+    if isinstance(parameters, Mapping):
+        raise ConfigError(
+            "tangent_kernel(parameters=...): expected names of parameters of the "
+            f"{type(model).__name__}, got the parameters themselves. Those go with a "
+            "plain callable; write for example parameters='all'."
+        )
+    # The copy may be converted and watched; the user's module stays as it is.
+    module = copy.deepcopy(model).to(dtype).requires_grad_(False)
+    if isinstance(module, EncodedField):
+        module.decoder_dtype = "float32"  # as the features are: no rounding on the way
+    names = select_names(model, parameters)
+    held = dict(module.named_parameters())
+    chosen: dict[str, Tensor] = {name: held[name] for name in names}
+    plain = module.forward if isinstance(module, Field) else None
+
+    def function(given: Mapping[str, Tensor], inputs: Inputs) -> Values:
+        # A field checks its points once, at the door, and not in every transform.
+        with implementation("reference"):
+            if plain is not None:
+                return functional_call(_Unchecked(module), _inside(given), (inputs,))
+            rows = inputs if isinstance(inputs, tuple) else (inputs,)
+            return functional_call(module, dict(given), rows)
+
+    return Subject(function, chosen, module, dtype, _device_of(module))
+
+
+class _Unchecked(nn.Module):
+    """Call a field's `forward` without the check of its coordinates."""
+
+    def __init__(self, field: nn.Module) -> None:
+        super().__init__()
+        self.field = field
+
+    def forward(self, inputs: Tensor) -> Values:
+        """Return the values of points that were checked before."""
+        return self.field.forward(inputs)
+
+
+def _inside(given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"field.{name}": value for name, value in given.items()}
+
+
+def _callable_subject(
+    model: Function, parameters: Selection, dtype: torch.dtype
+) -> Subject:
+    if not callable(model):
+        raise ConfigError(
+            "tangent_kernel(field=...): expected a field, a torch module or a callable "
+            f"(parameters, inputs) -> values, got {type(model).__name__}."
+        )
+    if not isinstance(parameters, Mapping):
+        raise ConfigError(
+            "tangent_kernel(parameters=...): expected the parameters of the callable "
+            f"by name, got {parameters!r}. A plain callable is called as "
+            "f(parameters, inputs); give for example parameters={'weight': tensor}."
+        )
+    if not parameters:
+        raise ConfigError(
+            "tangent_kernel(parameters=...): expected at least one tensor, got none. "
+            "Without parameters there are no gradients."
+        )
+    devices = {tensor.device for tensor in parameters.values()}
+    if len(devices) > 1:
+        raise ShapeError(
+            "tangent_kernel(parameters=...): expected tensors on one device, got "
+            f"{', '.join(sorted(map(str, devices)))}. Move them with tensor.to(...)."
+        )
+    converted = {}
+    for name, tensor in parameters.items():
+        if not tensor.dtype.is_floating_point:
+            raise ShapeError(
+                f"tangent_kernel(parameters[{name!r}]): expected floating point "
+                f"numbers, got {tensor.dtype}, which has no gradient. Convert it."
+            )
+        converted[name] = tensor.detach().to(dtype)
+    return Subject(model, converted, None, dtype, devices.pop())
+
+
+def select_names(module: nn.Module, parameters: str | Iterable[str]) -> list[str]:
+    """Return the names of the trainable parameters that a choice means.
+
+    Args:
+        module: A field, whose groups can be named, or any module.
+        parameters: ``all``, or groups, names, or beginnings of dotted names.
+
+    Raises:
+        ConfigError: If something names no trainable parameter.
+    """
+    trainable = {n: p for n, p in module.named_parameters() if p.requires_grad}
+    if not trainable:
+        raise ConfigError(
+            f"tangent_kernel(field=...): expected trainable parameters, got a "
+            f"{type(module).__name__} without any. Its tangent kernel is 0; choose a "
+            "field that can be trained, or unfreeze it with field.requires_grad_(True)."
+        )
+    asked = (parameters,) if isinstance(parameters, str) else tuple(parameters)
+    groups = _groups(module, trainable)
+    chosen: dict[str, None] = {}
+    for choice in asked:
+        if choice == ALL:
+            found = list(trainable)
+        elif choice in groups:
+            found = groups[choice]
+        else:
+            found = [n for n in trainable if n == choice or n.startswith(f"{choice}.")]
+        if not found:
+            raise _nothing_named(choice, groups, list(trainable))
+        chosen.update(dict.fromkeys(found))
+    if not chosen:
+        raise _nothing_named("", groups, list(trainable))
+    return [name for name in trainable if name in chosen]
+
+
+def _groups(module: nn.Module, trainable: Mapping[str, Tensor]) -> dict[str, list[str]]:
+    if not isinstance(module, Field):
+        return {}
+    names = {id(parameter): name for name, parameter in trainable.items()}
+    return {
+        group: [names[id(p)] for p in members if id(p) in names]
+        for group, members in module.parameter_groups().items()
+    }
+
+
+def _nothing_named(
+    choice: str, groups: Mapping[str, list[str]], names: list[str]
+) -> ConfigError:
+    if choice in _COORDS:
+        return ConfigError(
+            f"tangent_kernel(parameters='{choice}'): expected parameters of the field, "
+            "got its coordinates, which are not trained. For gradients in coordinates "
+            "use torch.func.jacrev on the field."
+        )
+    known = [group for group, members in groups.items() if members] or names
+    return ConfigError(
+        f"tangent_kernel(parameters='{choice}'): expected 'all' or one of "
+        f"{', '.join(known)}, got a name without trainable parameters. Name a group, a "
+        "parameter, or the beginning of its dotted name."
+    )
+
+
+def _device_of(module: nn.Module) -> torch.device:
+    devices = {tensor.device for tensor in module.state_dict().values()}
+    if len(devices) > 1:
+        raise ShapeError(
+            "tangent_kernel(field=...): expected all parameters on one device, got "
+            f"{', '.join(sorted(map(str, devices)))}. Move the field with "
+            "field.to(device)."
+        )
+    return devices.pop()
+
+
+def rows_of(inputs: Inputs) -> int:
+    """Return the number of points.
+
+    Args:
+        inputs: One or several tensors with a row per point.
+    """
+    return len(inputs[0] if isinstance(inputs, tuple) else inputs)
+
+
+def take_rows(inputs: Inputs, chosen: slice | Tensor) -> Inputs:
+    """Return some points.
+
+    Args:
+        inputs: One or several tensors with a row per point.
+        chosen: A slice or numbers of points.
+    """
+    if isinstance(inputs, tuple):
+        return tuple(tensor[chosen] for tensor in inputs)
+    return inputs[chosen]
