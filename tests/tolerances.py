@@ -12,3 +12,29 @@ PARITY_FLOAT64 = 1e-12
 
 The same sums as above with roundings of 1e-16. A wrong formula shows long before.
 """
+
+EXACT_DESCENT = 1e-10
+"""Largest difference between training predicted by a kernel and training simulated.
+
+Both are float64 and the outputs are of order one. A few hundred steps add a few hundred
+roundings of 1e-16; eigenvectors of a kernel are good to n times that.
+"""
+
+ROUNDING_FLOAT64 = 2e-15
+"""Error of a kernel over its largest value, against the same formula at 60 digits.
+
+Some ten roundings of 1e-16 in each of up to six layers, none of which is magnified.
+"""
+
+NEURAL_TANGENTS = 1e-7
+"""Largest difference over largest value, to infinite kernels of neural-tangents.
+
+That package takes angles from float64 cosines, which lose those below 1e-8: its own
+values are off by a few 1e-9 at points that lie close.
+"""
+
+ROUNDING_FLOAT64 = 1e-12
+"""What is left of an identity in float64 among some hundred rows.
+
+A sum of a few hundred products, a few hundred roundings of 1e-16 relative to its terms.
+"""
