@@ -33,7 +33,7 @@ That package takes angles from float64 cosines, which lose those below 1e-8: its
 values are off by a few 1e-9 at points that lie close.
 """
 
-ROUNDING_FLOAT64 = 1e-12
+LINEAR_ALGEBRA = 1e-12
 """What is left of an identity in float64 among some hundred rows.
 
 A sum of a few hundred products, a few hundred roundings of 1e-16 relative to its terms.
