@@ -10,6 +10,7 @@ from tangrid.ops.contract import is_single_threaded, numba_refusals, resolve
 from tangrid.ops.tangent_gram import numba_cpu, reference
 
 _DTYPES = (torch.float32, torch.float64)
+_MEETINGS_FOR_THREADS = 2**16
 
 
 def tangent_gram(
@@ -85,13 +86,17 @@ def _add(
     flat = other_rows.flatten().numpy()
     # Stable: under every node the points stay in order.
     order = np.argsort(flat, kind="stable")
-    nodes, starts = np.unique(flat[order], return_index=True)
-    starts = np.append(starts, len(flat))
+    in_order = flat[order]
+    starts = np.flatnonzero(np.diff(in_order, prepend=-1, append=-1))
+    nodes = in_order[starts[:-1]]
     labels = np.empty(rows.numel(), np.int64)
     numba_cpu.label(rows.contiguous().view(-1).numpy(), nodes, labels)
     width = other_rows.shape[1]
     others = other_entries.flatten(0, 1)[torch.from_numpy(order)].contiguous()
-    compute = numba_cpu.add_serial if is_single_threaded() else numba_cpu.add_parallel
+    # Points meet about this often; threads are worth waking for more than a few.
+    meetings = labels.size * len(flat) // max(len(nodes), 1)
+    is_serial = is_single_threaded() or meetings < _MEETINGS_FOR_THREADS
+    compute = numba_cpu.add_serial if is_serial else numba_cpu.add_parallel
     compute(
         labels.reshape(rows.shape),
         entries.contiguous().numpy(),
