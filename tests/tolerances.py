@@ -38,3 +38,17 @@ LINEAR_ALGEBRA = 1e-12
 
 A sum of a few hundred products, a few hundred roundings of 1e-16 relative to its terms.
 """
+
+FILTER_IS_REGRESSION = 1e-9
+"""Largest difference between kernel regression, step by step, and a filter by FFT.
+
+Targets are of order one and weights, which are the targets over small eigenvalues, of
+order a thousand; both carry roundings of 1e-16 times a few hundred terms.
+"""
+
+NO_DRIFT = 1e-14
+"""Relative change of a tangent kernel that is nothing but rounding in float64.
+
+The kernel of a model that is linear in what is trained is the same sum of the same
+products before and after; a real change is larger by ten orders of magnitude.
+"""
