@@ -38,7 +38,7 @@ from torch import Tensor
 from tangrid.errors import ConfigError, NumericalError, NumericalWarning, ShapeError
 from tangrid.tangent.momentum import momentum_rate, momentum_response
 
-Times = Tensor | Sequence[float] | float
+Times = Tensor | Sequence[float | int] | float | int
 """Steps, or units of time of a flow; ``math.inf`` asks for the limit."""
 
 Loss = Literal["sum", "mse", "half-mse"]
