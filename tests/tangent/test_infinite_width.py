@@ -249,8 +249,6 @@ def test_bad_input():
         ReluNetwork(weight_variance=0.0)
     with pytest.raises(ConfigError, match="variance"):
         ReluNetwork(bias_variance=math.nan)
-    with pytest.raises(ConfigError, match="kind"):
-        infinite_width_kernel(good, kind="gp")  # pyright: ignore[reportArgumentType]
     for wrong in (torch.rand(0, 2), torch.rand(4), torch.ones(4, 2, dtype=torch.int64)):
         with pytest.raises(ShapeError, match="floating point numbers of shape"):
             infinite_width(wrong)

@@ -90,8 +90,8 @@ class ReluNetwork:
 
 
 def infinite_width(
-    x: Float[Tensor, "n d"],
-    x2: Float[Tensor, "m d"] | None = None,
+    x: Tensor,
+    x2: Tensor | None = None,
     *,
     network: ReluNetwork | None = None,
     features: FeatureMap | None = None,
@@ -103,8 +103,8 @@ def infinite_width(
     0.
 
     Args:
-        x: Points of the rows.
-        x2: Points of the columns; None for the same.
+        x: Points of the rows, [n, d].
+        x2: Points of the columns, [m, d]; None for the same.
         network: Depth and variances; None for two hidden layers without biases.
         features: What the network reads; None for the points themselves. A module is
             used in float64, whatever it is stored in.
@@ -140,8 +140,8 @@ def infinite_width(
 
 
 def infinite_width_kernel(
-    x: Float[Tensor, "n d"],
-    x2: Float[Tensor, "m d"] | None = None,
+    x: Tensor,
+    x2: Tensor | None = None,
     *,
     network: ReluNetwork | None = None,
     features: FeatureMap | None = None,
@@ -150,8 +150,8 @@ def infinite_width_kernel(
     """Return a kernel of an infinitely wide network as an operator.
 
     Args:
-        x: Points of the rows.
-        x2: Points of the columns; None for the same.
+        x: Points of the rows, [n, d].
+        x2: Points of the columns, [m, d]; None for the same.
         network: Depth and variances.
         features: What the network reads; None for the points themselves.
         kind: Tangent kernel, or covariance of the outputs.
@@ -159,26 +159,19 @@ def infinite_width_kernel(
     Returns:
         The kernel of one output channel; channels do not influence each other.
 
-    Raises:
-        ConfigError: If there is no kernel of that kind.
-
     Example:
         >>> kernel = infinite_width_kernel(torch.rand(5, 2))
         >>> kernel.shape, kernel.eigensystem.rank
         ((5, 5), 5)
     """
-    if kind not in ("ntk", "nngp"):
-        raise ConfigError(
-            f"infinite_width_kernel(kind=...): expected 'ntk' or 'nngp', got {kind!r}."
-        )
     found = infinite_width(x, x2, network=network, features=features)
     matrix = found.ntk if kind == "ntk" else found.nngp
     return DenseKernel(matrix, outputs=0, is_symmetric=x2 is None)
 
 
 def infinite_width_of_gram(
-    gram: Float[Tensor, "n m"],
-    squares: tuple[Float[Tensor, " n"], Float[Tensor, " m"]] | None = None,
+    gram: Tensor,
+    squares: tuple[Tensor, Tensor] | None = None,
     *,
     num_features: int = 1,
     network: ReluNetwork | None = None,
@@ -188,9 +181,9 @@ def infinite_width_of_gram(
     Angles below 1e-8 cannot be told from 0 in inner products; `infinite_width` can.
 
     Args:
-        gram: Inner products of the inputs of rows and columns.
-        squares: Squared lengths of the inputs of rows and of columns; None to take both
-            from the diagonal.
+        gram: Inner products of the inputs of rows and columns, [n, m].
+        squares: Squared lengths of the inputs of rows [n] and of columns [m]; None to
+            take both from the diagonal.
         num_features: Length of the inputs (d), by which the products are divided.
         network: Depth and variances; None for two hidden layers without biases.
 
