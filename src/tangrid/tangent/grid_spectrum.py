@@ -33,7 +33,8 @@ from tangrid.ops.grid_lookup.layout import Interpolation
 from tangrid.ops.grid_lookup.reference import fraction_weights
 from tangrid.tangent.lattice import Frequencies
 
-_NODES_PER_CYCLE = 8
+# A polynomial of degree 5 times one cycle of a cosine, to the last digit.
+_NODES_PER_CYCLE = 16
 
 
 def node_transform(cycles: Tensor, interpolation: Interpolation) -> Tensor:
@@ -52,11 +53,13 @@ def node_transform(cycles: Tensor, interpolation: Interpolation) -> Tensor:
         return torch.where(cycles == cycles.round(), (cycles == 0), torch.sinc(cycles))
     if interpolation == "linear":
         return node_transform(cycles, "nearest").square()
-    highest = float(cycles.abs().max()) if cycles.numel() else 0.0
-    places, parts = _quadrature(32 + math.ceil(_NODES_PER_CYCLE * highest))
+    # A lattice of M points has few different frequencies along each axis.
+    different, numbers = cycles.double().abs().unique(return_inverse=True)
+    highest = float(different[-1]) if len(different) else 0.0
+    places, parts = _quadrature(1 + math.ceil(highest))
     weights = 1 - fraction_weights(places[:, None], interpolation)[:, 0]
-    waves = (2 * math.pi * cycles.double()[..., None] * places).cos()
-    return 2 * (waves * weights * parts).sum(-1)
+    waves = (2 * math.pi * different[:, None] * places).cos()
+    return (2 * waves @ (weights * parts))[numbers]
 
 
 def level_spectrum(
@@ -133,6 +136,10 @@ def collision_deviation(
     :math:`\sum_i w_i(x)^2 \sum_j w_j(y)^2\, (1 - 1/T) / T`, and the mean over a cell of
     the sum of squares is :math:`(2/3)^d` for linear weights.
 
+    That is for a hash without structure. InstantNGP's multiplies the first coordinate by
+    1, so that nodes which collide often have neighbours along it which collide too: the
+    variance is larger by 13/12 for linear weights, the deviation by 4 %.
+
     Args:
         table_size: Rows that the level's nodes share (T).
         num_dims: Number of coordinates (d).
@@ -158,12 +165,15 @@ def mean_square_weight(interpolation: Interpolation) -> float:
     """
     if interpolation == "nearest":
         return 1.0
-    places, parts = _quadrature(32)
+    places, parts = _quadrature(1)
     upper = fraction_weights(places[:, None], interpolation)[:, 0]
     return float(((upper.square() + (1 - upper).square()) * parts).sum())
 
 
-def _quadrature(count: int) -> tuple[Tensor, Tensor]:
+def _quadrature(panels: int) -> tuple[Tensor, Tensor]:
     """Return places and parts of Gauss-Legendre quadrature from 0 to 1."""
-    places, parts = np.polynomial.legendre.leggauss(count)
-    return torch.from_numpy((places + 1) / 2), torch.from_numpy(parts / 2)
+    nodes, weights = np.polynomial.legendre.leggauss(_NODES_PER_CYCLE)
+    starts = torch.arange(panels, dtype=torch.float64)[:, None]
+    places = (starts + torch.from_numpy((nodes + 1) / 2)) / panels
+    parts = torch.from_numpy(weights / 2) / panels
+    return places.flatten(), parts.repeat(panels)
