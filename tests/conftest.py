@@ -2,9 +2,11 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
+import jaxtyping
 import pytest
 import torch
 
@@ -42,6 +44,14 @@ def data_folder() -> Path:
     path = Path(folder)
     assert path.is_dir(), f"TANGRID_DATA: expected a folder, got {path}"
     return path
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """Leave the refusing of wrong shapes and types to the library, as outside tests."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture

@@ -1,6 +1,3 @@
-from collections.abc import Iterator
-
-import jaxtyping
 import pytest
 import torch
 from torch.func import functional_call, vmap
@@ -19,14 +16,6 @@ SITE = Site(num_dims=2, num_channels=3)
 def field() -> Field:
     config = EncodedFieldConfig(encoding=IdentityConfig(), decoder=LinearConfig())
     return config.build(SITE, generator(0))
-
-
-@pytest.fixture
-def unchecked() -> Iterator[None]:
-    """Leave the refusing to the library, as it is outside of tests."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -30,6 +30,7 @@ from tangrid.conformance.subjects import (
     points,
     sites_of,
 )
+from tangrid.conformance.tangent import check_tangent_kernel
 from tangrid.encodings import EncodingConfig, GridEncoding
 from tangrid.errors import ConfigError
 from tangrid.runs.codec import from_plain, to_plain
@@ -244,6 +245,7 @@ CHECKS: tuple[Check, ...] = (
     check_state,
     check_sizes,
     check_lookups,
+    check_tangent_kernel,
 )
 """Every check; each takes the settings of an encoding and raises what is wrong."""
 

@@ -1,10 +1,12 @@
 """The door to tangent kernels: checks, choice of implementation, plan of memory."""
 
+import math
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from tangrid.devices import available_memory_mb, require_memory
 from tangrid.errors import ConfigError, ShapeError
 from tangrid.fields.doors import check_coords
 from tangrid.tangent.jacobian import jacobian_kernel
@@ -21,10 +23,12 @@ from tangrid.tangent.subject import (
     subject_of,
     take_rows,
 )
-from tangrid.tangent.tracing import trace
+from tangrid.tangent.tracing import Trace, trace
 
 KernelImplementation = Literal["auto", "structured", "jacobian", "matrix-free"]
 _IMPLEMENTATIONS = ("auto", "structured", "jacobian", "matrix-free")
+POINTS_WITHOUT_PLAN = 4096
+"""Up to so many points the factored gradients fit into any memory."""
 # A Jacobian of this many numbers (a gigabyte) is made rather than products repeated.
 _LARGEST_JACOBIAN = 2**27
 
@@ -95,17 +99,36 @@ def tangent_kernel(
 def _structured(
     subject: Subject, x: Inputs, x2: Inputs | None, outputs: Outputs
 ) -> StructuredKernel:
-    if isinstance(x, tuple) or isinstance(x2, tuple):
-        raise ConfigError(
-            "tangent_kernel(implementation='structured'): expected one tensor of "
-            "points, as fields take it, got several. Use 'jacobian' or 'matrix-free'."
-        )
-    traced = trace(subject, x)
+    for points in (x, x2):
+        _require_room(subject, points)
+    traced = _traced(subject, x)
     first = [part.over(outputs) for part in traced.parts]
     second = None
     if x2 is not None:
-        second = [part.over(outputs) for part in trace(subject, x2).parts]
+        second = [part.over(outputs) for part in _traced(subject, x2).parts]
     return StructuredKernel(first, second, outputs=outputs, explicit=traced.explicit)
+
+
+def _traced(subject: Subject, points: Inputs) -> Trace:
+    # Several tensors were refused at the door: fields take one.
+    return trace(subject, points if isinstance(points, Tensor) else points[0])
+
+
+def _require_room(subject: Subject, points: Inputs | None) -> None:
+    """Refuse more points than memory can hold gradients of, before they are made."""
+    if points is None or rows_of(points) < POINTS_WITHOUT_PLAN:
+        return
+    few = 16
+    parts = _traced(subject, take_rows(points, slice(0, few))).parts
+    each = sum(part.num_bytes for part in parts) / few
+    room = available_memory_mb() or math.inf
+    require_memory(
+        # While it is made, every cotangent is there twice.
+        2 * each * rows_of(points),
+        f"tangent_kernel: the factored gradients of {rows_of(points):,} points",
+        f"Take about {room * 4e5 / each:,.0f} points, fewer parameters, or "
+        "implementation='matrix-free'.",
+    )
 
 
 def _choose(subject: Subject, x: Inputs, x2: Inputs | None) -> KernelImplementation:
@@ -136,6 +159,11 @@ def _points(inputs: Inputs, subject: Subject, name: str) -> Inputs:
     tensors = inputs if several else (inputs,)
     for tensor in tensors:
         _check_points(tensor, subject, name)
+    if several and subject.field is not None:
+        raise ConfigError(
+            f"tangent_kernel({name}=...): expected one tensor of points, as fields "
+            f"take it, got {len(tensors)}. Give a callable for other inputs."
+        )
     lengths = {len(tensor) for tensor in tensors}
     if len(lengths) != 1:
         raise ShapeError(
@@ -178,7 +206,7 @@ def _check_points(tensor: Tensor, subject: Subject, name: str) -> None:
 
 
 def _check_outputs(subject: Subject, x: Inputs, outputs: Outputs) -> None:
-    values = subject(take_rows(x, slice(0, 1)))
+    values = subject.function(subject.parameters, take_rows(x, slice(0, 1)))
     if values.ndim != 2 or len(values) != 1:
         raise ShapeError(
             "tangent_kernel(field=...): expected values of shape [n, c], one row per "

@@ -19,7 +19,7 @@ References:
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any, Self
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
@@ -51,7 +51,7 @@ class Site(ABC):
         return self.cotangents.shape[1]
 
     @abstractmethod
-    def take(self, points: Int64[Tensor, " k"]) -> Self:
+    def take(self, points: Int64[Tensor, " k"]) -> "Site":
         """Return the site of some of the points.
 
         Args:
@@ -59,7 +59,7 @@ class Site(ABC):
         """
 
     @abstractmethod
-    def over(self, outputs: Outputs) -> Self:
+    def over(self, outputs: Outputs) -> "Site":
         """Return the site for all channels, their sum, or one of them.
 
         Args:
@@ -88,7 +88,7 @@ class Site(ABC):
         """
 
 
-def _summed(cotangents: Cotangents, outputs: Outputs) -> Cotangents:
+def _summed(cotangents: Cotangents, outputs: Outputs) -> Float[Tensor, "n _c _o"]:
     """Return cotangents over some channels: a sum over channels joins their vectors."""
     if outputs == "full":
         return cotangents
@@ -108,7 +108,7 @@ class OuterSite(Site):
 
     inputs: Float[Tensor, "n i"]
 
-    def take(self, points: Int64[Tensor, " k"]) -> Self:
+    def take(self, points: Int64[Tensor, " k"]) -> "OuterSite":
         """Return the site of some of the points.
 
         Args:
@@ -117,7 +117,7 @@ class OuterSite(Site):
         inputs, cotangents = self.inputs[points], self.cotangents[points]
         return replace(self, inputs=inputs, cotangents=cotangents)
 
-    def over(self, outputs: Outputs) -> Self:
+    def over(self, outputs: Outputs) -> "OuterSite":
         """Return the site for all channels, their sum, or one of them.
 
         Args:
@@ -201,7 +201,7 @@ class LookupSite(Site):
             sites.append(OuterSite(cotangents, dense))
         return sites
 
-    def take(self, points: Int64[Tensor, " k"]) -> Self:
+    def take(self, points: Int64[Tensor, " k"]) -> "LookupSite":
         """Return the site of some of the points.
 
         Args:
@@ -214,7 +214,7 @@ class LookupSite(Site):
             cotangents=self.cotangents[points],
         )
 
-    def over(self, outputs: Outputs) -> Self:
+    def over(self, outputs: Outputs) -> "LookupSite":
         """Return the site for all channels, their sum, or one of them.
 
         Args:
@@ -300,7 +300,13 @@ class Part:
         """Rows of the kernel per point."""
         return self.sites[0].num_outputs
 
-    def take(self, points: Int64[Tensor, " k"]) -> Self:
+    @property
+    def num_bytes(self) -> int:
+        """Memory that its numbers take."""
+        tensors = [t for s in self.sites for t in vars(s).values()]
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+    def take(self, points: Int64[Tensor, " k"]) -> "Part":
         """Return the part at some of the points.
 
         Args:
@@ -308,7 +314,7 @@ class Part:
         """
         return replace(self, sites=tuple(site.take(points) for site in self.sites))
 
-    def over(self, outputs: Outputs) -> Self:
+    def over(self, outputs: Outputs) -> "Part":
         """Return the part for all channels, their sum, or one of them.
 
         Args:
@@ -316,7 +322,7 @@ class Part:
         """
         return replace(self, sites=tuple(site.over(outputs) for site in self.sites))
 
-    def pairs(self, other: Self) -> list[tuple[Site, Site]]:
+    def pairs(self, other: "Part") -> list[tuple[Site, Site]]:
         """Return every site with every site of another side.
 
         Args:
@@ -329,7 +335,7 @@ class Part:
         terms = [first.inner(second) for first, second in self.pairs(self)]
         return torch.stack(terms).sum(0)
 
-    def multiply(self, other: Self, vectors: Float[Tensor, "m c r"]) -> Tensor:
+    def multiply(self, other: "Part", vectors: Float[Tensor, "m c r"]) -> Tensor:
         """Return this part's term of the kernel with another side, times columns.
 
         Args:

@@ -1,0 +1,119 @@
+"""Gram matrices of gradients in tables: fast loops against the plain form."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from tangrid.errors import ShapeError
+from tangrid.ops import implementation, used_implementations
+from tangrid.ops.contract import single_threaded
+from tangrid.ops.tangent_gram import tangent_gram
+from tangrid.seeding import generator
+from tests.tolerances import PARITY_FLOAT32, PARITY_FLOAT64
+
+Side = tuple[Tensor, Tensor]
+
+
+def side(
+    seed: int, points: int, corners: int, channels: int, width: int, table: int
+) -> Side:
+    """Reads of few rows, so that points and corners share many of them."""
+    source = generator(seed, "side")
+    rows = torch.randint(table, (points, corners), generator=source)
+    shape = (points, corners, channels, width)
+    return rows, torch.randn(shape, generator=source, dtype=torch.float64)
+
+
+def written_out(first: Side, second: Side, table: int) -> Tensor:
+    """The definition, through a gradient in the whole table."""
+    dense = []
+    for rows, entries in (first, second):
+        points, corners, channels, width = entries.shape
+        gradient = torch.zeros(points, channels, table, width, dtype=torch.float64)
+        for i in range(points):
+            for k in range(corners):
+                gradient[i, :, rows[i, k]] += entries[i, k]
+        dense.append(gradient)
+    return torch.einsum("ncto,meto->ncme", *dense)
+
+
+def gram(first: Side, second: Side, *, lower: bool = False) -> Tensor:
+    (_, entries), (_, others) = first, second
+    shape = (entries.shape[0], entries.shape[2], others.shape[0], others.shape[2])
+    out = torch.zeros(shape, dtype=entries.dtype)
+    tangent_gram(*first, *second, out=out, lower=lower)
+    return out
+
+
+@given(
+    points=st.integers(1, 9),
+    others=st.integers(1, 9),
+    corners=st.integers(1, 4),
+    channels=st.integers(1, 3),
+    width=st.integers(1, 3),
+    table=st.integers(1, 20),
+    seed=st.integers(0, 5),
+)
+def test_both_forms_are_the_definition(
+    points: int,
+    others: int,
+    corners: int,
+    channels: int,
+    width: int,
+    table: int,
+    seed: int,
+):
+    first = side(seed, points, corners, channels, width, table)
+    second = side(seed + 10, others, 3, 2, width, table)
+    wanted = written_out(first, second, table)
+    assert torch.allclose(gram(first, second), wanted, rtol=PARITY_FLOAT64, atol=1e-12)
+    with implementation("reference"):
+        plain = gram(first, second)
+    assert torch.allclose(plain, wanted, rtol=PARITY_FLOAT64, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["auto", "reference"])
+def test_the_lower_half_is_that_of_the_whole(name: str):
+    mine = side(0, 40, 4, 2, 2, 30)
+    with implementation(name):
+        whole, lower = gram(mine, mine), gram(mine, mine, lower=True)
+    is_lower = torch.ones(40, 40).tril().bool()[:, None, :, None]
+    assert torch.equal(lower, torch.where(is_lower, whole, 0.0))
+
+
+def test_threads_do_not_change_the_bits():
+    mine = side(0, 700, 8, 1, 4, 50)
+    shared = gram(mine, mine)
+    with single_threaded():
+        assert torch.equal(gram(mine, mine), shared)
+    assert used_implementations()["tangent_gram"] == "numba"
+
+
+def test_float32():
+    rows, entries = side(0, 60, 4, 1, 2, 30)
+    exact = gram((rows, entries), (rows, entries))
+    small = gram((rows, entries.float()), (rows, entries.float()))
+    error = (small.double() - exact).norm() / exact.norm()
+    assert error < PARITY_FLOAT32
+
+
+def test_it_adds_to_what_is_there():
+    mine = side(0, 5, 2, 1, 1, 4)
+    out = torch.ones(5, 1, 5, 1, dtype=torch.float64)
+    tangent_gram(*mine, *mine, out=out)
+    assert torch.allclose(out - 1, gram(mine, mine))
+
+
+def test_nothing_in_common():
+    (rows, entries), (others, more) = side(0, 5, 2, 1, 1, 4), side(1, 3, 2, 1, 1, 4)
+    out = torch.zeros(5, 1, 3, 1, dtype=torch.float64)
+    tangent_gram(rows, entries, others + 100, more, out=out)
+    assert not out.any()
+
+
+def test_shapes_are_checked():
+    mine, other = side(0, 5, 2, 1, 1, 4), side(0, 5, 2, 1, 2, 4)
+    with pytest.raises(ShapeError, match="widths 1 and 2"):
+        gram(mine, other)
