@@ -57,13 +57,16 @@ def available_memory_mb() -> float | None:
         return None
 
 
-def require_memory(needed_bytes: float, what: str, advice: str) -> None:
+def require_memory(
+    needed_bytes: float, what: str, advice: str, *, points: int | None = None
+) -> None:
     """Refuse what would not fit into the free memory, before it is allocated.
 
     Args:
         needed_bytes: Size of what will be held at once.
         what: What takes it, in words.
         advice: What to do instead.
+        points: How many points need it, all alike; then it is said how many would fit.
 
     Raises:
         ResourceError: If it does not fit.
@@ -71,7 +74,10 @@ def require_memory(needed_bytes: float, what: str, advice: str) -> None:
     available = available_memory_mb()
     if available is None or needed_bytes / 1e6 <= _SHARE_OF_MEMORY * available:
         return
+    room = _SHARE_OF_MEMORY * available * 1e6
+    if points is not None:
+        advice = f"About {points * room / needed_bytes:,.0f} points would fit. {advice}"
     raise ResourceError(
-        f"{what}: expected at most {_SHARE_OF_MEMORY * available / 1e3:.1f} GB, got "
-        f"{needed_bytes / 1e9:.1f} GB. {advice}"
+        f"{what}: expected at most {room / 1e9:.1f} GB, got {needed_bytes / 1e9:.1f} "
+        f"GB. {advice}"
     )

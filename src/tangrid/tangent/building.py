@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from tangrid.devices import available_memory_mb, require_memory
+from tangrid.devices import require_memory
 from tangrid.errors import ConfigError, ShapeError
 from tangrid.fields.doors import check_coords
 from tangrid.tangent.jacobian import jacobian_kernel
@@ -121,13 +121,12 @@ def _require_room(subject: Subject, points: Inputs | None) -> None:
     few = 16
     parts = _traced(subject, take_rows(points, slice(0, few))).parts
     each = sum(part.num_bytes for part in parts) / few
-    room = available_memory_mb() or math.inf
     require_memory(
         # While it is made, every cotangent is there twice.
         2 * each * rows_of(points),
         f"tangent_kernel: the factored gradients of {rows_of(points):,} points",
-        f"Take about {room * 4e5 / each:,.0f} points, fewer parameters, or "
-        "implementation='matrix-free'.",
+        "Take fewer points or parameters, or implementation='matrix-free'.",
+        points=rows_of(points),
     )
 
 
