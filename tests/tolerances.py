@@ -52,3 +52,9 @@ NO_DRIFT = 1e-14
 The kernel of a model that is linear in what is trained is the same sum of the same
 products before and after; a real change is larger by ten orders of magnitude.
 """
+
+KERNEL_TRICK = 1e-10
+"""Largest difference between explicit features and their kernel, of outputs near one.
+
+Hundreds of steps, or a system of condition 1e5, magnify roundings of 1e-16.
+"""
