@@ -326,7 +326,7 @@ def test_wrong_input_is_refused_in_words(seeded):
     with pytest.raises(ConfigError, match="at least one point"):
         Lattice((4, 0))
     with pytest.raises(ConfigError, match="at least two shells"):
-        fourier_rayleigh(kernel, lattice).radial().slope(100, 200)
+        fourier_rayleigh(kernel, lattice).radial().slope(100.0, 200.0)
 
 
 def test_a_lattice_too_large_to_be_dense_is_refused_before_it_is(seeded):

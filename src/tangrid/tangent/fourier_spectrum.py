@@ -48,7 +48,6 @@ RowAverage = Literal["magnitudes", "aligned"]
 
 MAX_DENSE_POINTS = 8192
 """Largest lattice whose kernel is transformed along both sides."""
-_BLOCK = 256
 
 
 def fourier_rayleigh(
@@ -84,18 +83,39 @@ def fourier_rayleigh(
         )
     taper = border_taper(lattice, window).to(kernel.device)
     matrix = _traced(kernel.to_dense(), kernel.num_outputs)
-    halves = lattice.transform(taper[:, None] * matrix * taper)
-    energy = matrix.new_empty(lattice.num_points)
-    outside = matrix.new_zeros(())
-    for start in range(0, len(halves), _BLOCK):
-        block = lattice.inverse(halves[start : start + _BLOCK].T).T
-        rows = torch.arange(len(block), device=block.device)
-        energy[start : start + _BLOCK] = block[rows, rows + start].real
-        block[rows, rows + start] = 0.0
-        outside += torch.view_as_real(block).square().sum()
-    share = float(outside / (outside + energy.square().sum()).clamp(min=1e-300))
+    if window != "none":
+        matrix = taper[:, None] * matrix * taper
+    energy, outside = _rotated(matrix, lattice)
+    share = outside / max(outside + float(energy.square().sum()), 1e-300)
     index = math.sqrt(share) if window == "none" else None
     return FourierSpectrum(lattice, (energy / lattice.num_points).cpu(), index)
+
+
+def _rotated(matrix: Tensor, lattice: Lattice) -> tuple[Tensor, float]:
+    """Return the diagonal of F K F^*, and the sum of squares of the rest.
+
+    A transform along all axes of both sides has at [k, -k'] what F K F^* has at
+    [k, k']. It is real at both ends, so half of the second side's last axis suffices.
+    """
+    shape = tuple(reversed(lattice.sizes))
+    width = lattice.sizes[0]
+    half = width // 2 + 1
+    whole = torch.fft.rfftn(matrix.reshape(*shape, *shape), norm="ortho")
+    whole = whole.reshape(lattice.num_points, -1)
+    numbers = torch.arange(lattice.num_points, device=matrix.device)
+    axes = tuple(range(len(shape)))
+    negative = numbers.view(shape).flip(axes).roll((1,) * len(shape), axes).flatten()
+    there = negative % width < half
+    rows = numbers[there]
+    columns = (negative // width * half + negative % width)[there]
+    energy = matrix.new_empty(lattice.num_points)
+    energy[rows] = whole[rows, columns].real
+    energy[negative[there]] = energy[rows]
+    whole[rows, columns] = 0.0
+    squares = torch.view_as_real(whole).square_().sum((0, 2)).view(-1, half).sum(0)
+    # Columns that stand for their mirror images too, which were left out.
+    twice = slice(1, (width + 1) // 2)
+    return energy, float(squares.sum() + squares[twice].sum())
 
 
 def rayleigh_at(

@@ -136,9 +136,9 @@ def collision_deviation(
     :math:`\sum_i w_i(x)^2 \sum_j w_j(y)^2\, (1 - 1/T) / T`, and the mean over a cell of
     the sum of squares is :math:`(2/3)^d` for linear weights.
 
-    That is for a hash without structure. InstantNGP's multiplies the first coordinate by
-    1, so that nodes which collide often have neighbours along it which collide too: the
-    variance is larger by 13/12 for linear weights, the deviation by 4 %.
+    That is for a hash without structure. InstantNGP's multiplies the first coordinate
+    by 1, so that nodes which collide often have neighbours along it which collide too:
+    the variance is larger by 13/12 for linear weights, the deviation by 4 %.
 
     Args:
         table_size: Rows that the level's nodes share (T).
