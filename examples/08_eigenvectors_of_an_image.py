@@ -18,31 +18,34 @@ from tangrid.tangent import TangentKernel, tangent_kernel
 from tangrid.tangent.infinite_width import ReluNetwork, infinite_width_kernel
 
 SIDE = 40
-SHOWN = (1, 2, 6, 20, 100, 1600)
+SHOWN = (1, 2, 3, 10, 100, 1600)
+STEPS = 30
 LEADING = (10, 50, 200, 800)
 SITE = Site(num_dims=2, num_channels=1, resolution=(SIDE, SIDE))
 NETWORK = ReluNetwork(num_hidden=3, bias_variance=0.1)
 
 
-def picture() -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the pixels' coordinates and their grey values less the mean."""
+def picture() -> tg.ImageSignal:
+    """Return a small grey photograph."""
     image = tg.ImageSignal.open("astronaut", crop="200x200+126+0", downscale=5)
-    pixels = torch.arange(SIDE * SIDE)
-    grey = image.pixel_values(pixels).double().mean(1)
-    return image.pixel_coords(pixels).double(), grey - grey.mean()
+    return tg.ImageSignal.from_array(image.rows(0, SIDE).mean(2))
 
 
-def kernels(coords: torch.Tensor) -> dict[str, TangentKernel]:
-    """Return the tangent kernels of three kinds of field at the pixels."""
+def kernels(image: tg.ImageSignal, coords: torch.Tensor) -> dict[str, TangentKernel]:
+    """Return the tangent kernels of fields at the pixels."""
     fourier = FourierConfig(num_frequencies=256, bandwidth_cycles=4.0)
     features = fourier.build(SITE, generator(0, "features")).double()
     grid = tg.build("instant-ngp", num_dims=2, num_channels=1, params=20_000, seed=0)
+    trained = tg.fit(
+        image, model="instant-ngp", params=20_000, seed=0, steps=STEPS, progress=False
+    )
     return {
         "network of coordinates": infinite_width_kernel(coords, network=NETWORK),
         "behind Fourier features": infinite_width_kernel(
             coords, network=NETWORK, features=features
         ),
-        "InstantNGP": tangent_kernel(grid, coords),
+        "InstantNGP, untrained": tangent_kernel(grid, coords),
+        f"InstantNGP, {STEPS} steps": tangent_kernel(trained.field, coords),
     }
 
 
@@ -54,11 +57,15 @@ def edges(values: torch.Tensor) -> float:
 
 def main(target: Path) -> None:
     """Draw eigenvectors on the left, and the image from leading ones on the right."""
-    coords, grey = picture()
-    figure = Figure(figsize=(11, 3.3), layout="constrained")
+    image = picture()
+    pixels = torch.arange(SIDE * SIDE)
+    coords = image.pixel_coords(pixels).double()
+    values = image.pixel_values(pixels).double()[:, 0]
+    grey = values - values.mean()
+    figure = Figure(figsize=(11, 4.3), layout="constrained")
     columns = len(SHOWN) + len(LEADING) + 1
-    axes = figure.subplots(3, columns)
-    for row, (name, kernel) in enumerate(kernels(coords).items()):
+    axes = figure.subplots(4, columns)
+    for row, (name, kernel) in enumerate(kernels(image, coords).items()):
         found = kernel.eigensystem
         weights = found.vectors.T @ grey
         print(f"{name}: condition {found.condition:.1e}, rank {found.rank}")
@@ -87,7 +94,9 @@ def main(target: Path) -> None:
         axes[row, -1].imshow(
             grey.reshape(SIDE, SIDE), cmap="gray", interpolation="nearest"
         )
-        axes[row, 0].set_ylabel(name.replace(" of ", "\nof ").replace(" F", "\nF"))
+        axes[row, 0].set_ylabel(
+            name.replace(" of ", "\nof ").replace(" F", "\nF").replace(", ", "\n")
+        )
         axes[row, 0].yaxis.label.set_size(9)
     axes[0, -1].set_title("image", fontsize=9)
     for axis in axes.flat:
