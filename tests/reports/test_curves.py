@@ -4,13 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tangrid.reports.curves import (
-    MAX_POINTS,
-    Series,
-    frequency_error,
-    thinned,
-    training_curve,
-)
+from tangrid.reports.curves import Series, frequency_error, training_curve
 
 
 def lines(*psnrs: object) -> list[dict]:
@@ -54,15 +48,6 @@ def test_without_lines_nothing_is_drawn():
 def test_one_point_is_a_dot():
     svg = training_curve([Series(name="m", lines=lines(20.0))], against="step")
     assert "<use" in svg
-
-
-@given(st.integers(0, 5 * MAX_POINTS))
-def test_thinning_keeps_the_end(count: int):
-    points = [(float(index), 0.0) for index in range(count)]
-    kept = thinned(points)
-    assert len(kept) <= MAX_POINTS
-    assert kept[-1:] == points[-1:]
-    assert set(kept) <= set(points)
 
 
 def spectrum(scale: float = 1.0) -> dict:

@@ -1,24 +1,23 @@
 """Figures of runs: training curves and the error by spatial frequency."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, floor, log10
-from typing import Any, TypeGuard
+from typing import Any
 
-from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from tangrid.reports.lines import (
+    draw_line,
+    is_drawable,
+    is_positive,
+    plain_number,
+    scale_log,
+    thinned,
+)
 from tangrid.reports.markup import Html
-from tangrid.reports.measures import is_number
-from tangrid.reports.style import MUTED, new_axes, power_label, series_look, to_svg
-
-MAX_POINTS = 600
-"""Points of one line; more cannot be told apart and make the page heavy."""
+from tangrid.reports.style import MUTED, new_axes, to_svg
 
 _STEPS = [1, 2, 2.5, 5, 10]
-
-_LARGEST = 1e100
-"""Numbers of a run that exploded; axes cannot be stretched to them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,18 +49,18 @@ def training_curve(series: Sequence[Series], *, against: str) -> Html | None:
         return None
     figure, axes = new_axes()
     for run, points in drawn:
-        _draw(axes, points, run.index)
+        draw_line(axes, points, run.index)
     is_time = against == "seconds"
     axes.set_xlabel("seconds of training" if is_time else "step")
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=_STEPS, integer=not is_time))
-    axes.xaxis.set_major_formatter(FuncFormatter(_plain_number))
+    axes.xaxis.set_major_formatter(FuncFormatter(plain_number))
     if quantity == "psnr":
         axes.set_ylabel("PSNR of the batch, dB")
         axes.yaxis.set_major_locator(MaxNLocator(6, steps=_STEPS))
-        axes.yaxis.set_major_formatter(FuncFormatter(_plain_number))
+        axes.yaxis.set_major_formatter(FuncFormatter(plain_number))
     else:
         axes.set_ylabel("loss of the batch")
-        _scale_log(axes, [y for _, points in drawn for _, y in points])
+        scale_log(axes, [y for _, points in drawn for _, y in points])
     names = ", ".join(dict.fromkeys(run.name for run, _ in drawn))
     words = "PSNR" if quantity == "psnr" else "Loss"
     return to_svg(figure, f"{words} of training batches against {against}: {names}")
@@ -92,17 +91,17 @@ def frequency_error(
         xs, ys = zip(*target, strict=True)
         axes.plot(xs, ys, color=MUTED, linewidth=1.2, linestyle=(0, (4, 2)))
     for _, index, points in drawn:
-        _draw(axes, points, index)
+        draw_line(axes, points, index)
     every = [*target, *(point for _, _, points in drawn for point in points)]
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(FixedLocator([0.002, 0.005, 0.02, 0.05, 0.2, 0.5]))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(_plain_number))
+    axes.xaxis.set_major_formatter(FuncFormatter(plain_number))
     low = min(x for x, _ in every)
     axes.set_xlim(low, max(0.5, *(x for x, _ in every)))
     axes.set_xlabel("cycles per pixel")
     axes.set_ylabel("power")
-    _scale_log(axes, [y for _, y in every])
+    scale_log(axes, [y for _, y in every])
     names = ", ".join(dict.fromkeys(name for name, _, _ in drawn))
     return to_svg(figure, f"Power of the signal and of the error by frequency: {names}")
 
@@ -110,68 +109,17 @@ def frequency_error(
 def _points(
     lines: Sequence[Mapping[str, Any]], against: str, quantity: str
 ) -> list[tuple[float, float]]:
-    is_fine = _is_positive if quantity == "loss" else _is_drawable
+    is_fine = is_positive if quantity == "loss" else is_drawable
     points = [
         (line[against], line[quantity])
         for line in lines
-        if _is_drawable(line.get(against)) and is_fine(line.get(quantity))
+        if is_drawable(line.get(against)) and is_fine(line.get(quantity))
     ]
     return thinned(points)
-
-
-def thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return some of the points of a line, evenly, with the last one.
-
-    Args:
-        points: All points.
-    """
-    stride = max(1, ceil(len(points) / MAX_POINTS))
-    # The last point is where the run ended, so the thinning counts from there.
-    return points[::-1][::stride][::-1]
 
 
 def _spectrum(entry: Mapping[str, Any], quantity: str) -> list[tuple[float, float]]:
     pairs = zip(
         entry.get("cycles_per_pixel", ()), entry.get(quantity, ()), strict=False
     )
-    return [(x, y) for x, y in pairs if _is_positive(x) and _is_positive(y)]
-
-
-def _is_drawable(value: object) -> TypeGuard[float]:
-    return is_number(value) and abs(value) < _LARGEST
-
-
-def _is_positive(value: object) -> TypeGuard[float]:
-    return is_number(value) and 1 / _LARGEST < value < _LARGEST
-
-
-def _draw(axes: Axes, points: Sequence[tuple[float, float]], index: int) -> None:
-    xs, ys = zip(*points, strict=True)
-    look = series_look(index)
-    if len(points) == 1:
-        look |= {"marker": "o", "markersize": 4}
-    axes.plot(xs, ys, **look)
-
-
-def _scale_log(axes: Axes, values: Sequence[float]) -> None:
-    bottom, top = min(values) / 1.6, max(values) * 1.6
-    low, high = ceil(log10(bottom)), floor(log10(top))
-    # Less than a power of ten needs the one below, or there is no label at all.
-    if high < low:
-        low, bottom = high, 10.0**high
-    stride = max(1, ceil((high - low + 1) / 6))
-    exponents = range(low, high + 1, stride)
-    axes.set_yscale("log")
-    axes.set_ylim(bottom, top)
-    axes.yaxis.set_major_locator(FixedLocator([10.0**power for power in exponents]))
-    axes.yaxis.set_minor_locator(NullLocator())
-    label: Callable[[float, int], str] = lambda y, _: power_label(round(log10(y)))  # noqa: E731
-    axes.yaxis.set_major_formatter(FuncFormatter(label))
-
-
-def _plain_number(value: float, _: int | None) -> str:
-    if abs(value) >= 1e6:
-        return f"{value / 1e6:g}M"
-    if abs(value) >= 1e4:
-        return f"{value / 1e3:g}k"
-    return f"{value:g}"
+    return [(x, y) for x, y in pairs if is_positive(x) and is_positive(y)]
