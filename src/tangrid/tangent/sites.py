@@ -17,7 +17,8 @@ References:
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from itertools import product
 from typing import Any
 
@@ -144,11 +145,11 @@ class OuterSite(Site):
         Returns:
             [n, c, r].
         """
-        answered = torch.einsum("mcr,mco->mor", vectors, other.cotangents)
+        answered = _gathered(vectors, other.cotangents)
         points, width, count = answered.shape
-        gradient = other.inputs.T @ answered.reshape(points, width * count)
+        gradient = other.inputs.T @ answered.view(points, width * count)
         pulled = (self.inputs @ gradient).view(self.num_points, width, count)
-        return torch.einsum("nco,nor->ncr", self.cotangents, pulled)
+        return _answered(self.cotangents, pulled)
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,11 @@ class LookupSite(Site):
     def channel_weights(self) -> Float[Tensor, "n k _o"]:
         """The weights with an axis of channels, of length 1 where all share them."""
         return self.weights[:, :, None] if self.has_shared_weights else self.weights
+
+    @cached_property
+    def active(self) -> tuple[Int64[Tensor, " t"], Int64[Tensor, "n k"]]:
+        """The rows that are read at all, in order, and the place of every read."""
+        return torch.unique(self.rows, return_inverse=True)
 
     @property
     def entries(self) -> Float[Tensor, "n k c o"]:
@@ -249,25 +255,48 @@ class LookupSite(Site):
         Returns:
             [n, c, r].
         """
-        nodes, places = torch.unique(other.rows, return_inverse=True)
-        answered = torch.einsum("mcr,mco->mor", vectors, other.cotangents)
+        nodes, places = other.active
+        answered = _gathered(vectors, other.cotangents)
         points, width, count = answered.shape
-        gradient = vectors.new_zeros(len(nodes), width * count)
+        gradient = vectors.new_zeros(len(nodes) + 1, width * count)
         for corner in range(other.rows.shape[1]):
             spread = _weighted(other.weights[:, corner], answered)
             gradient.index_add_(0, places[:, corner], spread.view(points, -1))
-        mine = torch.searchsorted(nodes, self.rows).clamp(max=len(nodes) - 1)
-        is_read = nodes[mine] == self.rows
+        mine = self._places_among(other)
         pulled = vectors.new_zeros(self.num_points, width, count)
         for corner in range(self.rows.shape[1]):
             found = gradient[mine[:, corner]].view(self.num_points, width, count)
-            weights = self.weights[:, corner] * (
-                is_read[:, corner]
-                if self.has_shared_weights
-                else is_read[:, corner, None]
-            )
-            pulled += _weighted(weights, found)
-        return torch.einsum("nco,nor->ncr", self.cotangents, pulled)
+            pulled += _weighted(self.weights[:, corner], found)
+        return _answered(self.cotangents, pulled)
+
+    def _places_among(self, other: "LookupSite") -> Int64[Tensor, "n k"]:
+        """Return where another side's nodes hold the rows, the end where they do not."""
+        nodes, places = other.active
+        if other is self:
+            return places
+        found = torch.searchsorted(nodes, self.rows).clamp(max=len(nodes) - 1)
+        return torch.where(nodes[found] == self.rows, found, len(nodes))
+
+
+def _gathered(
+    vectors: Float[Tensor, "m c r"], cotangents: Cotangents
+) -> Float[Tensor, "m o r"]:
+    """Return cotangents summed over channels with the columns for weights."""
+    # A loop over few channels: as batches of tiny matrices it takes ten times as long.
+    terms = zip(vectors.unbind(1), cotangents.unbind(1), strict=True)
+    first, *rest = (vector[:, None, :] * found[:, :, None] for vector, found in terms)
+    for term in rest:
+        first += term
+    return first
+
+
+def _answered(
+    cotangents: Cotangents, pulled: Float[Tensor, "n o r"]
+) -> Float[Tensor, "n c r"]:
+    """Return the answer of every channel to a change of what the part gives."""
+    return torch.stack(
+        [(found[:, :, None] * pulled).sum(1) for found in cotangents.unbind(1)], dim=1
+    )
 
 
 def _weighted(weights: Tensor, values: Float[Tensor, "n o r"]) -> Tensor:
@@ -303,7 +332,7 @@ class Part:
     @property
     def num_bytes(self) -> int:
         """Memory that its numbers take."""
-        tensors = [t for s in self.sites for t in vars(s).values()]
+        tensors = [getattr(s, f.name) for s in self.sites for f in fields(s)]
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
     def take(self, points: Int64[Tensor, " k"]) -> "Part":
