@@ -15,7 +15,9 @@ from torch import Tensor
 
 from tangrid.errors import ShapeError
 from tangrid.notation import Values
+from tangrid.tangent.extreme_eigenvalues import all_eigenvalues, extreme_eigenvalues
 from tangrid.tangent.gram_matrix import GramMatrix
+from tangrid.tangent.solving import solve_kernel
 
 Outputs = Literal["full", "trace"] | int
 """Which channels: all pairs of them, their sum, or one."""
@@ -45,6 +47,47 @@ class TangentKernel(GramMatrix):
         was not made from parts.
         """
         return {}
+
+    def eigenvalues(
+        self, k: int | None = None, *, largest: bool = True
+    ) -> Float[Tensor, " k"]:
+        """Return eigenvalues, the outermost first.
+
+        Those below `Eigensystem.resolution` are rounding. For vectors and for how far
+        each may be off, see `extreme_eigenvalues`.
+
+        Args:
+            k: How many; all by default.
+            largest: Whether to begin at the largest or at the smallest.
+
+        Raises:
+            ConfigError: If ``k`` is not between 1 and the number of rows.
+            ShapeError: If rows and columns belong to different points.
+            NumericalError: If they cannot be had: all of a large kernel, or smallest
+                ones of one that is large and ill-conditioned.
+        """
+        if k is None:
+            values = all_eigenvalues(self)
+            return values if largest else values.flip(0)
+        return extreme_eigenvalues(self, k, largest=largest).values
+
+    def solve(self, rhs: Tensor, *, ridge: float = 0.0) -> Tensor:
+        """Return the solution x of (K + ridge) x = b.
+
+        Nothing else is added to the diagonal. For the condition number, the residual
+        and settings, see `solve_kernel`.
+
+        Args:
+            rhs: b, [rows] or [rows, r]; see `stacked`.
+            ridge: What to add to the diagonal, in units of the kernel.
+
+        Raises:
+            ConfigError: If the ridge is negative.
+            ShapeError: If b does not fit or is not finite.
+            NumericalError: If the kernel is singular and b outside of its range, or
+                the iteration for a large kernel does not converge.
+        """
+        return solve_kernel(self, rhs, ridge=ridge).solution
 
     def stacked(self, values: Values) -> Float[Tensor, "rows r"]:
         """Return values of all points as columns that the kernel can be applied to.

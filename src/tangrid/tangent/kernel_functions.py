@@ -273,7 +273,7 @@ def _check_rate(values: Tensor, rate: float) -> None:
         )
 
 
-def _check_times(where: str, times: Sequence[float]) -> None:
+def _check_times(where: str, times: Sequence[float] | Sequence[int]) -> None:
     bad = [time for time in times if not (math.isfinite(time) and time >= 0)]
     if bad or not times:
         raise ConfigError(

@@ -137,14 +137,6 @@ class KrylovSpace:
         return nodes, self.start_norm**2 * found[0].square()
 
 
-def _orthogonal(vector: Tensor, basis: Float[Tensor, "m n"]) -> Tensor:
-    """Return a vector without its components along orthonormal rows."""
-    # Twice is enough: what one pass leaves is down to rounding after the other.
-    for _ in range(2):
-        vector = vector - basis.T @ (basis @ vector)
-    return vector
-
-
 def _eigh_tridiagonal(
     diagonal: Float[Tensor, " m"], off_diagonal: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -163,7 +155,7 @@ class LanczosProcess:
         starts: Start vectors, one per column.
     """
 
-    def __init__(self, kernel: GramMatrix, starts: Float[Tensor, "n r"]) -> None:
+    def __init__(self, kernel: GramMatrix, starts: Tensor) -> None:
         starts = columns_of(kernel, starts, "lanczos(starts=...)")
         self.kernel = kernel
         self.num_steps = 0
@@ -224,7 +216,10 @@ class LanczosProcess:
         numbers = chosen.nonzero().flatten()
         alphas = (self._next[chosen] * image).sum(1)
         for row, column in enumerate(numbers.tolist()):
-            image[row] = _orthogonal(image[row], self._basis[column, : at + 1])
+            basis = self._basis[column, : at + 1]
+            # Twice is enough: what one pass leaves is down to rounding after the other.
+            for _ in range(2):
+                image[row] -= basis.T @ (basis @ image[row])
         betas = torch.linalg.vector_norm(image, dim=1)
         scales = torch.maximum(self._scales[chosen], alphas.abs() + betas)
         eps = torch.finfo(self.kernel.dtype).eps
@@ -260,13 +255,13 @@ class LanczosProcess:
 
 
 def lanczos(
-    kernel: GramMatrix, starts: Float[Tensor, "n r"], num_steps: int
+    kernel: GramMatrix, starts: Tensor, num_steps: int
 ) -> tuple[KrylovSpace, ...]:
     """Return the Krylov spaces of several start vectors.
 
     Args:
         kernel: A kernel of points with themselves.
-        starts: Start vectors, one per column.
+        starts: Start vectors, [rows, r].
         num_steps: Products with each; fewer are made where a space is exhausted.
 
     Raises:

@@ -1,0 +1,130 @@
+"""Estimates from random probes lie within the errors that they state."""
+
+import math
+
+import pytest
+import torch
+
+from tangrid.errors import ConfigError
+from tangrid.seeding import generator
+from tangrid.tangent.kernel import DenseKernel
+from tangrid.tangent.nystrom import pivoted_cholesky
+from tangrid.tangent.spectral_density import spectral_density
+from tests.tangent.spectra import SPECTRA, kernel_of
+
+N = 100
+REPEATS = 25
+
+
+def scores(name: str, rank: int, quantity: str) -> torch.Tensor:
+    """Return errors of repeated estimates, over what they state as theirs."""
+    draw = generator(0, name, rank)
+    values = SPECTRA[name](N)
+    kernel, ridge = kernel_of(values, draw), 0.1 * float(values.mean())
+    if quantity == "effective_dimension":
+        exact = float((values / (values + ridge)).sum())
+    else:
+        exact = float(torch.log(values + ridge).sum())
+    found = []
+    for _ in range(REPEATS):
+        control = pivoted_cholesky(kernel, rank, generator=draw) if rank else None
+        density = spectral_density(
+            kernel, generator=draw, num_steps=25, approximation=control
+        )
+        estimate = getattr(density, quantity)(ridge)
+        error = estimate.standard_error + estimate.truncation
+        found.append((estimate.value - exact) / error)
+    return torch.tensor(found)
+
+
+@pytest.mark.parametrize("quantity", ["effective_dimension", "log_determinant"])
+@pytest.mark.parametrize("rank", [0, 20])
+@pytest.mark.parametrize("name", ["polynomial", "flat"])
+def test_stated_errors_are_those_that_occur(name: str, rank: int, quantity: str):
+    found = scores(name, rank, quantity)
+    # With ten probes the ratio follows Student's t: a mean square of 9/7, and heavier
+    # tails than a normal distribution's.
+    assert 0.6 < float(found.square().mean().sqrt()) < 1.9
+    assert float(found.abs().median()) < 1.2
+
+
+def test_control_makes_errors_small_where_few_eigenvalues_count(
+    seeded: torch.Generator,
+):
+    values = SPECTRA["exponential"](N)
+    kernel, ridge = kernel_of(values, seeded), 1e-3
+    exact = float((values / (values + ridge)).sum())
+    control = pivoted_cholesky(kernel, 60, generator=seeded)
+    plain = spectral_density(kernel, generator=seeded)
+    better = spectral_density(kernel, generator=seeded, approximation=control)
+    rough, fine = (d.effective_dimension(ridge) for d in (plain, better))
+    assert fine.standard_error < rough.standard_error / 30.0
+    assert fine.value == pytest.approx(exact, abs=8.0 * fine.standard_error + 1e-6)
+
+
+@pytest.mark.parametrize("name", SPECTRA)
+def test_truncation_encloses_each_probe(name: str, seeded: torch.Generator):
+    values = SPECTRA[name](N)
+    kernel, ridge = kernel_of(values, seeded), 1e-2 * float(values.mean())
+    state = seeded.get_state()
+    density = spectral_density(kernel, generator=seeded, num_steps=8, num_probes=4)
+    seeded.set_state(state)
+    probes = 2.0 * torch.randint(0, 2, (N, 4), generator=seeded).double() - 1.0
+    inverse = torch.linalg.inv(kernel.matrix + ridge * torch.eye(N).double())
+    exact = (probes * (kernel.matrix @ inverse @ probes)).sum(0)
+    above, below = (
+        rules.sums(lambda v: v / (v + ridge))
+        for rules in (density.gauss, density.radau)
+    )
+    slack = 1e-9 * N
+    assert (below - slack <= exact).all()
+    assert (exact <= above + slack).all()
+
+
+def test_traces_of_powers(seeded: torch.Generator):
+    values = SPECTRA["flat"](N)
+    density = spectral_density(
+        kernel_of(values, seeded), generator=seeded, num_probes=60
+    )
+    for power in (1, 2, 3):
+        found = density.trace(lambda v, power=power: v**power)
+        exact = float((values**power).sum())
+        assert found.value == pytest.approx(exact, abs=5.0 * found.standard_error)
+        assert found.standard_error < 0.02 * exact
+    assert density.trace(torch.ones_like).value == pytest.approx(N)
+
+
+def test_curve_counts_all_eigenvalues(seeded: torch.Generator):
+    values = torch.cat([
+        torch.full((30,), 10.0),
+        torch.full((50,), 0.1),
+        torch.zeros(20),
+    ]).double()
+    kernel = kernel_of(values, seeded)
+    density = spectral_density(kernel, generator=seeded, num_probes=40)
+    places = torch.logspace(-3, 3, 301, dtype=torch.float64)
+    curve = density.curve(places, width=0.1)
+    step = math.log10(float(places[1] / places[0]))
+    right = places > 1.0
+    assert float(curve.per_decade[right].sum()) * step == pytest.approx(30, abs=4)
+    assert float(curve.per_decade[~right].sum()) * step == pytest.approx(50, abs=4)
+    assert curve.unresolved.value == pytest.approx(20, abs=4)
+    assert float(curve.per_decade.max()) > 5 * float(curve.standard_errors.max())
+
+
+def test_single_row(seeded: torch.Generator):
+    kernel = DenseKernel(torch.full((1, 1), 3.0).double())
+    density = spectral_density(kernel, generator=seeded)
+    assert density.effective_dimension(1.0).value == pytest.approx(0.75)
+    assert density.num_steps == 1
+
+
+def test_wrong_settings_are_refused(seeded: torch.Generator):
+    kernel = kernel_of(SPECTRA["flat"](10), seeded)
+    with pytest.raises(ConfigError, match="at least 2 probes"):
+        spectral_density(kernel, generator=seeded, num_probes=1)
+    density = spectral_density(kernel, generator=seeded)
+    with pytest.raises(ConfigError, match="expected a positive number, got 0"):
+        density.log_determinant(0.0)
+    with pytest.raises(ConfigError, match="expected positive numbers"):
+        density.curve(torch.zeros(1))
