@@ -1,9 +1,11 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from tangrid.errors import DataError
-from tangrid.runs.record import read_run, read_table
+from tangrid.runs.record import read_kernels, read_run, read_table
 from tangrid.runs.store import RunFolder
 
 
@@ -50,7 +52,38 @@ def test_an_interrupted_table_has_the_rows_of_its_runs(tmp_path: Path):
     assert table.rows == ({"psnr": 30.0, "run": "runs/a"},)
 
 
+def test_an_analysis_that_only_began_is_read(tmp_path: Path):
+    record = read_kernels(begun(tmp_path).path)
+    assert not record.is_finished
+    assert (record.kernel, record.entries, dict(record.arrays)) == ({}, (), {})
+
+
+def test_an_analysis_is_read(tmp_path: Path):
+    entries = [{"model": "siren"}, {"model": "instant-ngp"}]
+    begun(tmp_path).write_json("kernel.json", {"entries": entries})
+    drawn = np.arange(6, dtype=np.float32).reshape(2, 3)
+    save_file({"1/bound_map": drawn}, tmp_path / "kernel.safetensors")
+    record = read_kernels(tmp_path)
+    assert record.is_finished
+    assert record.entries == tuple(entries)
+    assert set(record.arrays) == {"1/bound_map"}
+    np.testing.assert_array_equal(record.arrays["1/bound_map"], drawn)
+
+
+def test_an_analysis_tells_when_models_are_left(tmp_path: Path):
+    run = begun(tmp_path)
+    run.write_json("kernel.json", {"entries": [{}], "is_finished": False})
+    assert not read_kernels(tmp_path).is_finished
+
+
+def test_damaged_arrays_are_refused(tmp_path: Path):
+    run = begun(tmp_path)
+    run.write_bytes("kernel.safetensors", b"damaged")
+    with pytest.raises(DataError, match="analyse again"):
+        read_kernels(tmp_path)
+
+
 def test_a_foreign_folder_is_refused(tmp_path: Path):
-    for read in (read_run, read_table):
+    for read in (read_run, read_table, read_kernels):
         with pytest.raises(DataError, match="expected the folder of a run"):
             read(tmp_path)
