@@ -137,6 +137,20 @@ def draw_spectra(axis: Axes) -> None:
     axis.legend(fontsize=6, ncols=2, loc="lower left")
 
 
+def print_plane() -> None:
+    """Print the same in the plane."""
+    lattice = Lattice((64, 64))
+    for bandwidth in BANDWIDTHS[:-1]:
+        encoding = features(2, num_frequencies=512, bandwidth_cycles=bandwidth)
+        spectrum = stationary_filter(
+            on_torus(encoding), lattice, network=NETWORK
+        ).spectrum
+        print(
+            f"plane, sigma {bandwidth:g}: share of the energy at 8 cycles and beyond "
+            f"{spectrum.share_above(8.0):.4f}"
+        )
+
+
 def draw_convergence(axis: Axes) -> None:
     """Draw how networks of finite width approach the limit."""
     encoding = features(1, num_frequencies=16, bandwidth_cycles=2.0).double()
@@ -172,6 +186,7 @@ def main(target: Path) -> None:
     encoding = features(1, num_frequencies=128, bandwidth_cycles=4.0)
     draw_rows(axes[1, 1], encoding, "behind Fourier features:\nthe same everywhere")
     draw_spectra(axes[1, 2])
+    print_plane()
     draw_convergence(axes[1, 3])
     figure.savefig(target, dpi=95, pil_kwargs={"optimize": True})
 
