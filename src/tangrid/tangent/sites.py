@@ -270,7 +270,7 @@ class LookupSite(Site):
         return _answered(self.cotangents, pulled)
 
     def _places_among(self, other: "LookupSite") -> Int64[Tensor, "n k"]:
-        """Return where another side's nodes hold the rows, the end where they do not."""
+        """Return where another side's nodes hold the rows, the end if nowhere."""
         nodes, places = other.active
         if other is self:
             return places

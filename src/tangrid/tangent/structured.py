@@ -56,14 +56,14 @@ class StructuredKernel(TangentKernel):
         outputs: Outputs,
         explicit: tuple[str, ...] = (),
     ) -> None:
-        self._first = tuple(first)
-        self._second = self._first if second is None else tuple(second)
-        self.num_points = (self._first[0].num_points, self._second[0].num_points)
-        self.num_outputs = self._first[0].num_outputs
+        self.first = tuple(first)
+        self.second = self.first if second is None else tuple(second)
+        self.num_points = (self.first[0].num_points, self.second[0].num_points)
+        self.num_outputs = self.first[0].num_outputs
         self.outputs: Outputs = outputs
         self.is_symmetric = second is None
         self.explicit = explicit
-        sample = self._first[0].sites[0].cotangents
+        sample = self.first[0].sites[0].cotangents
         self.dtype, self.device = sample.dtype, sample.device
 
     @property
@@ -81,7 +81,7 @@ class StructuredKernel(TangentKernel):
 
     @property
     def _sides(self) -> list[tuple[Part, Part]]:
-        return list(zip(self._first, self._second, strict=True))
+        return list(zip(self.first, self.second, strict=True))
 
     def to_dense(self) -> Float[Tensor, "rows columns"]:
         """Return the whole matrix.
@@ -143,7 +143,7 @@ class StructuredKernel(TangentKernel):
             ShapeError: If rows and columns belong to different points.
         """
         self.check_symmetric("kernel.diagonal()")
-        return torch.stack([part.diagonal() for part in self._first]).sum(0).flatten()
+        return torch.stack([part.diagonal() for part in self.first]).sum(0).flatten()
 
     def columns(self, points: Int64[Tensor, " k"]) -> Float[Tensor, "rows columns"]:
         """Return the columns of some points.
@@ -151,8 +151,8 @@ class StructuredKernel(TangentKernel):
         Args:
             points: Numbers of points of the second side.
         """
-        chosen = [part.take(points) for part in self._second]
-        return StructuredKernel(self._first, chosen, outputs=self.outputs).to_dense()
+        chosen = [part.take(points) for part in self.second]
+        return StructuredKernel(self.first, chosen, outputs=self.outputs).to_dense()
 
     def _multiply(self, stacked: Float[Tensor, "columns r"]) -> Float[Tensor, "rows r"]:
         vectors = stacked.view(self.num_points[1], self.num_outputs, -1)
