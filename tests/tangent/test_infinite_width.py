@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from tangrid.encodings import FourierConfig, HashGridConfig
+from tangrid.encodings.fourier import FourierEncoding
 from tangrid.errors import ConfigError, ShapeError
 from tangrid.ops import implementation
 from tangrid.seeding import generator
@@ -179,6 +180,18 @@ def test_derivatives():
         return tuple(infinite_width(x, y, network=network))
 
     assert torch.autograd.gradcheck(kernels, (x.requires_grad_(), y.requires_grad_()))
+
+
+def test_derivatives_in_the_amplitudes_of_features():
+    drawn = generator(0, "amplitudes")
+    frequencies = torch.randn(5, 2, dtype=torch.float64, generator=drawn)
+    x = torch.rand(4, 2, dtype=torch.float64, generator=drawn)
+
+    def kernel(amplitudes: Tensor) -> Tensor:
+        return infinite_width(x, features=FourierEncoding(frequencies, amplitudes)).ntk
+
+    amplitudes = torch.rand(5, dtype=torch.float64, generator=drawn) + 0.5
+    assert torch.autograd.gradcheck(kernel, (amplitudes.requires_grad_(),))
 
 
 @pytest.mark.parametrize("network", NETWORKS)
