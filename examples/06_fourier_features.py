@@ -115,7 +115,7 @@ def draw_rows(axis: Axes, encoding: FourierEncoding | None, title: str) -> None:
 
 def draw_spectra(axis: Axes) -> None:
     """Draw the filter's spectrum on a periodic line, as the bandwidth grows."""
-    lattice = Lattice((1024,))
+    lattice = Lattice((4096,))
     for number, bandwidth in enumerate(BANDWIDTHS):
         encoding = features(1, num_frequencies=512, bandwidth_cycles=bandwidth)
         spectrum = stationary_filter(
@@ -123,13 +123,14 @@ def draw_spectra(axis: Axes) -> None:
         ).spectrum
         radial = spectrum.radial(lattice.octave_edges(4))
         energy = radial.energy / spectrum.total
-        above = radial.frequency > 0
+        above = (radial.frequency > 0) & (radial.frequency < 600)
         colour = f"C{number}"
         label = f"{bandwidth:g}"
         axis.loglog(radial.frequency[above], energy[above], color=colour, label=label)
         print(
             f"sigma {bandwidth:g}: share of the energy at 32 cycles and beyond "
-            f"{spectrum.share_above(32.0):.4f}"
+            f"{spectrum.share_above(32.0):.4f}; slope between 256 and 512 cycles "
+            f"{spectrum.radial().slope(256.0, 512.0):.2f}"
         )
     axis.set_title("spectrum of the filter\nfor bandwidths $\\sigma$", fontsize=10)
     axis.set_xlabel("frequency k (cycles)")

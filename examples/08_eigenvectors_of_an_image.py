@@ -49,6 +49,40 @@ def kernels(image: tg.ImageSignal, coords: torch.Tensor) -> dict[str, TangentKer
     }
 
 
+def print_shares(name: str, kernel: TangentKernel, grey: torch.Tensor) -> None:
+    """Print how much of the image the leading eigenvectors hold."""
+    found = kernel.eigensystem
+    weights = found.vectors.T @ grey
+    print(f"{name}: condition {found.condition:.1e}, rank {found.rank}")
+    for count in LEADING:
+        part = found.vectors[:, :count] @ weights[:count]
+        power = float(part.square().sum() / grey.square().sum())
+        steps = edges(part) / edges(grey)
+        print(f"  first {count}: {power:.3f} of variance, {steps:.3f} of edges")
+
+
+def print_variants(coords: torch.Tensor, grey: torch.Tensor) -> None:
+    """Print the shares of InstantNGP where rectifiers do not change with the place."""
+    for name in ("features x 1000", "all features alike", "linear decoder"):
+        decoder = {} if name != "linear decoder" else {"field.decoder": "linear"}
+        field = tg.build(
+            "instant-ngp",
+            num_dims=2,
+            num_channels=1,
+            params=20_000,
+            seed=0,
+            settings=decoder,
+        )
+        with torch.no_grad():
+            for table in field.parameter_groups()["grid"]:
+                if name == "features x 1000":
+                    table.mul_(1000)
+                elif name == "all features alike":
+                    table.fill_(1e-4)
+        kernel = tangent_kernel(field, coords, parameters="grid")
+        print_shares(f"InstantNGP, untrained, {name}", kernel, grey)
+
+
 def edges(values: torch.Tensor) -> float:
     """Return the sum of squared differences of neighbouring pixels."""
     box = values.reshape(SIDE, SIDE)
@@ -68,7 +102,7 @@ def main(target: Path) -> None:
     for row, (name, kernel) in enumerate(kernels(image, coords).items()):
         found = kernel.eigensystem
         weights = found.vectors.T @ grey
-        print(f"{name}: condition {found.condition:.1e}, rank {found.rank}")
+        print_shares(name, kernel, grey)
         for axis, number in zip(axes[row], SHOWN, strict=False):
             vector = found.vectors[:, number - 1].reshape(SIDE, SIDE)
             most = float(vector.abs().max())
@@ -86,9 +120,6 @@ def main(target: Path) -> None:
                 vmax=float(grey.max()),
                 interpolation="nearest",
             )
-            power = float(part.square().sum() / grey.square().sum())
-            steps = edges(part) / edges(grey)
-            print(f"  first {count}: {power:.3f} of variance, {steps:.3f} of edges")
             if row == 0:
                 axis.set_title(f"first {count}", fontsize=9)
         axes[row, -1].imshow(
@@ -98,6 +129,7 @@ def main(target: Path) -> None:
             name.replace(" of ", "\nof ").replace(" F", "\nF").replace(", ", "\n")
         )
         axes[row, 0].yaxis.label.set_size(9)
+    print_variants(coords, grey)
     axes[0, -1].set_title("image", fontsize=9)
     for axis in axes.flat:
         axis.set_xticks([])
