@@ -119,8 +119,7 @@ def floor_seconds(kernel: StructuredKernel, speed: float, bandwidth: float) -> f
             if isinstance(site, OuterSite):
                 products += points**2 * site.inputs.shape[1] + rows**2 * width
             elif isinstance(site, LookupSite):
-                _, counts = torch.unique(site.rows, return_counts=True)
-                pairs = float(counts.double().square().sum())
+                pairs = float(site.lists.counts.double().square().sum())
                 products += pairs * width * kernel.num_outputs**2
     return products / 2 / speed + 8 * rows**2 / bandwidth
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from tangrid.errors import ShapeError
 from tangrid.ops import implementation, used_implementations
 from tangrid.ops.contract import single_threaded
-from tangrid.ops.tangent_gram import tangent_gram
+from tangrid.ops.tangent_gram import list_nodes, overlap_product, tangent_gram
 from tangrid.seeding import generator
 from tests.tolerances import PARITY_FLOAT32, PARITY_FLOAT64
 
@@ -43,8 +43,15 @@ def gram(first: Side, second: Side, *, lower: bool = False) -> Tensor:
     (_, entries), (_, others) = first, second
     shape = (entries.shape[0], entries.shape[2], others.shape[0], others.shape[2])
     out = torch.zeros(shape, dtype=entries.dtype)
-    tangent_gram(*first, *second, out=out, lower=lower)
+    add(first, second, out, lower)
     return out
+
+
+def add(first: Side, second: Side, out: Tensor, lower: bool = False) -> None:
+    """Add a Gram matrix of two sides."""
+    lists = list_nodes(second[0])
+    places = lists.places_of(first[0])
+    tangent_gram(places, first[1], lists, second[1], out=out, lower=lower)
 
 
 @given(
@@ -102,14 +109,14 @@ def test_float32():
 def test_it_adds_to_what_is_there():
     mine = side(0, 5, 2, 1, 1, 4)
     out = torch.ones(5, 1, 5, 1, dtype=torch.float64)
-    tangent_gram(*mine, *mine, out=out)
+    add(mine, mine, out)
     assert torch.allclose(out - 1, gram(mine, mine))
 
 
 def test_nothing_in_common():
     (rows, entries), (others, more) = side(0, 5, 2, 1, 1, 4), side(1, 3, 2, 1, 1, 4)
     out = torch.zeros(5, 1, 3, 1, dtype=torch.float64)
-    tangent_gram(rows, entries, others + 100, more, out=out)
+    add((rows, entries), (others + 100, more), out)
     assert not out.any()
 
 
@@ -117,3 +124,55 @@ def test_shapes_are_checked():
     mine, other = side(0, 5, 2, 1, 1, 4), side(0, 5, 2, 1, 2, 4)
     with pytest.raises(ShapeError, match="widths 1 and 2"):
         gram(mine, other)
+
+
+@pytest.mark.parametrize("width", [1, 3])
+@pytest.mark.parametrize("name", ["auto", "reference"])
+def test_products_are_those_of_the_overlap(width: int, name: str):
+    source = generator(0, "product")
+    rows, others = (
+        torch.randint(40, (count, 4), generator=source) for count in (30, 50)
+    )
+    weights, more = (
+        torch.randn(count, 4, width, generator=source).double() for count in (30, 50)
+    )
+    values = torch.randn(50, 3, 2, generator=source).double()
+    matrices = []
+    for reads, numbers in ((rows, weights), (others, more)):
+        matrix = torch.zeros(len(reads), 40, 3, dtype=torch.float64)
+        for i, k in torch.cartesian_prod(torch.arange(len(reads)), torch.arange(4)):
+            matrix[i, reads[i, k]] += numbers[i, k]
+        matrices.append(matrix)
+    wanted = torch.einsum("nto,mto,mor->nor", *matrices, values)
+    lists = list_nodes(others)
+    with implementation(name):
+        found = overlap_product(lists.places_of(rows), weights, lists, more, values)
+    assert torch.allclose(found, wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_threads_do_not_change_the_bits_of_products():
+    source = generator(0, "threads")
+    rows = torch.randint(900, (20_000, 4), generator=source)
+    weights = torch.randn(20_000, 4, 1, generator=source).double()
+    values = torch.randn(20_000, 2, 1, generator=source).double()
+    lists = list_nodes(rows)
+    places = lists.places_of(rows)
+    shared = overlap_product(places, weights, lists, weights, values)
+    with single_threaded():
+        alone = overlap_product(places, weights, lists, weights, values)
+    assert torch.equal(alone, shared)
+
+
+def test_lists_hold_every_read_once():
+    rows = torch.randint(20, (50, 3), generator=generator(0, "lists"))
+    lists = list_nodes(rows)
+    assert torch.equal(lists.nodes, torch.unique(rows))
+    assert torch.equal(lists.order.sort().values, torch.arange(150))
+    for node, (start, end) in enumerate(
+        zip(lists.starts, lists.starts[1:], strict=False)
+    ):
+        points = lists.points[start:end]
+        assert torch.equal(points, points.sort().values)
+        assert (rows.flatten()[lists.order[start:end]] == lists.nodes[node]).all()
+    assert torch.equal(lists.nodes[lists.places_of(rows)], rows)
+    assert (lists.places_of(rows + 100) == -1).all()

@@ -26,6 +26,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from tangrid.ops.tangent_gram import NodeLists, list_nodes, overlap_product
 from tangrid.tangent.kernel import Outputs
 
 Cotangents = Float[Tensor, "n c o"]
@@ -176,30 +177,44 @@ class LookupSite(Site):
         return self.weights[:, :, None] if self.has_shared_weights else self.weights
 
     @cached_property
-    def active(self) -> tuple[Int64[Tensor, " t"], Int64[Tensor, "n k"]]:
-        """The rows that are read at all, in order, and the place of every read."""
-        return torch.unique(self.rows, return_inverse=True)
+    def lists(self) -> NodeLists:
+        """The reads of all points, under the rows that they read."""
+        return list_nodes(self.rows)
+
+    @cached_property
+    def _own_places(self) -> Int64[Tensor, "n k"]:
+        return self.lists.places_of(self.rows)
+
+    def places_among(self, other: "LookupSite") -> Int64[Tensor, "n k"]:
+        """Return where another side's nodes hold the rows, -1 if nowhere.
+
+        Args:
+            other: A site of the same table.
+        """
+        if other is self:
+            return self._own_places
+        return other.lists.places_of(self.rows)
 
     @property
     def entries(self) -> Float[Tensor, "n k c o"]:
         """The gradient in every row that a point reads: weight times cotangent."""
         return self.channel_weights[:, :, None, :] * self.cotangents[:, None, :, :]
 
-    def densified(self, nodes: Int64[Tensor, " t"]) -> list[OuterSite]:
-        """Return the same gradients as outer products, for few nodes.
+    def densified(self, other: "LookupSite") -> list[OuterSite]:
+        """Return the gradients in another side's nodes as outer products, for few.
 
         Args:
-            nodes: The rows of the table that count, in order, such as all that are
-                read; others are left out.
+            other: A site of the same table, such as itself.
 
         Returns:
             One site; one for every channel of the table that has its own weights.
         """
-        places = torch.searchsorted(nodes, self.rows).clamp(max=len(nodes) - 1)
-        weights = self.channel_weights * (nodes[places] == self.rows)[:, :, None]
+        places, count = self.places_among(other), len(other.lists.nodes)
+        weights = self.channel_weights * (places >= 0)[:, :, None]
+        places = places.clamp(min=0)
         sites = []
         for channel in range(weights.shape[2]):
-            dense = weights.new_zeros(self.num_points, len(nodes))
+            dense = weights.new_zeros(self.num_points, count)
             dense.scatter_add_(1, places, weights[:, :, channel])
             cotangents = self.cotangents
             if not self.has_shared_weights:
@@ -255,27 +270,14 @@ class LookupSite(Site):
         Returns:
             [n, c, r].
         """
-        nodes, places = other.active
-        answered = _gathered(vectors, other.cotangents)
-        points, width, count = answered.shape
-        gradient = vectors.new_zeros(len(nodes) + 1, width * count)
-        for corner in range(other.rows.shape[1]):
-            spread = _weighted(other.weights[:, corner], answered)
-            gradient.index_add_(0, places[:, corner], spread.view(points, -1))
-        mine = self._places_among(other)
-        pulled = vectors.new_zeros(self.num_points, width, count)
-        for corner in range(self.rows.shape[1]):
-            found = gradient[mine[:, corner]].view(self.num_points, width, count)
-            pulled += _weighted(self.weights[:, corner], found)
+        pulled = overlap_product(
+            self.places_among(other),
+            self.channel_weights,
+            other.lists,
+            other.channel_weights,
+            _gathered(vectors, other.cotangents),
+        )
         return _answered(self.cotangents, pulled)
-
-    def _places_among(self, other: "LookupSite") -> Int64[Tensor, "n k"]:
-        """Return where another side's nodes hold the rows, the end if nowhere."""
-        nodes, places = other.active
-        if other is self:
-            return places
-        found = torch.searchsorted(nodes, self.rows).clamp(max=len(nodes) - 1)
-        return torch.where(nodes[found] == self.rows, found, len(nodes))
 
 
 def _gathered(
@@ -297,11 +299,6 @@ def _answered(
     return torch.stack(
         [(found[:, :, None] * pulled).sum(1) for found in cotangents.unbind(1)], dim=1
     )
-
-
-def _weighted(weights: Tensor, values: Float[Tensor, "n o r"]) -> Tensor:
-    """Return values times weights that are one per point, or one per channel too."""
-    return weights.view(len(weights), -1, 1) * values
 
 
 @dataclass(frozen=True)

@@ -106,9 +106,9 @@ class StructuredKernel(TangentKernel):
         plan = self._plan()
         for first, second in plan.scattered:
             tangent_gram(
-                first.rows,
+                first.places_among(second),
                 first.entries,
-                second.rows,
+                second.lists,
                 second.entries,
                 out=out,
                 lower=self.is_symmetric,
@@ -165,12 +165,28 @@ class StructuredKernel(TangentKernel):
 
 
 def _plan_reads(plan: _Plan, first: LookupSite, second: LookupSite) -> None:
-    nodes = _common_nodes(first, second)
-    if nodes is None:
+    if not _is_dense_cheaper(first, second):
         plan.scattered.append((first, second))
         return
-    pairs = zip(first.densified(nodes), second.densified(nodes), strict=True)
+    pairs = zip(first.densified(second), second.densified(second), strict=True)
     plan.tiled.extend(pairs)
+
+
+def _is_dense_cheaper(first: LookupSite, second: LookupSite) -> bool:
+    """Return whether so few nodes meet that gradients are better written out there."""
+    counts = second.lists.counts
+    mine = counts
+    if first is not second:
+        places = first.places_among(second)
+        mine = torch.bincount(places[places >= 0], minlength=len(counts))
+    channels, width = first.cotangents.shape[1:]
+    points = first.num_points * second.num_points
+    pairs = channels**2 * width * float((mine * counts).sum())
+    copies = 1 if first.has_shared_weights else width
+    products = points * (copies * len(counts) + channels**2 * width)
+    dense = products * _SECONDS_PER_PRODUCT
+    dense += copies * points * channels**2 * _SECONDS_PER_ENTRY
+    return dense < pairs * _SECONDS_PER_PAIR
 
 
 def _add_products(
@@ -192,22 +208,3 @@ def _mirror(tile: Float[Tensor, "n c m c"]) -> None:
     n, c = tile.shape[:2]
     lower = tile.reshape(n * c, n * c).tril()
     tile.copy_((lower + lower.tril(-1).T).view(n, c, n, c))
-
-
-def _common_nodes(first: LookupSite, second: LookupSite) -> Int64[Tensor, " t"] | None:
-    """Return the nodes where gradients meet if they are few enough to write all out."""
-    nodes, counts = torch.unique(first.rows, return_counts=True)
-    if first.rows is second.rows:
-        others = counts
-    else:
-        known, found = torch.unique(second.rows, return_counts=True)
-        place = torch.searchsorted(known, nodes).clamp(max=len(known) - 1)
-        others = torch.where(known[place] == nodes, found[place], 0)
-        nodes, counts, others = (t[others > 0] for t in (nodes, counts, others))
-    channels, width = first.cotangents.shape[1:]
-    entries = channels**2 * first.num_points * second.num_points
-    pairs = channels**2 * width * float((counts * others).sum())
-    copies = 1 if first.has_shared_weights else width
-    products = copies * (entries / channels**2 * len(nodes) + entries * width / copies)
-    dense = products * _SECONDS_PER_PRODUCT + copies * entries * _SECONDS_PER_ENTRY
-    return nodes if dense < pairs * _SECONDS_PER_PAIR and len(nodes) else None

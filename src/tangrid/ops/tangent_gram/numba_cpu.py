@@ -1,13 +1,13 @@
-"""The Gram matrix as loops over pairs of points that share a row of the table.
+"""Gram matrices and products as loops over reads, listed under the rows they read.
 
-Points are listed under the rows they read. A point then meets, under each of its rows,
-exactly those points with which it has anything in common.
+Under each of its rows a point meets exactly those points with which it has anything in
+common. A node collects what is written to it by going through its own list, so that no
+two threads write to one place and the order of a sum is always the same.
 """
 # Kernels are typed by numba.
 
 import typing
 
-import numpy as np
 from numba import njit, prange
 
 from tangrid.ops.loops import OUTER, PARALLEL
@@ -15,15 +15,15 @@ from tangrid.ops.loops import OUTER, PARALLEL
 
 @typing.no_type_check
 @njit(**OUTER)
-def _add_row(i, labels, entries, starts, points, others, lower, out):
+def _add_row(i, places, entries, starts, points, others, lower, out):
     channels, other_channels = entries.shape[2], others.shape[1]
     width = entries.shape[3]
-    for k in range(labels.shape[1]):
-        node = labels[i, k]
+    for k in range(places.shape[1]):
+        node = places[i, k]
         if node < 0:
             continue
-        for place in range(starts[node], starts[node + 1]):
-            j = points[place]
+        for at in range(starts[node], starts[node + 1]):
+            j = points[at]
             # Points stand in order under every row.
             if lower and j > i:
                 break
@@ -31,33 +31,77 @@ def _add_row(i, labels, entries, starts, points, others, lower, out):
                 for e in range(other_channels):
                     total = entries.dtype.type(0)
                     for o in range(width):
-                        total += entries[i, k, c, o] * others[place, e, o]
+                        total += entries[i, k, c, o] * others[at, e, o]
                     out[i, c, j, e] += total
 
 
 @typing.no_type_check
 @njit(**OUTER)
-def add_serial(labels, entries, starts, points, others, lower, out):
+def add_serial(places, entries, starts, points, others, lower, out):
     """Add all rows on the calling thread."""
-    for i in range(labels.shape[0]):
-        _add_row(i, labels, entries, starts, points, others, lower, out)
+    for i in range(places.shape[0]):
+        _add_row(i, places, entries, starts, points, others, lower, out)
 
 
 @typing.no_type_check
 @njit(**PARALLEL)
-def add_parallel(labels, entries, starts, points, others, lower, out):
+def add_parallel(places, entries, starts, points, others, lower, out):
     """Add all rows with numba's threads, long rows and short ones in turn."""
-    count = labels.shape[0]
+    count = places.shape[0]
     for turn in prange(count):
         i = turn // 2 if turn % 2 == 0 else count - 1 - turn // 2
-        _add_row(i, labels, entries, starts, points, others, lower, out)
+        _add_row(i, places, entries, starts, points, others, lower, out)
 
 
 @typing.no_type_check
 @njit(**OUTER)
-def label(rows, nodes, labels):
-    """Write the place of each row among the sorted nodes, -1 where it is not."""
-    for i in range(rows.shape[0]):
-        place = np.searchsorted(nodes, rows[i])
-        is_there = place < nodes.shape[0] and nodes[place] == rows[i]
-        labels[i] = place if is_there else -1
+def _write_node(node, starts, order, corners, weights, values, written):
+    shared = weights.shape[2] == 1
+    for at in range(starts[node], starts[node + 1]):
+        point, corner = order[at] // corners, order[at] % corners
+        for o in range(values.shape[1]):
+            weight = weights[point, corner, 0 if shared else o]
+            for r in range(values.shape[2]):
+                written[node, o, r] += weight * values[point, o, r]
+
+
+@typing.no_type_check
+@njit(**OUTER)
+def _read_point(i, places, weights, written, read):
+    shared = weights.shape[2] == 1
+    for k in range(places.shape[1]):
+        node = places[i, k]
+        if node < 0:
+            continue
+        for o in range(written.shape[1]):
+            weight = weights[i, k, 0 if shared else o]
+            for r in range(written.shape[2]):
+                read[i, o, r] += weight * written[node, o, r]
+
+
+@typing.no_type_check
+@njit(**OUTER)
+def product_serial(
+    places, weights, starts, order, other_weights, values, written, read
+):
+    """Write and read on the calling thread."""
+    for node in range(written.shape[0]):
+        _write_node(
+            node, starts, order, other_weights.shape[1], other_weights, values, written
+        )
+    for i in range(places.shape[0]):
+        _read_point(i, places, weights, written, read)
+
+
+@typing.no_type_check
+@njit(**PARALLEL)
+def product_parallel(
+    places, weights, starts, order, other_weights, values, written, read
+):
+    """Write and read with numba's threads."""
+    for node in prange(written.shape[0]):
+        _write_node(
+            node, starts, order, other_weights.shape[1], other_weights, values, written
+        )
+    for i in prange(places.shape[0]):
+        _read_point(i, places, weights, written, read)

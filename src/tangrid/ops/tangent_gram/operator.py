@@ -1,6 +1,5 @@
-"""The public Gram matrix of gradients in tables: checks, order, implementation."""
+"""The public operators on gradients in tables: checks and choice of implementation."""
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -8,15 +7,17 @@ from torch import Tensor
 from tangrid.errors import ShapeError
 from tangrid.ops.contract import is_single_threaded, numba_refusals, resolve
 from tangrid.ops.tangent_gram import numba_cpu, reference
+from tangrid.ops.tangent_gram.nodes import NodeLists
 
 _DTYPES = (torch.float32, torch.float64)
 _MEETINGS_FOR_THREADS = 2**16
+"""Points meet about this often before threads are worth waking."""
 
 
 def tangent_gram(
-    rows: Int64[Tensor, "n k"],
+    places: Int64[Tensor, "n k"],
     entries: Float[Tensor, "n k c o"],
-    other_rows: Int64[Tensor, "m l"],
+    lists: NodeLists,
     other_entries: Float[Tensor, "m l e o"],
     *,
     out: Float[Tensor, "n c m e"],
@@ -31,9 +32,9 @@ def tangent_gram(
     of the table does not enter. Not differentiable.
 
     Args:
-        rows: Rows of the table that each point reads.
-        entries: The gradient in those rows, for every output channel.
-        other_rows: Rows of the points of the columns.
+        places: Which of the listed nodes each point reads; -1 for another.
+        entries: The gradient there, for every output channel.
+        lists: The reads of the points of the columns.
         other_entries: Their gradient.
         out: Where to add.
         lower: Whether only pairs count in which the second point does not come after
@@ -43,9 +44,10 @@ def tangent_gram(
         ShapeError: If shapes do not fit.
 
     Example:
-        >>> out = torch.zeros(2, 1, 2, 1)
-        >>> rows, entries = torch.tensor([[0], [0]]), torch.ones(2, 1, 1, 1)
-        >>> tangent_gram(rows, entries, rows, entries, out=out)
+        >>> from tangrid.ops.tangent_gram import list_nodes
+        >>> rows, entries = torch.tensor([[5], [5]]), torch.ones(2, 1, 1, 1)
+        >>> out, lists = torch.zeros(2, 1, 2, 1), list_nodes(rows)
+        >>> tangent_gram(lists.places_of(rows), entries, lists, entries, out=out)
         >>> out.flatten().tolist()
         [1.0, 1.0, 1.0, 1.0]
     """
@@ -61,12 +63,23 @@ def tangent_gram(
     if not out.is_contiguous():
         refusals.append("out is not contiguous")
     if resolve("tangent_gram", refusals) == "numba":
-        _add(rows, entries, other_rows, other_entries, out, lower)
+        meetings = places.numel() * len(lists.order) // max(len(lists.nodes), 1)
+        is_serial = is_single_threaded() or meetings < _MEETINGS_FOR_THREADS
+        compute = numba_cpu.add_serial if is_serial else numba_cpu.add_parallel
+        compute(
+            places.contiguous().numpy(),
+            entries.contiguous().numpy(),
+            lists.starts.numpy(),
+            lists.points.numpy(),
+            other_entries.flatten(0, 1)[lists.order].numpy(),
+            lower,
+            out.numpy(),
+        )
         return
-    found = reference.tangent_gram(rows, entries, other_rows, other_entries)
+    found = reference.tangent_gram(places, entries, lists, other_entries)
     if lower:
-        points = torch.arange(len(rows), device=rows.device)
-        is_lower = points[:, None] >= torch.arange(len(other_rows), device=rows.device)
+        points = torch.arange(len(found), device=out.device)
+        is_lower = points[:, None] >= torch.arange(found.shape[2], device=out.device)
         found = found * is_lower[:, None, :, None]
     out += found
 
@@ -75,34 +88,50 @@ def _sides(entries: Float[Tensor, "n k c o"]) -> tuple[int, int]:
     return entries.shape[0], entries.shape[2]
 
 
-def _add(
-    rows: Tensor,
-    entries: Tensor,
-    other_rows: Tensor,
-    other_entries: Tensor,
-    out: Tensor,
-    lower: bool,
-) -> None:
-    flat = other_rows.flatten().numpy()
-    # Stable: under every node the points stay in order.
-    order = np.argsort(flat, kind="stable")
-    in_order = flat[order]
-    starts = np.flatnonzero(np.diff(in_order, prepend=-1, append=-1))
-    nodes = in_order[starts[:-1]]
-    labels = np.empty(rows.numel(), np.int64)
-    numba_cpu.label(rows.contiguous().view(-1).numpy(), nodes, labels)
-    width = other_rows.shape[1]
-    others = other_entries.flatten(0, 1)[torch.from_numpy(order)].contiguous()
-    # Points meet about this often; threads are worth waking for more than a few.
-    meetings = labels.size * len(flat) // max(len(nodes), 1)
-    is_serial = is_single_threaded() or meetings < _MEETINGS_FOR_THREADS
-    compute = numba_cpu.add_serial if is_serial else numba_cpu.add_parallel
+def overlap_product(
+    places: Int64[Tensor, "n k"],
+    weights: Float[Tensor, "n k w"],
+    lists: NodeLists,
+    other_weights: Float[Tensor, "m l w"],
+    values: Float[Tensor, "m o r"],
+) -> Float[Tensor, "n o r"]:
+    r"""Return what points read of a table into which others have written values.
+
+    With S the sparse matrix of weights: :math:`S (S'^\top V)`, where nothing but the
+    nodes that are read at all is kept. Not differentiable.
+
+    Args:
+        places: Which of the listed nodes each point reads; -1 for another.
+        weights: With which weights; the last axis is 1, or o where every channel has
+            its own.
+        lists: The reads of the points that write.
+        other_weights: With which weights they write.
+        values: What they write.
+
+    Example:
+        >>> from tangrid.ops.tangent_gram import list_nodes
+        >>> rows, weights = torch.tensor([[5], [5]]), torch.ones(2, 1, 1)
+        >>> lists = list_nodes(rows)
+        >>> values = torch.tensor([1.0, 2.0]).view(2, 1, 1)
+        >>> places = lists.places_of(rows)
+        >>> overlap_product(places, weights, lists, weights, values).flatten().tolist()
+        [3.0, 3.0]
+    """
+    tensors = {"weights": weights, "other_weights": other_weights, "values": values}
+    if resolve("overlap_product", numba_refusals(tensors, _DTYPES)) == "reference":
+        return reference.overlap_product(places, weights, lists, other_weights, values)
+    is_serial = is_single_threaded() or len(lists.order) < _MEETINGS_FOR_THREADS
+    compute = numba_cpu.product_serial if is_serial else numba_cpu.product_parallel
+    written = values.new_zeros(len(lists.nodes), *values.shape[1:])
+    read = values.new_zeros(len(places), *values.shape[1:])
     compute(
-        labels.reshape(rows.shape),
-        entries.contiguous().numpy(),
-        starts,
-        order // width,
-        others.numpy(),
-        lower,
-        out.numpy(),
+        places.contiguous().numpy(),
+        weights.contiguous().numpy(),
+        lists.starts.numpy(),
+        lists.order.numpy(),
+        other_weights.contiguous().numpy(),
+        values.contiguous().numpy(),
+        written.numpy(),
+        read.numpy(),
     )
+    return read
