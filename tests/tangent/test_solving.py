@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tangrid.errors import ConfigError, NumericalError, NumericalWarning, ShapeError
@@ -54,6 +54,7 @@ def test_condition_numbers(name: str, seeded: torch.Generator):
     assert known.condition == pytest.approx(exact, rel=1e-9)
 
 
+@settings(max_examples=30)
 @given(
     values=st.lists(st.floats(0.1, 10.0), min_size=1, max_size=8),
     ridge=st.floats(0.0, 2.0),

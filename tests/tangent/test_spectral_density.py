@@ -13,7 +13,7 @@ from tangrid.tangent.spectral_density import spectral_density
 from tests.tangent.spectra import SPECTRA, kernel_of
 
 N = 100
-REPEATS = 25
+REPEATS = 16
 
 
 def scores(name: str, rank: int, quantity: str) -> torch.Tensor:
@@ -44,7 +44,7 @@ def test_stated_errors_are_those_that_occur(name: str, rank: int, quantity: str)
     found = scores(name, rank, quantity)
     # With ten probes the ratio follows Student's t: a mean square of 9/7, and heavier
     # tails than a normal distribution's.
-    assert 0.6 < float(found.square().mean().sqrt()) < 1.9
+    assert 0.5 < float(found.square().mean().sqrt()) < 2.0
     assert float(found.abs().median()) < 1.2
 
 
