@@ -1,6 +1,7 @@
 """Which points read which rows of a table: the reads, listed under their rows."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Int64
@@ -24,7 +25,7 @@ class NodeLists:
     order: Int64[Tensor, " reads"]
     num_corners: int
 
-    @property
+    @cached_property
     def points(self) -> Int64[Tensor, " reads"]:
         """The point of every read."""
         return self.order // self.num_corners

@@ -53,55 +53,81 @@ def add_parallel(places, entries, starts, points, others, lower, out):
         _add_row(i, places, entries, starts, points, others, lower, out)
 
 
+# Values are laid out as [., o r]: with one weight for all, that is one loop.
+
+
 @typing.no_type_check
 @njit(**OUTER)
-def _write_node(node, starts, order, corners, weights, values, written):
-    shared = weights.shape[2] == 1
+def _add_weighted(weights, repeats, values, target):
+    if weights.shape[0] == 1:
+        for q in range(values.shape[0]):
+            target[q] += weights[0] * values[q]
+    else:
+        for o in range(weights.shape[0]):
+            for q in range(o * repeats, (o + 1) * repeats):
+                target[q] += weights[o] * values[q]
+
+
+@typing.no_type_check
+@njit(**OUTER)
+def _write_node(node, starts, order, points, weights, repeats, values, written):
+    corners = weights.shape[1]
     for at in range(starts[node], starts[node + 1]):
-        point, corner = order[at] // corners, order[at] % corners
-        for o in range(values.shape[1]):
-            weight = weights[point, corner, 0 if shared else o]
-            for r in range(values.shape[2]):
-                written[node, o, r] += weight * values[point, o, r]
+        point = points[at]
+        corner = order[at] - point * corners
+        _add_weighted(weights[point, corner], repeats, values[point], written[node])
 
 
 @typing.no_type_check
 @njit(**OUTER)
-def _read_point(i, places, weights, written, read):
-    shared = weights.shape[2] == 1
+def _read_point(i, places, weights, repeats, written, read):
     for k in range(places.shape[1]):
         node = places[i, k]
-        if node < 0:
-            continue
-        for o in range(written.shape[1]):
-            weight = weights[i, k, 0 if shared else o]
-            for r in range(written.shape[2]):
-                read[i, o, r] += weight * written[node, o, r]
+        if node >= 0:
+            _add_weighted(weights[i, k], repeats, written[node], read[i])
 
 
 @typing.no_type_check
 @njit(**OUTER)
 def product_serial(
-    places, weights, starts, order, other_weights, values, written, read
+    places,
+    weights,
+    starts,
+    order,
+    points,
+    other_weights,
+    repeats,
+    values,
+    written,
+    read,
 ):
     """Write and read on the calling thread."""
     for node in range(written.shape[0]):
         _write_node(
-            node, starts, order, other_weights.shape[1], other_weights, values, written
+            node, starts, order, points, other_weights, repeats, values, written
         )
     for i in range(places.shape[0]):
-        _read_point(i, places, weights, written, read)
+        _read_point(i, places, weights, repeats, written, read)
 
 
 @typing.no_type_check
 @njit(**PARALLEL)
 def product_parallel(
-    places, weights, starts, order, other_weights, values, written, read
+    places,
+    weights,
+    starts,
+    order,
+    points,
+    other_weights,
+    repeats,
+    values,
+    written,
+    read,
 ):
     """Write and read with numba's threads."""
     for node in prange(written.shape[0]):
         _write_node(
-            node, starts, order, other_weights.shape[1], other_weights, values, written
+            node, starts, order, points, other_weights, repeats, values, written
         )
     for i in prange(places.shape[0]):
-        _read_point(i, places, weights, written, read)
+        _read_point(i, places, weights, repeats, written, read)

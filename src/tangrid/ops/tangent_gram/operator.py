@@ -122,16 +122,19 @@ def overlap_product(
         return reference.overlap_product(places, weights, lists, other_weights, values)
     is_serial = is_single_threaded() or len(lists.order) < _MEETINGS_FOR_THREADS
     compute = numba_cpu.product_serial if is_serial else numba_cpu.product_parallel
-    written = values.new_zeros(len(lists.nodes), *values.shape[1:])
-    read = values.new_zeros(len(places), *values.shape[1:])
+    width, repeats = values.shape[1:]
+    written = values.new_zeros(len(lists.nodes), width * repeats)
+    read = values.new_zeros(len(places), width * repeats)
     compute(
         places.contiguous().numpy(),
         weights.contiguous().numpy(),
         lists.starts.numpy(),
         lists.order.numpy(),
+        lists.points.numpy(),
         other_weights.contiguous().numpy(),
-        values.contiguous().numpy(),
+        repeats,
+        values.reshape(len(values), width * repeats).numpy(),
         written.numpy(),
         read.numpy(),
     )
-    return read
+    return read.view(-1, width, repeats)
