@@ -67,7 +67,7 @@ def draw_line(outputs: Axes, factors: Axes, bandwidth: float) -> None:
     chosen = every(LINE, STRIDE)
     targets = signal(x)[chosen]
     trained = kernel.aliased(STRIDE)
-    rate = 1 / float(trained.eigenvalues.max())
+    rate = 1 / float(trained.transfer.max())
     by_matrix = stepwise(kernel, targets, rate)
     by_filter = filtered(kernel, targets, GradientDescent(rate), STEPS, stride=STRIDE)
     difference = float((by_matrix - by_filter).abs().max())
@@ -79,7 +79,7 @@ def draw_line(outputs: Axes, factors: Axes, bandwidth: float) -> None:
         colour = f"C{number}"
         outputs.plot(x, by_matrix[number], color=colour, linewidth=1)
         outputs.plot(x[::3], by_filter[number][::3], ".", color=colour, markersize=2)
-        learned = 1 - (1 - rate * trained.eigenvalues) ** steps
+        learned = 1 - (1 - rate * trained.transfer) ** steps
         label = f"{steps:.0f} steps"
         factors.plot(frequency[order], learned[order], color=colour, label=label)
         at = {k: f"{float(learned[frequency == k]):.3f}" for k in (2, 11, 30)}
@@ -96,7 +96,7 @@ def draw_image(axes: list[Axes], bandwidth: float) -> None:
     pixels = torch.arange(lattice.num_points)
     values = image.pixel_values(pixels).double()
     kernel = kernel_on(lattice, bandwidth)
-    descent = GradientDescent(1 / float(kernel.eigenvalues.max()))
+    descent = GradientDescent(1 / float(kernel.transfer.max()))
     found = filtered(kernel, values, descent, IMAGE_STEPS)
     for axis, steps, seen in zip(axes, IMAGE_STEPS, found, strict=True):
         error = float((seen - values).square().mean())

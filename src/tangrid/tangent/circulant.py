@@ -41,7 +41,7 @@ class CirculantKernel(TangentKernel):
     Example:
         >>> row = torch.tensor([2.0, 1.0, 0.0, 1.0], dtype=torch.float64)
         >>> kernel = CirculantKernel(Lattice((4,)), row)
-        >>> kernel.eigenvalues.tolist()
+        >>> kernel.transfer.tolist()
         [4.0, 2.0, 0.0, 2.0]
         >>> (kernel @ torch.ones(4, dtype=torch.float64)).tolist()
         [4.0, 4.0, 4.0, 4.0]
@@ -68,14 +68,33 @@ class CirculantKernel(TangentKernel):
                 f"{float(scaled.real.min()):.3g} and imaginary parts up to "
                 f"{float(scaled.imag.abs().max()):.3g}. Is the kernel periodic?"
             )
-        self.eigenvalues = scaled.real.clamp(min=0)
-        """Eigenvalue of each wave (H), in the order of ``lattice.frequencies``."""
+        self.transfer = scaled.real.clamp(min=0)
+        """Factor of each wave (H), in the order of ``lattice.frequencies``."""
+
+    def eigenvalues(
+        self, k: int | None = None, *, largest: bool = True
+    ) -> Float[Tensor, " k"]:
+        """Return eigenvalues, the outermost first: the transfer function in order.
+
+        Args:
+            k: How many; all by default.
+            largest: Whether to begin at the largest or at the smallest.
+
+        Raises:
+            ConfigError: If ``k`` is not between 1 and the number of points.
+        """
+        if k is not None and not 1 <= k <= len(self.transfer):
+            raise ConfigError(
+                f"kernel.eigenvalues(k={k}): expected a number from 1 to "
+                f"{len(self.transfer)}, the points of the lattice."
+            )
+        return self.transfer.sort(descending=largest).values[:k]
 
     @property
     def spectrum(self) -> FourierSpectrum:
         """Eigenvalues per point, which are the same on finer lattices."""
         return FourierSpectrum(
-            self.lattice, self.eigenvalues / self.lattice.num_points, 0.0
+            self.lattice, self.transfer / self.lattice.num_points, 0.0
         )
 
     def to_dense(self) -> Float[Tensor, "rows columns"]:
@@ -103,7 +122,7 @@ class CirculantKernel(TangentKernel):
 
     def _multiply(self, stacked: Float[Tensor, "columns r"]) -> Float[Tensor, "rows r"]:
         waves = self.lattice.transform(stacked)
-        return self.lattice.inverse(self.eigenvalues[:, None] * waves).real
+        return self.lattice.inverse(self.transfer[:, None] * waves).real
 
     def aliased(self, stride: int) -> "CirculantKernel":
         """Return the kernel of every s-th point along each axis.
@@ -184,11 +203,11 @@ def filtered(
     """
     trained = kernel.aliased(stride)
     stacked = trained.stacked(targets)
-    gains = descent.response(trained.eigenvalues, times).gains
+    gains = descent.response(trained.transfer, times).gains
     if not bool(torch.isfinite(gains).all()):
         raise NumericalError(
             "filtered(times=inf): expected a kernel without vanishing eigenvalues, got "
-            f"{int((trained.eigenvalues == 0).sum())} of {len(gains[0])}. Take finite "
+            f"{int((trained.transfer == 0).sum())} of {len(gains[0])}. Take finite "
             "times or a ridge."
         )
     chosen = every(kernel.lattice, stride)

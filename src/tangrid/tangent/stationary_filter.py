@@ -83,7 +83,7 @@ def stationary_filter(
     Example:
         >>> encoding = FourierEncoding(torch.tensor([[2.0]]), torch.tensor([1.0]))
         >>> kernel = stationary_filter(encoding, Lattice((8,)), kind=None)
-        >>> kernel.eigenvalues.round(decimals=9).tolist()
+        >>> kernel.transfer.round(decimals=9).tolist()
         [0.0, 0.0, 4.0, 0.0, 0.0, 0.0, 4.0, 0.0]
     """
     where = "stationary_filter"
