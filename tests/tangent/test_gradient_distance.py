@@ -9,16 +9,16 @@ from tangrid.seeding import generator
 from tangrid.tangent import DenseKernel, Outputs, tangent_kernel
 from tangrid.tangent.gradient_distance import gradient_cosines, gradient_distances
 
-POINTS = torch.tensor([0, 5, 11])
+POINTS = torch.tensor([0, 3, 5])
 
 
-def coords(count: int = 12) -> Tensor:
+def coords(count: int = 6) -> Tensor:
     drawn = generator(0, "coords")
     return torch.rand(count, 2, dtype=torch.float64, generator=drawn)
 
 
 def field_of(model: str) -> tangrid.fields.Field:
-    field = tangrid.build(model, num_dims=2, num_channels=3, params=20_000, seed=0)
+    field = tangrid.build(model, num_dims=2, num_channels=2, params=20_000, seed=0)
     return field.double()
 
 
@@ -52,10 +52,10 @@ def test_it_is_the_distance_of_gradients(model: str, outputs: Outputs):
 
 
 def test_it_obeys_the_laws_of_a_distance():
-    everything = torch.arange(12)
+    everything = torch.arange(6)
     kernel = tangent_kernel(field_of("instant-ngp"), coords(), outputs="trace")
     found = gradient_distances(kernel, everything)
-    assert torch.equal(found.diagonal(), torch.zeros(12, dtype=torch.float64))
+    assert torch.equal(found.diagonal(), torch.zeros(6, dtype=torch.float64))
     assert torch.allclose(found, found.T)
     detours = found[:, :, None] + found[None]
     assert (detours.min(dim=1).values >= found - 1e-9).all()

@@ -18,8 +18,6 @@ from tangrid.tangent.infinite_width import (
     infinite_width_kernel,
     infinite_width_of_gram,
 )
-from tangrid.tangent.jacobian import jacobian_kernel
-from tangrid.tangent.subject import subject_of
 from tests.tolerances import ROUNDING_FLOAT64
 
 NETWORKS = (
@@ -173,7 +171,7 @@ def test_behind_a_grid():
 
 
 def test_derivatives():
-    x, y = normal("x", 4, 3), normal("y", 3, 3)
+    x, y = normal("x", 2, 2), normal("y", 3, 2)
     network = ReluNetwork(num_hidden=2, bias_variance=0.1)
 
     def kernels(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
@@ -223,17 +221,25 @@ def empirical(network: ReluNetwork, points: Tensor, width: int, seed: int) -> Te
     model = FiniteReluNetwork(
         network, points.shape[1], width, 1, generator(seed, "width", width)
     )
-    subject = subject_of(model, "all", torch.float64)
-    return jacobian_kernel(subject, points, None, "full").to_dense()
+    gradients = [
+        torch.cat([
+            part.flatten()
+            for part in torch.autograd.grad(
+                value, list(model.parameters()), retain_graph=True
+            )
+        ])
+        for value in model(points)[:, 0]
+    ]
+    return torch.stack(gradients) @ torch.stack(gradients).T
 
 
 @pytest.mark.parametrize("network", [NETWORKS[0], NETWORKS[2]])
 def test_networks_come_closer_as_one_over_the_root_of_their_width(
     network: ReluNetwork,
 ):
-    points = normal("width", 6, 3)
+    points = normal("width", 5, 3)
     limit = infinite_width(points, network=network).ntk
-    widths = torch.tensor([16, 64, 256])
+    widths = torch.tensor([16, 64, 192])
     seeds = range(20)
     errors = torch.stack([
         torch.stack([
@@ -245,13 +251,13 @@ def test_networks_come_closer_as_one_over_the_root_of_their_width(
     root_mean_square = errors.square().mean(1).sqrt() / limit.norm()
     line = root_mean_square.log2()
     slope = float(line[-1] - line[0]) / math.log2(int(widths[-1]) / int(widths[0]))
-    # 20 errors know their own size to a fifth, four doublings of the width the slope
-    # to a tenth.
+    # 20 errors know their own size to a fifth, 3.6 doublings of the width the
+    # slope to a tenth.
     assert slope == pytest.approx(-0.5, abs=0.12)
-    assert root_mean_square[-1] < 0.2
-    mean = torch.stack([empirical(network, points, 64, seed) for seed in seeds]).mean(0)
-    # Without a bias of their own, the means of many networks are closer than one is.
-    assert (mean - limit).norm() / limit.norm() < 0.5 * root_mean_square[1]
+    assert root_mean_square[-1] < 0.25
+    # They lie around the limit: the mean of many is closer than one is.
+    mean = torch.stack([empirical(network, points, 16, seed) for seed in seeds]).mean(0)
+    assert (mean - limit).norm() / limit.norm() < 0.5 * root_mean_square[0]
 
 
 def test_bad_input():
