@@ -29,7 +29,7 @@ class FrequencyResidual:
     frequency: Float[Tensor, " s"]
     rms: Float[Tensor, "t s"]
 
-    def at(self, frequency: float) -> Float[Tensor, " t"]:
+    def at(self, frequency: float | int) -> Float[Tensor, " t"]:
         """Return the size over time of the shell nearest to a frequency.
 
         Args:
