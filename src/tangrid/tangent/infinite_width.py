@@ -35,6 +35,7 @@ from torch.func import functional_call
 from tangrid.errors import ConfigError, ShapeError
 from tangrid.notation import Coords, Features
 from tangrid.tangent.arc_cosine import Pairs, opened, pairs_of, rectified, through_layer
+from tangrid.tangent.gram_matrix import check_finite
 from tangrid.tangent.kernel import DenseKernel
 
 FeatureMap = Callable[[Coords], Features]
@@ -212,7 +213,7 @@ def infinite_width_of_gram(
             f"for a Gram matrix of that shape, got {[len(rows), len(columns)]}."
         )
     for name, numbers in (("gram", gram), ("rows", rows), ("columns", columns)):
-        _check_finite(f"infinite_width_of_gram({name})", numbers)
+        check_finite(f"infinite_width_of_gram({name})", numbers)
     pairs = opened(gram.double(), rows.double(), columns.double())
     return _propagate(pairs, num_features, network or ReluNetwork())
 
@@ -239,7 +240,7 @@ def _features_of(name: str, points: Tensor, features: FeatureMap | None) -> Feat
             f"{where}: expected floating point numbers of shape [n, d] with n >= 1 and "
             f"d >= 1, got {list(points.shape)} of {points.dtype}."
         )
-    _check_finite(where, points)
+    check_finite(where, points)
     points = points.double()
     if features is None:
         return points
@@ -254,18 +255,9 @@ def _features_of(name: str, points: Tensor, features: FeatureMap | None) -> Feat
             f"{where}: expected a feature map that returns [{len(points)}, f], got "
             f"{list(found.shape)}."
         )
-    _check_finite(f"{where}, its features", found)
+    check_finite(f"{where}, its features", found)
     return found.double()
 
 
 def _in_double(value: Tensor) -> Tensor:
     return value.double() if value.dtype.is_floating_point else value
-
-
-def _check_finite(where: str, numbers: Tensor) -> None:
-    bad = int((~torch.isfinite(numbers)).sum())
-    if bad:
-        raise ShapeError(
-            f"{where}: expected finite numbers, got {bad} of {numbers.numel()} that "
-            "are not. Leave those points out."
-        )
