@@ -57,6 +57,12 @@ def available_memory_mb() -> float | None:
         return None
 
 
+def room_bytes() -> float | None:
+    """Return how much one object may take of the free memory; None if unknown."""
+    available = available_memory_mb()
+    return None if available is None else _SHARE_OF_MEMORY * available * 1e6
+
+
 def require_memory(
     needed_bytes: float, what: str, advice: str, *, points: int | None = None
 ) -> None:
@@ -71,10 +77,9 @@ def require_memory(
     Raises:
         ResourceError: If it does not fit.
     """
-    available = available_memory_mb()
-    if available is None or needed_bytes / 1e6 <= _SHARE_OF_MEMORY * available:
+    room = room_bytes()
+    if room is None or needed_bytes <= room:
         return
-    room = _SHARE_OF_MEMORY * available * 1e6
     if points is not None:
         advice = f"About {points * room / needed_bytes:,.0f} points would fit. {advice}"
     raise ResourceError(

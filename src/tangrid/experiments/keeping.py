@@ -10,7 +10,11 @@ from tangrid.errors import ConfigError, InterruptedRunError, TangridError
 from tangrid.runs.codec import to_plain
 from tangrid.runs.store import RunFolder
 
-_WORTH_KEEPING = ("state.safetensors", "field.safetensors", "metrics.json")
+_WORTH_KEEPING = (
+    "state.safetensors", "field.safetensors", "metrics.json", "kernel.json",
+)  # fmt: skip
+_OF_SEVERAL = ("compare-images", "analyze-image", "analyze-run")
+"""Kinds that know themselves which of their parts are done."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,7 @@ def _reopened(path: Path, asked: Mapping[str, Any]) -> Kept:
         )
     folder = RunFolder.open(path)
     check_same(path, asked, folder.read_json("config.json"))
-    if asked.get("kind") == "compare-images":
+    if asked.get("kind") in _OF_SEVERAL:
         return Kept(folder, resume=True)
     is_finished = folder.has("metrics.json")
     if not is_finished and not folder.has("state.safetensors"):

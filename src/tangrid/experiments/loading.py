@@ -22,13 +22,7 @@ def load(path: str | Path) -> FittedRun:
         DataError: If it is no run folder, or one whose files are damaged.
     """
     folder = RunFolder.open(Path(path).expanduser())
-    try:
-        experiment = from_plain(folder.read_json("config.json"))
-    except ConfigError as error:
-        raise DataError(
-            f"{folder.path / 'config.json'}: {error} It is damaged, or from another "
-            "version, or a plugin that it needs is not loaded (--plugin FILE)."
-        ) from error
+    experiment = read_experiment(folder)
     if not isinstance(experiment, FitImage):
         raise DataError(
             f"{path}: expected the folder of one fit, found that of another kind of "
@@ -38,3 +32,21 @@ def load(path: str | Path) -> FittedRun:
     load_field(folder.path / FIELD_FILE, field)
     metrics = folder.read_json("metrics.json") if folder.has("metrics.json") else {}
     return FittedRun(experiment, field, metrics, folder)
+
+
+def read_experiment(folder: RunFolder) -> object:
+    """Return what a folder is the result of, from its ``config.json``.
+
+    Args:
+        folder: The folder of a run.
+
+    Raises:
+        DataError: If the file is damaged, or of another version.
+    """
+    try:
+        return from_plain(folder.read_json("config.json"))
+    except ConfigError as error:
+        raise DataError(
+            f"{folder.path / 'config.json'}: {error} It is damaged, or from another "
+            "version, or a plugin that it needs is not loaded (--plugin FILE)."
+        ) from error

@@ -64,7 +64,7 @@ def save_field(folder: RunFolder, field: Field) -> None:
         folder: The run.
         field: What to save.
     """
-    _save(folder, FIELD_FILE, dict(field.state_dict()), {})
+    save_tensors(folder, FIELD_FILE, dict(field.state_dict()), {})
 
 
 def load_field(path: Path, field: Field) -> None:
@@ -98,7 +98,7 @@ def save_state(
         progress: Steps and seconds so far.
     """
     words = {"step": str(progress.step), "seconds": progress.seconds.hex()}
-    _save(folder, STATE_FILE, _state(field, optimizer, mean), words)
+    save_tensors(folder, STATE_FILE, _state(field, optimizer, mean), words)
     folder.write_json(
         "state.json", {"step": progress.step, "seconds": progress.seconds}
     )
@@ -137,9 +137,17 @@ def _state(
     return tensors
 
 
-def _save(
+def save_tensors(
     folder: RunFolder, name: str, tensors: dict[str, Tensor], words: dict[str, str]
 ) -> None:
+    """Write tensors by name, whole or not at all.
+
+    Args:
+        folder: The run.
+        name: Name of the file.
+        tensors: What to save.
+        words: What else the file says of itself.
+    """
     plain = {key: tensor.detach().contiguous() for key, tensor in tensors.items()}
     with folder.atomic_path(name) as path:
         try:
