@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from tangrid import progress
-from tangrid.progress import Pace, ProgressLine, clock
+from tangrid.progress import Pace, ProgressLine, StageLine, clock
 from tangrid.training import Moment
 
 
@@ -93,3 +93,46 @@ def test_clock():
     assert [clock(s) for s in (0.2, 59.6, 3599, 3600)] == [
         "0:00", "1:00", "59:59", "1:00:00",
     ]  # fmt: skip
+
+
+def stages_on(console: Console) -> None:
+    with StageLine(console=console) as line:
+        line.say("plan: two parts")
+        for number, label in enumerate(("one [bold]", "two")):
+            line.begin(number, 2, label)
+            line.stage("first stage")
+            line.stage("second stage")
+
+
+def test_log_of_stages_has_few_lines(monkeypatch: pytest.MonkeyPatch):
+    stream = io.StringIO()
+    stages_on(Console(file=stream, width=80))
+    expected = ["plan: two parts", "1/2 one [bold]: starting", "2/2 two: starting"]
+    assert stream.getvalue().splitlines() == expected
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.0)
+    stream = io.StringIO()
+    stages_on(Console(file=stream, width=80))
+    assert stream.getvalue().splitlines()[2] == "1/2 one [bold]: first stage"
+
+
+def test_terminal_shows_a_line_per_part():
+    stream = io.StringIO()
+    console = Console(
+        file=stream, width=80, force_terminal=True, color_system=None,
+        legacy_windows=False,
+    )  # fmt: skip
+    stages_on(console)
+    shown = stream.getvalue()
+    assert "plan: two parts" in shown
+    ended = [line.split() for line in shown.splitlines() if "done" in line][-2:]
+    assert ended[0][-5:-1] == ["1/2", "one", "[bold]", "done"]
+    assert ended[1][-4:-1] == ["2/2", "two", "done"]
+
+
+def test_stream_that_closes_does_not_stop_stages():
+    reader, writer = os.pipe()
+    os.close(reader)
+    stream = os.fdopen(writer, "w", buffering=1)
+    stages_on(progress._LastingConsole(file=stream))
+    with pytest.raises(BrokenPipeError):
+        stream.close()

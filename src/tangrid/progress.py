@@ -1,4 +1,4 @@
-"""Show how training goes: a live line in a terminal, a line now and then elsewhere."""
+"""Show how work goes: a live line in a terminal, a line now and then elsewhere."""
 
 import math
 import time
@@ -10,7 +10,14 @@ from typing import Self, TypeVar
 
 from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.progress import Progress
+from rich.markup import escape
+from rich.progress import (
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -193,6 +200,96 @@ class ProgressLine:
         elif math.isfinite(left):
             words.append(f"{clock(left)} left")
         return words
+
+
+class StageLine:
+    """Show which stage of some work is under way; use it in a ``with`` statement.
+
+    In a terminal one line is drawn anew, also while a stage takes long. Elsewhere a
+    line is written when a part begins and at stages that come ten seconds later.
+
+    Args:
+        console: Where to write; standard error by default.
+    """
+
+    def __init__(self, *, console: Console | None = None) -> None:
+        self._console = console or _LastingConsole(stderr=True, highlight=False)
+        hidden = not self._console.is_terminal or self._console.is_dumb_terminal
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("[bold]{task.fields[part]}[/]", markup=True),
+            TextColumn("{task.description}", markup=False),
+            TimeElapsedColumn(),
+            console=self._console,
+            disable=hidden,
+        )
+        self._is_live = not hidden
+        self._task: TaskID | None = None
+        self._part = ""
+        self._written = -math.inf
+
+    def __enter__(self) -> Self:
+        """Return itself, waiting for the first part."""
+        with suppress(OSError):
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the lines of all parts standing."""
+        if kind is None:
+            self._close()
+        with suppress(OSError):
+            self._progress.stop()
+
+    def begin(self, number: int, count: int, label: str) -> None:
+        """Open the line of one part and close the one before.
+
+        Args:
+            number: Its number, from 0.
+            count: Number of parts.
+            label: What it is.
+        """
+        self._close()
+        self._part = f"{number + 1}/{count} {label}"
+        if self._is_live:
+            part = escape(self._part)
+            self._task = self._progress.add_task("starting", total=None, part=part)
+        else:
+            self._write(f"{self._part}: starting")
+
+    def stage(self, name: str) -> None:
+        """Say what is done now.
+
+        Args:
+            name: The stage.
+        """
+        if self._task is not None:
+            self._progress.update(self._task, description=name)
+        elif time.monotonic() - self._written >= _SECONDS_BETWEEN_LINES:
+            self._write(f"{self._part}: {name}")
+
+    def say(self, text: str) -> None:
+        """Write a line of its own.
+
+        Args:
+            text: The line.
+        """
+        with suppress(OSError):
+            self._console.print(text, soft_wrap=True, markup=False)
+
+    def _close(self) -> None:
+        if self._task is not None:
+            self._progress.update(self._task, description="done", total=1, completed=1)
+            self._task = None
+
+    def _write(self, text: str) -> None:
+        self.say(text)
+        self._written = time.monotonic()
 
 
 def counted(parts: Iterable[Part], total: int, label: str) -> Iterator[Part]:

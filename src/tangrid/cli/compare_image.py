@@ -14,7 +14,7 @@ from tangrid.cli.flags import (
     check_decoder,
     check_flags,
     distinct_names,
-    names_in,
+    models_in,
     seeds_of,
     settings_of,
 )
@@ -111,17 +111,12 @@ def _plan(
     training = training_for(
         flags.steps, flags.minutes, batch_size=flags.batch_size, threads=flags.threads
     )
-    models = names_in(request.models)
     if not request.paths:
         raise ConfigError(
             "PATH: expected at least one picture file, got none. Write for example "
             "tangrid compare image photo.png."
         )
-    if not models:
-        raise ConfigError(
-            f"--models: expected names with commas, got '{request.models}'. Write for "
-            "example --models instant-ngp,mulfagrid."
-        )
+    models = models_in(request.models)
     for model in models:
         check_decoder(flags, model)
     sources = [

@@ -39,6 +39,10 @@ Number = Annotated[int, _spec(int, "N", "a whole number")]
 """A whole number with a default."""
 Minutes = Annotated[float | None, _spec(float, "M", "a number"), _SILENT]
 """A span of time, or nothing."""
+Real = Annotated[float | None, _spec(float, "X", "a number"), _SILENT]
+"""A number, or nothing."""
+Share = Annotated[float, _spec(float, "P", "a number")]
+"""A share or a probability with a default."""
 Crop = Annotated[str | None, _spec(str, "WxH+X+Y", "a crop"), _SILENT]
 """A rectangle of pixels, or nothing."""
 Region = Annotated[str | None, _spec(str, "X0,Y0,X1,Y1", "a region"), _SILENT]
@@ -47,3 +51,5 @@ Folder = Annotated[str | None, _spec(str, "DIR", "a folder"), _SILENT]
 """A folder, or nothing."""
 File = Annotated[str | None, _spec(str, "FILE", "a file"), _SILENT]
 """A file, or nothing."""
+Name = Annotated[str | None, _spec(str, "NAME", "a name"), _SILENT]
+"""A name, or nothing."""

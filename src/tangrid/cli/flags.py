@@ -21,15 +21,21 @@ from tangrid.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageFlags:
-    """Which part of the image is fitted, and which points of it."""
+class PictureFlags:
+    """Which part of the image is meant, and in which colours."""
 
     crop: Crop = None
-    """Part to fit in pixels: 256 or 256x192 (centre), 256x192+40+20 (at 40, 20)."""
+    """Part in pixels: 256 or 256x192 (centre), 256x192+40+20 (at column 40, row 20)."""
     downscale: Number = 1
     """Whole factor by which the part is made smaller."""
     colour: Literal["srgb", "linear"] = "srgb"
-    """Colour space of the fitted values."""
+    """Colour space of the values."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFlags(PictureFlags):
+    """Which part of the image is fitted, and which points of it."""
+
     holdout: Switch = False
     """Train on every second pixel along each axis and judge the others apart."""
     sampling: Literal["auto", "all", "pixels", "continuous"] = "auto"
@@ -37,19 +43,27 @@ class ImageFlags:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingFlags:
-    """How large the model is and how it is trained."""
+class ModelFlags:
+    """How large the model is, where it begins, and what of it is changed."""
 
     params: Count = None
     """Size the model to this many trainable parameters, within 2 %."""
+    seed: Number = 0
+    """Source of all randomness."""
+    seeds: Number = 1
+    """Number of seeds, from --seed on; several make a table."""
+    set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="PATH=VALUE")] = ()
+    """Change any single setting, such as field.encoding.num-levels=12."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingFlags(ModelFlags):
+    """How large the model is and how it is trained."""
+
     steps: Count = None
     """Optimiser steps; 1000 if --minutes is not given either."""
     minutes: Minutes = None
     """Wall time of training after which it stops."""
-    seed: Number = 0
-    """Source of all randomness."""
-    seeds: Number = 1
-    """Number of fits, with seeds from --seed on; several make a table."""
     batch_size: Count = None
     """Points per step (default: 65536)."""
     threads: Count = None
@@ -58,8 +72,6 @@ class TrainingFlags:
     """Arithmetic of the decoder; bfloat16 is faster where the processor has it."""
     device: Annotated[str, arg(metavar="NAME")] = "cpu"
     """Where to compute."""
-    set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="PATH=VALUE")] = ()
-    """Change any single setting, such as field.encoding.num-levels=12."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,14 +110,26 @@ def check_flags(flags: TrainingFlags) -> None:
             f"--device: expected cpu, got '{flags.device}'. This version has no "
             "operators for other devices; leave --device out."
         )
+    check_seeds(flags)
+
+
+def check_seeds(flags: ModelFlags) -> None:
+    """Refuse a number of seeds that is none.
+
+    Args:
+        flags: What was asked for.
+
+    Raises:
+        ConfigError: If there is no seed.
+    """
     if flags.seeds < 1:
         raise ConfigError(
             f"--seeds: expected a whole number >= 1, got {flags.seeds}. Say how many "
-            "fits with different seeds you want."
+            "different seeds you want."
         )
 
 
-def settings_of(flags: TrainingFlags) -> dict[str, str]:
+def settings_of(flags: ModelFlags) -> dict[str, str]:
     """Return single settings by dotted path.
 
     Args:
@@ -115,7 +139,7 @@ def settings_of(flags: TrainingFlags) -> dict[str, str]:
         ConfigError: If a text is not of the form PATH=VALUE, or a path is set twice.
     """
     settings = {}
-    if flags.decoder_dtype != "float32":
+    if isinstance(flags, TrainingFlags) and flags.decoder_dtype != "float32":
         settings["field.decoder_dtype"] = flags.decoder_dtype
     for text in flags.set:
         path, separator, value = (part.strip() for part in text.partition("="))
@@ -155,8 +179,8 @@ def check_decoder(flags: TrainingFlags, model: str) -> None:
         )
 
 
-def seeds_of(flags: TrainingFlags) -> tuple[int, ...]:
-    """Return the seeds of all fits.
+def seeds_of(flags: ModelFlags) -> tuple[int, ...]:
+    """Return all seeds.
 
     Args:
         flags: What was asked for.
@@ -176,6 +200,24 @@ def names_in(text: str) -> tuple[str, ...]:
     """
     names = (name.strip() for name in text.split(","))
     return tuple(dict.fromkeys(name for name in names if name))
+
+
+def models_in(text: str) -> tuple[str, ...]:
+    """Return the models in a list with commas, at least one.
+
+    Args:
+        text: Such as ``instant-ngp,mulfagrid``.
+
+    Raises:
+        ConfigError: If it names none.
+    """
+    models = names_in(text)
+    if not models:
+        raise ConfigError(
+            f"--models: expected names with commas, got '{text}'. Write for example "
+            "--models instant-ngp,mulfagrid."
+        )
+    return models
 
 
 def distinct_names(paths: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:

@@ -43,7 +43,8 @@ def _dispatch(words: list[str]) -> int:
     if words[0] in ("--version", "-V"):
         print(f"tangrid {VERSION}")
         return 0
-    is_group = any(verb.words[0] == words[0] and verb.words[1:] for verb in VERBS)
+    is_group = words[0] in {verb.words[0] for verb in VERBS if verb.words[1:]}
+    is_group &= (words[0],) not in {verb.words for verb in VERBS}
     if is_group and len(words) > 1 and words[1] in _HELP:
         print(overview())
         return 0

@@ -85,11 +85,20 @@ def table_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             + [measure.format(group.mean(measure)) for measure in measures]
             for group in results.of_models()
         ]
-    return _aligned([head, [], *lines, *([[], *means] if means else [])], len(measures))
+    return aligned([head, [], *lines, *([[], *means] if means else [])], len(measures))
 
 
-def _aligned(table: Sequence[Sequence[str]], num_numbers: int) -> list[str]:
-    """Return rows with words to the left and numbers to the right; [] is a rule."""
+def aligned(table: Sequence[Sequence[str]], num_numbers: int) -> list[str]:
+    """Return rows as lines of text, with words to the left and numbers to the right.
+
+    Args:
+        table: Cells by row; an empty row is a rule.
+        num_numbers: Columns of numbers, the last ones.
+
+    Example:
+        >>> aligned([["name", "PSNR"], [], ["a", "31.20"]], 1)
+        ['name   PSNR', '-----------', 'a     31.20']
+    """
     full = [row for row in table if row]
     widths = [max(len(cell) for cell in column) for column in zip(*full, strict=True)]
     words = len(widths) - num_numbers

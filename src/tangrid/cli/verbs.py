@@ -71,6 +71,19 @@ VERBS = (
         summary="fit several models to images: one table, one page",
     ),
     Verb(
+        words=("analyze", "image"),
+        module="analyze_image",
+        request="AnalyzeImageRequest",
+        summary="look at tangent kernels of untrained models at pixels",
+    ),
+    # After it: a folder of a run is the word that follows.
+    Verb(
+        words=("analyze",),
+        module="analyze_run",
+        request="AnalyzeRunRequest",
+        summary="look at tangent kernels of fits before and after",
+    ),
+    Verb(
         words=("render",),
         module="render",
         request="RenderRequest",
