@@ -24,7 +24,8 @@ from tangrid.ops.grid_lookup.layout import (
 )
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
-from tangrid.tangent import tangent_kernel
+from tangrid.tangent import DenseKernel, tangent_kernel
+from tangrid.tangent.bound_map import map_difference, two_point_map
 from tangrid.tangent.fourier_spectrum import (
     fourier_rayleigh,
     rayleigh_at,
@@ -268,8 +269,8 @@ def structure_of_the_hash(interpolation: Interpolation) -> float:
 
 
 def test_hashing_keeps_the_mean_spectrum_and_mixes_frequencies():
-    lattice = Lattice((40, 40))
-    dense = dataclasses.replace(one_level(41, "linear"), channels_per_level=1)
+    lattice = Lattice((48, 48))
+    dense = one_level(41, "linear")
     hashed = HashGridConfig(
         num_levels=1, base_resolution=41, log2_table_size=9, channels_per_level=1
     )
@@ -282,7 +283,7 @@ def test_hashing_keeps_the_mean_spectrum_and_mixes_frequencies():
     ]
     ratio = found[1].energy / found[0].energy
     middle = (lattice.radii > 0) & (lattice.radii < 20)
-    # Over a thousand frequencies, whose ratios vary by 0.3.
+    # Over a thousand frequencies, whose ratios vary by 0.3 and not independently.
     assert float(ratio[middle].mean()) == pytest.approx(1.0, abs=0.03)
     assert float(ratio[middle].std()) > 0.1
     assert found[1].non_stationarity > 2 * found[0].non_stationarity
@@ -337,3 +338,27 @@ def test_mulfagrid_without_a_kernel_of_its_own_is_the_plain_grid():
     ]
     assert (found[1] - found[0]).abs().max() < PARITY_FLOAT64 * found[0].max()
     assert (found[2] - found[0]).abs().max() > 1e-3 * found[0].max()
+
+
+@pytest.mark.parametrize(("first", "second"), [(0.0, 0.5), (0.73, 0.91), (0.2, 0.99)])
+def test_less_correlated_gradients_lower_the_bound_for_more_than_half_of_labels(
+    first: float, second: float
+):
+    """What a claim about two points says: two gradients of equal length, and an angle.
+
+    With correlation r the bound is (u^2 / (1 + r) + v^2 / (1 - r)) in the sum u and the
+    difference v of the labels. The smaller r wins where v^2 > q u^2, and the share of
+    such labels in the square is 1 / (1 + sqrt q), never below a half.
+    """
+    maps = [
+        two_point_map(
+            DenseKernel(torch.tensor([[1.0, r], [r, 1.0]]).double()), num_labels=401
+        )
+        for r in (first, second)
+    ]
+    q = (1 - first) * (1 - second) / ((1 + first) * (1 + second))
+    found = map_difference(*maps)
+    expected = 1 / (1 + math.sqrt(q))
+    # Labels on a lattice of 401 a side, whose border counts in full.
+    assert found.share_lower_normalised == pytest.approx(expected, abs=5e-3)
+    assert expected > 0.5

@@ -19,7 +19,7 @@ from tangrid.tangent.lattice import Lattice
 from tangrid.tangent.spectrum_record import shell_numbers, time_constants
 from tests.tolerances import PARITY_FLOAT64
 
-LATTICES = (Lattice((12,)), Lattice((6, 5)), Lattice((4, 3, 5)))
+LATTICES = (Lattice((12,)), Lattice((6, 5)), Lattice((5, 6)), Lattice((4, 3, 5)))
 
 
 def name_of(lattice: Lattice) -> str:
@@ -247,6 +247,20 @@ def test_estimates_of_shells_are_right_on_average(seeded):
     assert plain.non_stationarity == pytest.approx(exact.non_stationarity, abs=0.02)
 
 
+def test_few_probes_do_not_make_a_kernel_look_more_stationary(seeded):
+    lattice = Lattice((8, 8))
+    kernel = random_kernel(lattice, seeded)
+    found = [
+        shell_spectrum(kernel, lattice, seeded, probes=2).non_stationarity
+        for _ in range(100)
+    ]
+    exact = fourier_rayleigh(kernel, lattice).non_stationarity
+    squares = torch.tensor(found).square()
+    error = float(squares.std()) / 10
+    assert error < 0.02
+    assert abs(float(squares.mean()) - exact**2) < 4 * error
+
+
 def test_shells_hold_every_wave_once():
     lattice = Lattice((9, 14))
     for edges in (lattice.unit_edges(), lattice.octave_edges()):
@@ -272,6 +286,12 @@ def test_averages_over_shells_and_cones(seeded):
     expected = (box[2, 2] + box[2, 6] + box[6, 2] + box[6, 6]) / 4
     place = int((diagonal.frequency - 2 * math.sqrt(2)).abs().argmin())
     assert float(diagonal.energy[place]) == pytest.approx(float(expected))
+    # (2, 1) points 26.6 degrees away from an axis.
+    counts = [
+        int(spectrum.along("axis", half_angle_degrees=angle).count[2])
+        for angle in (0.0, 26.0, 27.0)
+    ]
+    assert counts == [4, 4, 12]
     assert spectrum.box()[4, 4] == spectrum.energy[0]
 
 
