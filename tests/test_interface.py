@@ -142,3 +142,52 @@ def test_wrong_coordinates(image: tg.ImageSignal):
     ):
         with pytest.raises(tg.ShapeError, match=r"field\(coords=...\): expected"):
             field(wrong)
+
+
+LOOK = {"models": ["siren"], "params": 4000, "points": 10, "steps": 1, "lattice": 4}
+
+
+def test_analyze_keeps_nothing_by_default(
+    image: tg.ImageSignal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    found = tg.analyze(image, **LOOK, progress=False)
+    assert isinstance(found, tg.KernelAnalysis)
+    assert found.folder is None
+    (entry,) = found.entries
+    assert entry["kernels"]["all"]["summary"]["num_points"] == 10
+    assert found.arrays["0/slice_map"].shape == (3, 64, 64)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_analyze_in_a_folder(
+    image: tg.ImageSignal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    found = tg.analyze(image, **LOOK, out=tmp_path)
+    assert "1/1 siren: starting" in capsys.readouterr().err
+    assert (tmp_path / "report.html").exists()
+    kept = json.loads((tmp_path / "kernel.json").read_text())
+    assert [entry["label"] for entry in kept["entries"]] == ["siren"]
+    with pytest.raises(tg.ConfigError, match="expected an empty or new folder"):
+        tg.analyze(image, **LOOK, out=tmp_path)
+    again = tg.analyze(image, **LOOK, out=tmp_path, resume=True, progress=False)
+    assert set(again.arrays) == set(found.arrays)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (
+            lambda _: tg.analyze("photo.png"),
+            r"analyze\(signal=...\): expected an Image",
+        ),
+        (lambda i: tg.analyze(i, models=()), r"models: expected one or more"),
+        (lambda i: tg.analyze(i, models="sirn"), r"model 'sirn': .* 'siren'"),
+        (lambda i: tg.analyze(i, **{**LOOK, "points": 0}), r"points: expected a whole"),
+        (lambda i: tg.analyze(i, points=321), r"points: expected at most 320"),
+        (lambda i: tg.analyze(i, **LOOK, resume=True), r"analyze\(resume=True\): exp"),
+    ],
+)
+def test_mistakes_in_analyses(call, words: str, image: tg.ImageSignal):
+    with pytest.raises(tg.TangridError, match=words):
+        call(image)

@@ -1,7 +1,7 @@
 """Grid-based neural fields and their tangent kernels, fast on a plain CPU.
 
-Everything public is here: build a field, fit one, load one. Names are imported when
-they are first asked for, so ``import tangrid`` is quick.
+Everything public is here: build a field, fit one, load one, look at tangent kernels.
+Names are imported when they are first asked for, so ``import tangrid`` is quick.
 
 Example:
     >>> import tangrid as tg
@@ -11,6 +11,9 @@ Example:
     ... )
     >>> run.field.num_channels
     3
+    >>> import torch
+    >>> tg.tangent_kernel(run.field, torch.rand(4, 2), parameters="grid").shape
+    (12, 12)
 """
 
 from importlib import import_module
@@ -28,19 +31,25 @@ from tangrid.version import VERSION
 
 if TYPE_CHECKING:
     from tangrid.experiments import FittedRun as FittedRun
+    from tangrid.experiments import KernelAnalysis as KernelAnalysis
+    from tangrid.interface import analyze as analyze
     from tangrid.interface import build as build
     from tangrid.interface import fit as fit
     from tangrid.interface import load as load
     from tangrid.signals.image import ImageSignal as ImageSignal
+    from tangrid.tangent import tangent_kernel as tangent_kernel
 
 __version__ = VERSION
 
 _HOMES = {
     "FittedRun": "tangrid.experiments",
     "ImageSignal": "tangrid.signals.image",
+    "KernelAnalysis": "tangrid.experiments",
+    "analyze": "tangrid.interface",
     "build": "tangrid.interface",
     "fit": "tangrid.interface",
     "load": "tangrid.interface",
+    "tangent_kernel": "tangrid.tangent",
 }
 
 

@@ -1,12 +1,19 @@
-"""What one does from Python, in three words: build a field, fit one, load one."""
+"""What one does from Python: build a field, fit one, load one, look at its kernels."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
 from tangrid.errors import ConfigError
-from tangrid.experiments import FittedRun, load
+from tangrid.experiments import FittedRun, KernelAnalysis, load
+from tangrid.experiments.analyze_folder import Analysis, run_analysis
+from tangrid.experiments.analyze_image import (
+    AnalyzeImage,
+    plan_image_analysis,
+    points_for,
+)
+from tangrid.experiments.analyze_settings import KernelSettings
 from tangrid.experiments.fit_image import (
     FitImage,
     ImageSource,
@@ -17,8 +24,8 @@ from tangrid.experiments.fit_image import (
 from tangrid.experiments.keeping import Kept, keeping
 from tangrid.fields import Field, fit_budget
 from tangrid.presets import find_model
-from tangrid.progress import ProgressLine
-from tangrid.reports import write_fit_report
+from tangrid.progress import ProgressLine, StageLine
+from tangrid.reports import write_fit_report, write_kernel_report
 from tangrid.runs.overrides import with_overrides
 from tangrid.seeding import generator
 from tangrid.signals.image import ImageSignal
@@ -26,7 +33,7 @@ from tangrid.signals.site import Site
 from tangrid.tasks.image_regression import Sampling
 from tangrid.training import TrainingSettings
 
-__all__ = ["build", "fit", "load"]
+__all__ = ["analyze", "build", "fit", "load"]
 
 DEFAULT_STEPS = 1000
 """Steps of a fit that is given neither steps nor minutes."""
@@ -137,12 +144,7 @@ def fit(
         >>> sorted(run.metrics)[:3]
         ['device', 'dtype', 'implementations']
     """
-    if not isinstance(signal, ImageSignal):
-        raise ConfigError(
-            f"fit(signal=...): expected an ImageSignal, got {type(signal).__name__}. "
-            "Open a file with ImageSignal.open(path), or wrap an array with "
-            "ImageSignal.from_array(array)."
-        )
+    _check_signal("fit", signal)
     experiment = plan_fit(
         signal,
         ImageSource(name=signal.name, colour=signal.colour),
@@ -155,7 +157,7 @@ def fit(
         settings=settings,
     )
     if out is None:
-        _check_kept(overwrite=overwrite, resume=resume)
+        _check_kept("fit", overwrite=overwrite, resume=resume)
         return _run(experiment, signal, None, progress)
     with keeping(out, experiment, overwrite=overwrite, resume=resume) as kept:
         if kept.is_finished:
@@ -164,6 +166,103 @@ def fit(
             run = _run(experiment, signal, kept, progress)
     write_fit_report(kept.folder.path)
     return run
+
+
+def analyze(
+    signal: ImageSignal,
+    *,
+    models: Sequence[str] = ("instant-ngp", "mulfagrid"),
+    params: int | None = None,
+    points: int | None = None,
+    parameters: Sequence[str] = ("all", "grid"),
+    steps: int = 100,
+    rate: float | None = None,
+    delta: float = 0.1,
+    lattice: int = 32,
+    seeds: Sequence[int] = (0,),
+    settings: Mapping[str, str] | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    progress: bool = True,
+) -> KernelAnalysis:
+    """Look at the tangent kernels of untrained models at pixels of an image.
+
+    Args:
+        signal: The image; see `ImageSignal.open` and `ImageSignal.from_array`.
+        models: Names of models, as ``tangrid catalogue`` lists.
+        params: Trainable parameters to size each to, within 2 %; None for its own size.
+        points: Pixels to draw; 1024, or all if they are fewer, by default.
+        parameters: Groups of parameters with a kernel of their own: ``all`` (NTK),
+            ``grid`` (GTK) and others.
+        steps: Steps of full-batch gradient descent that are measured.
+        rate: Its learning rate on half the sum of squares; None for half the largest
+            stable one of each kernel.
+        delta: Probability with which the generalisation bound may fail.
+        lattice: Points along each side of the lattice of the Fourier spectra.
+        seeds: Sources of initial values; the first one draws the pixels.
+        settings: Single settings to change, as text by dotted path, such as
+            ``{"field.decoder.width": "32"}``.
+        out: Folder for everything, the report included; None keeps nothing on disk.
+        overwrite: Whether an analysis in that folder is replaced.
+        resume: Whether an analysis in that folder is gone on with.
+        progress: Whether standard error shows how it goes.
+
+    Returns:
+        What the kernels tell, in plain values, and their maps.
+
+    Raises:
+        ConfigError: If a setting is not possible or the folder is taken.
+        ResourceError: If the kernels do not fit into memory.
+
+    Example:
+        >>> image = ImageSignal.open("astronaut", crop="32")
+        >>> found = analyze(
+        ...     image, models=["siren"], params=4000, points=16, steps=0, progress=False
+        ... )
+        >>> summary = found.entries[0]["kernels"]["all"]["summary"]
+        >>> summary["num_points"], summary["num_outputs"]
+        (16, 3)
+    """
+    _check_signal("analyze", signal)
+    if isinstance(models, str):
+        models = (models,)
+    experiment = AnalyzeImage(
+        models=tuple(models),
+        signal=ImageSource(name=signal.name, colour=signal.colour),
+        params=params,
+        seeds=tuple(seeds),
+        settings=dict(settings or {}),
+        kernels=KernelSettings(
+            points=points_for(points, signal.num_pixels),
+            seed=seeds[0] if seeds else 0,
+            parameters=tuple(parameters),
+            steps=steps,
+            rate=rate,
+            delta=delta,
+            lattice=lattice,
+        ),
+    )
+    analysis, _ = plan_image_analysis(experiment, signal)
+    if out is None:
+        _check_kept("analyze", overwrite=overwrite, resume=resume)
+        return _analysed(analysis, None, progress)
+    with keeping(out, experiment, overwrite=overwrite, resume=resume) as kept:
+        found = _analysed(analysis, kept, progress)
+    write_kernel_report(kept.folder.path)
+    return found
+
+
+def _analysed(analysis: Analysis, kept: Kept | None, progress: bool) -> KernelAnalysis:
+    with StageLine() if progress else nullcontext() as line:
+        *_, found = run_analysis(
+            analysis,
+            kept.folder if kept else None,
+            resume=kept.resume if kept else False,
+            on_field=line.begin if line else None,
+            on_stage=line.stage if line else lambda _: None,
+        )
+    return found
 
 
 def training_for(
@@ -214,10 +313,19 @@ def _check_counts(**counts: int) -> None:
             )
 
 
-def _check_kept(**flags: bool) -> None:
+def _check_signal(where: str, signal: object) -> None:
+    if not isinstance(signal, ImageSignal):
+        raise ConfigError(
+            f"{where}(signal=...): expected an ImageSignal, got "
+            f"{type(signal).__name__}. Open a file with ImageSignal.open(path), or "
+            "wrap an array with ImageSignal.from_array(array)."
+        )
+
+
+def _check_kept(where: str, **flags: bool) -> None:
     for name, flag in flags.items():
         if flag:
             raise ConfigError(
-                f"fit({name}=True): expected a folder to apply it to, got out=None. "
-                "Name the folder with out."
+                f"{where}({name}=True): expected a folder to apply it to, got "
+                "out=None. Name the folder with out."
             )

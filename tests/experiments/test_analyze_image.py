@@ -32,7 +32,7 @@ def changed(**changes) -> AnalyzeImage:
 def analysed(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     folder = RunFolder.create(tmp_path_factory.mktemp("analysed"))
     analysis, _ = plan_image_analysis(EXPERIMENT, image())
-    grown = [len(record["entries"]) for record in run_analysis(analysis, folder)]
+    grown = [len(found.entries) for found in run_analysis(analysis, folder)]
     assert grown == [1, 2]
     return folder
 
@@ -127,14 +127,14 @@ def test_an_analysis_goes_on_where_it_stopped(analysed: RunFolder, tmp_path: Pat
     folder = RunFolder.create(tmp_path)
     analysis, _ = plan_image_analysis(EXPERIMENT, image())
     first = next(run_analysis(analysis, folder))
-    assert not first["is_finished"]
+    assert not first.kernel["is_finished"]
     assert not folder.read_json("kernel.json")["is_finished"]
     begun: list[tuple[int, int, str]] = []
-    *_, record = run_analysis(
+    *_, found = run_analysis(
         analysis, folder, resume=True, on_field=lambda *part: begun.append(part)
     )
     assert begun == [(1, 2, "siren")]
-    assert record["is_finished"]
+    assert found.kernel["is_finished"]
     kept = folder.read_json("kernel.json")
     assert kept["differences"] == whole["differences"]
     arrays = [load_file(f.path / "kernel.safetensors") for f in (folder, analysed)]
@@ -146,8 +146,9 @@ def test_an_analysis_goes_on_where_it_stopped(analysed: RunFolder, tmp_path: Pat
 def test_a_finished_analysis_has_nothing_left_to_do(analysed: RunFolder):
     before = analysed.path.joinpath("kernel.json").read_bytes()
     analysis, _ = plan_image_analysis(EXPERIMENT, image())
-    records = list(run_analysis(analysis, analysed, resume=True))
-    assert [record["is_finished"] for record in records] == [True]
+    (found,) = run_analysis(analysis, analysed, resume=True)
+    assert found.kernel["is_finished"]
+    assert set(found.arrays) == set(load_file(analysed.path / "kernel.safetensors"))
     assert analysed.path.joinpath("kernel.json").read_bytes() == before
 
 
@@ -185,7 +186,9 @@ def test_further_groups_are_looked_at_where_a_model_has_them():
     ("changes", "words"),
     [
         ({"models": ("instant-ngp", "sirn")}, "model 'sirn': .* 'siren'"),
-        ({"models": ("siren", "siren")}, "models: expected names that differ"),
+        ({"models": ("siren", "siren")}, "models: .* differ, got siren,siren"),
+        ({"models": ()}, "models: expected one or more that differ, got none"),
+        ({"seeds": (1, 1)}, "seeds: expected one or more that differ, got 1,1"),
         ({"params": 3}, "params 3: expected a budget"),
         (
             {"settings": {"training.steps": "3"}},

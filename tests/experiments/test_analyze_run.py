@@ -134,7 +134,7 @@ def test_a_comparison_is_looked_at_run_by_run(place: Path):
     ]
     found = run_analysis(analysis)
     next(found)
-    first, second = next(found)["entries"]
+    first, second = next(found).entries
     assert first["run"] is None
     assert second["run"].endswith("runs/other-siren-seed0")
 

@@ -1,5 +1,8 @@
 """One dataclass per thing one can run."""
 
+from tangrid.experiments.analyze_folder import KernelAnalysis as KernelAnalysis
+from tangrid.experiments.analyze_image import AnalyzeImage as AnalyzeImage
+from tangrid.experiments.analyze_run import AnalyzeRun as AnalyzeRun
 from tangrid.experiments.compare_images import CompareImages as CompareImages
 from tangrid.experiments.contract import EXPERIMENTS as EXPERIMENTS
 from tangrid.experiments.fit_image import FitImage as FitImage

@@ -65,6 +65,26 @@ class Analysis:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class KernelAnalysis:
+    """Hold what the tangent kernels of several fields tell.
+
+    Attributes:
+        kernel: Everything in plain values, as in ``kernel.json``.
+        arrays: Maps, by number of the entry and name: ``0/slice_map``.
+        folder: Where everything is kept; None if nothing is.
+    """
+
+    kernel: Mapping[str, Any]
+    arrays: Mapping[str, Tensor]
+    folder: RunFolder | None = None
+
+    @property
+    def entries(self) -> Sequence[Mapping[str, Any]]:
+        """What was found of each model, seed and state of training."""
+        return self.kernel["entries"]
+
+
 def run_analysis(
     analysis: Analysis,
     folder: RunFolder | None = None,
@@ -73,8 +93,8 @@ def run_analysis(
     command: Sequence[str] = (),
     on_field: Callable[[int, int, str], None] | None = None,
     on_stage: OnStage = lambda _: None,
-) -> Iterator[dict[str, Any]]:
-    """Look at every field in turn and yield the record as it grows.
+) -> Iterator[KernelAnalysis]:
+    """Look at every field in turn and yield what was found so far.
 
     Args:
         analysis: What to look at.
@@ -85,7 +105,7 @@ def run_analysis(
         on_stage: Called before each stage.
 
     Yields:
-        The content of ``kernel.json`` after each field.
+        What the folder holds after each field.
     """
     kept = _Record(analysis)
     if folder is not None and resume and folder.has(KERNEL_FILE):
@@ -94,7 +114,7 @@ def run_analysis(
         folder.write_json("config.json", to_plain(analysis.experiment))
         folder.write_json("environment.json", describe_start(command))
     if kept.is_finished:
-        yield kept.plain
+        yield kept.so_far(folder)
     for number, planned in enumerate(analysis.planned):
         if number < len(kept.entries):
             continue
@@ -104,7 +124,7 @@ def run_analysis(
         kept.add(found)
         if folder is not None:
             kept.write(folder)
-        yield kept.plain
+        yield kept.so_far(folder)
 
 
 class _Record:
@@ -137,6 +157,14 @@ class _Record:
             "theorem_3": {"note": _THEOREM_3},
             "warnings": list(dict.fromkeys(self._warnings)),
         }
+
+    def so_far(self, folder: RunFolder | None) -> KernelAnalysis:
+        """Return what was found so far.
+
+        Args:
+            folder: Where it is kept.
+        """
+        return KernelAnalysis(kernel=self.plain, arrays=self.arrays, folder=folder)
 
     def add(self, found: Examined) -> None:
         """Take one more field in.

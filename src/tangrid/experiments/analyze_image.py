@@ -162,11 +162,8 @@ def describe_signal(signal: ImageSignal) -> dict[str, Any]:
 
 def _fits(experiment: AnalyzeImage, signal: ImageSignal) -> list[FitImage]:
     """Return every field with all settings resolved, as a comparison would fit it."""
-    if len(set(experiment.models)) < len(experiment.models):
-        raise ConfigError(
-            "models: expected names that differ, got "
-            f"{','.join(experiment.models)}. Leave one out."
-        )
+    _check_distinct("models", experiment.models)
+    _check_distinct("seeds", experiment.seeds)
     check_paths(experiment.settings, ("field",))
     plans = [
         plan_fit(
@@ -186,6 +183,14 @@ def _fits(experiment: AnalyzeImage, signal: ImageSignal) -> list[FitImage]:
         for seed in experiment.seeds
         for plan in plans
     ]
+
+
+def _check_distinct(name: str, found: Sequence[object]) -> None:
+    if not found or len(set(found)) < len(found):
+        listed = ",".join(map(str, found)) or "none"
+        raise ConfigError(
+            f"{name}: expected one or more that differ, got {listed}. Give each once."
+        )
 
 
 def groups_of(fit: FitImage) -> dict[str, int]:
