@@ -34,7 +34,7 @@ def test_training_a_linear_field_is_predicted(specimen):
     descent = found.descent(None)
     predicted, method = predicted_losses(found.dense, specimen, probes, descent, steps)
     taken: list[int] = []
-    done = measured_descent(specimen, probes, descent.rate, 30, taken.append)
+    done = measured_descent(specimen, probes, descent.rate, 30, on_step=taken.append)
     assert method == "eigenvectors"
     assert taken == list(range(1, 31))
     assert torch.allclose(done.at(steps), predicted, rtol=EXACT_DESCENT)
@@ -67,3 +67,12 @@ def test_training_that_explodes_is_cut_off(specimen):
     assert len(done.losses) < 50
     assert done.losses.isfinite().all()
     assert done.at(torch.tensor([0, 50]))[1].isnan()
+
+
+def test_training_that_overshoots_is_given_up(specimen):
+    probes = small_analyses.probes()
+    found = group_kernel(specimen, "all", probes)
+    rate = 1.05 * found.largest_stable_rate
+    done = measured_descent(specimen, probes, rate, 2000, ceiling=2.0)
+    assert 2 < len(done.losses) < 2000
+    assert done.losses.max() <= 2 * done.losses[0]

@@ -151,14 +151,39 @@ def test_a_rate_that_diverges_is_refused():
         examine(siren(), small_analyses.probes(), settings)
 
 
-def test_a_rate_that_the_kernel_outgrows_is_told():
+@pytest.fixture(scope="module")
+def outgrown() -> dict[float | None, Examined]:
     """InstantNGP starts with tiny features: its kernel grows as they do."""
     field = build("instant-ngp", num_dims=2, num_channels=3, params=16_000)
-    specimen = field_specimen(field, label="ngp", model="instant-ngp")
+    specimen = field_specimen(
+        field, label="ngp", model="instant-ngp", parameters=("all",)
+    )
     probes = small_analyses.probes(num_channels=3)
-    settings = dataclasses.replace(SETTINGS, steps=12)
-    (warning,) = examine(specimen, probes, settings).warnings
-    assert warning.startswith("ngp: gradient descent ")
+    found: dict[float | None, Examined] = {}
+    for rate in (None, 1.0):
+        settings = dataclasses.replace(SETTINGS, steps=12, rate=rate)
+        found[rate] = examine(specimen, probes, settings)
+    return found
+
+
+def test_a_rate_that_the_kernel_outgrows_is_lowered(
+    outgrown: dict[float | None, Examined],
+):
+    found = outgrown[None]
+    curve = found.entry["curve"]
+    assert curve["rate"] < curve["largest_stable_rate"] / 4
+    assert curve["rate_words"].endswith(", since real descent overshot")
+    (warning,) = found.warnings
+    assert warning.startswith("ngp: gradient descent at ")
+    assert warning.endswith(f"Both curves are at the rate {curve['rate']:.3g}.")
+    assert max(curve["measured_loss"]) <= 2 * curve["measured_loss"][0]
+    assert curve["drift"]["relative"] > 0
+
+
+def test_a_rate_that_was_asked_for_is_kept(outgrown: dict[float | None, Examined]):
+    found = outgrown[1.0]
+    assert found.entry["curve"]["rate"] == 1.0
+    (warning,) = found.warnings
     assert "--rate" in warning
 
 
@@ -215,7 +240,7 @@ def test_rendered_rays_need_nothing_new():
     assert found.entry["kernels"]["grid"]["stationarity"]["is_exact"]
     assert found.arrays["slice_map"].shape == (2, 4, 4)
     assert stages[0] == "NTK, 20 points: eigenvalues"
-    assert "gradient descent, step 3/3" in stages
+    assert any(stage.endswith(", step 3/3") for stage in stages)
 
 
 def test_drift_is_measured_from_the_state_before():

@@ -25,7 +25,7 @@ class MeasuredDescent:
 
     Attributes:
         losses: Mean squared error before each step and after the last one; shorter
-            than that if training left the finite numbers.
+            than that if it was given up or left the finite numbers.
         specimen: The model after the last step.
     """
 
@@ -98,6 +98,8 @@ def measured_descent(
     probes: Probes,
     rate: float,
     steps: int,
+    *,
+    ceiling: float = math.inf,
     on_step: Callable[[int], None] | None = None,
 ) -> MeasuredDescent:
     """Return what gradient descent on half the sum of squares makes of a model.
@@ -110,6 +112,7 @@ def measured_descent(
         probes: Points and labels.
         rate: Learning rate.
         steps: How many.
+        ceiling: Loss over the first one at which it is given up.
         on_step: Called after every step with its number.
     """
     subject = specimen.subject
@@ -117,11 +120,11 @@ def measured_descent(
         name: value.clone().requires_grad_()
         for name, value in subject.parameters.items()
     }
-    losses = []
+    losses: list[float] = []
     for step in range(steps + 1):
         residual = subject.function(parameters, probes.points) - probes.labels
         loss = float(residual.detach().square().mean())
-        if not math.isfinite(loss):
+        if not math.isfinite(loss) or (losses and loss > ceiling * losses[0]):
             break
         losses.append(loss)
         if step == steps:

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tangrid.experiments.analyze_kernels import Examined, OnStage, examine
+from tangrid.experiments.analyze_kernels import Examined, examine
 from tangrid.experiments.analyze_probes import Probes
 from tangrid.experiments.analyze_settings import KernelSettings
-from tangrid.experiments.analyze_specimen import Specimen
+from tangrid.experiments.analyze_specimen import OnStage, Specimen
 from tangrid.experiments.fit_image import describe_start
 from tangrid.runs.codec import to_plain
 from tangrid.runs.record import read_kernels

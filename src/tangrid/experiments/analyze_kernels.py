@@ -5,20 +5,13 @@ takes. Shapes and scenes bring their own points, labels and lattice.
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
-from tangrid.errors import ConfigError
-from tangrid.experiments.analyze_descent import (
-    measured_descent,
-    predicted_losses,
-    recorded_steps,
-)
+from tangrid.experiments.analyze_curve import CurveMaker
 from tangrid.experiments.analyze_group import (
-    GroupKernel,
     drift_of,
     group_kernel,
     numbers_of,
@@ -28,16 +21,10 @@ from tangrid.experiments.analyze_group import (
 )
 from tangrid.experiments.analyze_probes import Probes
 from tangrid.experiments.analyze_settings import KernelSettings
-from tangrid.experiments.analyze_specimen import Specimen
+from tangrid.experiments.analyze_specimen import OnStage, Specimen
 from tangrid.tangent.bound_map import BoundMap
-from tangrid.tangent.dynamics import psnr_of
 
 ALL, GRID = "all", "grid"
-_OVERSHOT = 2.0
-"""Loss over the first one beyond which descent is called unstable."""
-
-OnStage = Callable[[str], None]
-"""Called with the name of what is done next."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -117,6 +104,7 @@ class _Looking:
     ) -> None:
         self._specimen, self._probes = specimen, probes
         self._settings, self._on_stage = settings, on_stage
+        self._maker = CurveMaker(specimen, probes, settings, on_stage)
         self.arrays: dict[str, Tensor] = {}
         self.maps: dict[str, BoundMap] = {}
         self.warnings: list[str] = []
@@ -135,7 +123,7 @@ class _Looking:
         self._on_stage(f"{what}, {probes.num_points:,} points: eigenvalues")
         found = group_kernel(specimen, name, probes)
         if name == ALL:
-            self._check_rate(found)
+            self._maker.check_rate(found)
         self._on_stage(f"{what}: bounds")
         told = numbers_of(found, specimen, probes, settings)
         if told["bound"] is None:
@@ -143,7 +131,8 @@ class _Looking:
         if name == ALL:
             self.explicit = found.explicit
             self.outputs, self.rows = str(found.dense.outputs), found.dense.shape[0]
-            self.curve = self._curve(found)
+            self.curve = self._maker.curve(found)
+            self.warnings += self._maker.warnings
         del found  # all numbers and eigenvectors, before the next kernel is made
         self._on_stage(f"{what}: spectrum on {probes.lattice.num_points:,} points")
         told["spectrum"] = spectrum_of(specimen, name, probes, settings)
@@ -169,78 +158,3 @@ class _Looking:
             f"bound_map{end}": drawn.raw,
             f"bound_map_trace{end}": drawn.trace_normalised,
         }
-
-    def _curve(self, found: GroupKernel) -> dict[str, Any] | None:
-        """Return how gradient descent goes: predicted, and measured if asked for."""
-        settings, probes = self._settings, self._probes
-        descent = found.descent(settings.rate)
-        if descent is None:
-            return None
-        self._on_stage("prediction of gradient descent")
-        steps = recorded_steps(settings.horizon)
-        losses, method = predicted_losses(
-            found.dense, self._specimen, probes, descent, steps
-        )
-        curve = {
-            "rate": descent.rate,
-            "rate_words": "as asked"
-            if settings.rate
-            else "half the largest stable rate of this kernel",
-            "largest_stable_rate": found.largest_stable_rate,
-            "steps": settings.horizon,
-            "step": steps.tolist(),
-            "predicted_psnr": psnr_of(losses).tolist(),
-            "predicted_loss": losses.tolist(),
-            "method": method,
-        }
-        return {**curve, **self._measured(descent.rate, steps, losses)}
-
-    def _measured(self, rate: float, steps: Tensor, predicted: Tensor) -> dict:
-        asked = self._settings.steps
-        nothing = dict.fromkeys((
-            "measured_psnr",
-            "measured_loss",
-            "largest_gap_db",
-            "drift",
-        ))
-        if asked == 0:
-            return nothing
-        done = measured_descent(
-            self._specimen,
-            self._probes,
-            rate,
-            asked,
-            lambda step: self._on_stage(f"gradient descent, step {step}/{asked}"),
-        )
-        losses = done.at(steps)
-        told = {
-            **nothing,
-            "measured_psnr": psnr_of(losses).tolist(),
-            "measured_loss": losses.tolist(),
-        }
-        if len(done.losses) <= asked:
-            self.warnings.append(
-                f"gradient descent left the finite numbers after {len(done.losses)} "
-                f"steps at the rate {rate:.3g}; a smaller --rate shows more."
-            )
-            return told
-        overshot = float(losses.max() / losses[0]) if losses[0] > 0 else 0.0
-        if overshot > _OVERSHOT:
-            self.warnings.append(
-                f"gradient descent at the rate {rate:.3g} overshot to {overshot:.3g} "
-                "times the first loss: the kernel outgrew the rate that was stable at "
-                f"the start; --rate {rate / 50:.1g} stays longer with the prediction."
-            )
-        self._on_stage("drift of the NTK")
-        gap = (psnr_of(losses) - psnr_of(predicted)).abs().max()
-        drift = drift_of(self._specimen, done.specimen, ALL, self._probes)
-        return {**told, "largest_gap_db": float(gap), "drift": drift}
-
-    def _check_rate(self, found: GroupKernel) -> None:
-        rate, limit = self._settings.rate, found.largest_stable_rate
-        if rate is not None and rate >= limit:
-            raise ConfigError(
-                f"rate: expected one below {limit:.4g}, at which gradient descent of "
-                f"{self._specimen.label} on these points diverges, got {rate:g}. Say a "
-                "smaller --rate, or leave it out for half of that."
-            )

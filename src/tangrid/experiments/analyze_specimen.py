@@ -18,6 +18,9 @@ from tangrid.tangent.subject import ALL, Function, Inputs, Subject, subject_of
 _DRAWS = 1
 """Random steps per size and group in the test of Theorem 2: enough for a verdict."""
 
+OnStage = Callable[[str], None]
+"""Called with the name of what is done next."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Specimen:
