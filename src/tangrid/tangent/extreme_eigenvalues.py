@@ -1,8 +1,10 @@
 r"""The largest or smallest eigenvalues of a kernel, with how far each may be off.
 
 Up to `DENSE_LIMIT` rows all eigenvalues come from the dense matrix; beyond, and for a
-few leading ones of a large matrix, from the Lanczos method (ARPACK, through SciPy). For
-a pair with residual :math:`\rho = \|Kv - \theta v\|`, the kernel has an eigenvalue
+few leading ones of a large matrix, from Lanczos methods: leading ones by blocks, since
+a product with a kernel costs little more for several vectors than for one, trailing
+ones by ARPACK (through SciPy), which restarts as often as they need. For a pair with
+residual :math:`\rho = \|Kv - \theta v\|`, the kernel has an eigenvalue
 within :math:`\rho` of :math:`\theta`.
 
 Smallest eigenvalues of an ill-conditioned kernel cannot be had from products alone:
@@ -23,6 +25,7 @@ from torch import Tensor
 
 from tangrid.errors import ConfigError, NumericalError
 from tangrid.seeding import generator as seeded
+from tangrid.tangent.block_lanczos import leading_pairs
 from tangrid.tangent.eigensystem import resolution
 from tangrid.tangent.gram_matrix import GramMatrix, check_finite, product
 from tangrid.tangent.krylov import lanczos
@@ -110,7 +113,8 @@ def extreme_eigenvalues(
     if k == rows:
         raise _too_many(rows)
     start = seeded(0, "lanczos") if generator is None else generator
-    values, vectors, count = _arpack(kernel, k, largest, tolerance, max_products, start)
+    search = _leading if largest else _trailing
+    values, vectors, count = search(kernel, k, tolerance, max_products, start)
     images = product(kernel, vectors)
     residuals = torch.linalg.vector_norm(images - vectors * values, dim=0)
     top = float(values[0]) if largest else _largest(kernel, start)
@@ -189,10 +193,30 @@ class _Products(LinearOperator):
         return image.cpu().numpy()
 
 
-def _arpack(
+def _leading(
     kernel: GramMatrix,
     k: int,
-    largest: bool,
+    tolerance: float,
+    max_products: int,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor, int]:
+    """Return eigenvalues, eigenvectors and the number of products that they took."""
+    found = leading_pairs(
+        kernel,
+        k,
+        generator=generator,
+        tolerance=tolerance,
+        max_products=max_products,
+    )
+    if found.converged < k:
+        missing, count = k - found.converged, found.num_products
+        raise _not_converged(kernel, missing, k, count, True, generator)
+    return found.values, found.vectors, found.num_products
+
+
+def _trailing(
+    kernel: GramMatrix,
+    k: int,
     tolerance: float,
     max_products: int,
     generator: torch.Generator,
@@ -206,7 +230,7 @@ def _arpack(
         values, vectors = eigsh(
             products,
             k,
-            which="LA" if largest else "SA",
+            which="SA",
             v0=start,
             ncv=subspace,
             maxiter=restarts,
@@ -214,8 +238,8 @@ def _arpack(
         )
     except ArpackNoConvergence as error:
         missing, count = k - len(error.eigenvalues), products.count
-        raise _not_converged(kernel, missing, k, count, largest, generator) from error
-    order = np.argsort(-values if largest else values)
+        raise _not_converged(kernel, missing, k, count, False, generator) from error
+    order = np.argsort(values)
     return (
         torch.from_numpy(values[order].copy()).to(kernel.device),
         torch.from_numpy(np.ascontiguousarray(vectors[:, order])).to(kernel.device),

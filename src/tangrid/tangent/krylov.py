@@ -27,6 +27,7 @@ SpectralFunction = Callable[[Float[Tensor, " m"]], Tensor]
 
 _ROUNDINGS = 32.0
 """How many roundings of the largest product a vector may be, and still be nothing."""
+_SMALL = 1e-6
 
 
 @dataclass(frozen=True)
@@ -230,16 +231,27 @@ class LanczosProcess:
         self._alphas[chosen, at] = alphas
         self._betas[chosen, at] = betas
         self._scales[chosen] = scales
-        following = torch.zeros_like(self._next)
-        following[chosen] = torch.where(
-            ends[:, None], 0.0, image / torch.where(ends, 1.0, betas)[:, None]
-        )
-        self._next = following
+        self._next = self._following(image, betas, numbers)
         self.num_steps = at + 1
         for column in numbers.tolist():
             self._lengths[column] = at + 1
         self._active = chosen.clone()
         self._active[numbers[ends]] = False
+
+    def _following(self, image: Tensor, betas: Tensor, numbers: Tensor) -> Tensor:
+        """Return the next basis vectors; 0 where there is none."""
+        following = torch.zeros_like(self._next)
+        for row, column in enumerate(numbers.tolist()):
+            if not betas[row]:
+                continue
+            vector = image[row] / betas[row]
+            if betas[row] < _SMALL * self._scales[column]:
+                # What is hardly above rounding is not orthogonal once it has length 1.
+                basis = self._basis[column, : self.num_steps + 1]
+                vector = vector - basis.T @ (basis @ vector)
+                vector = vector / torch.linalg.vector_norm(vector)
+            following[column] = vector
+        return following
 
     def spaces(self) -> tuple[KrylovSpace, ...]:
         """Return the spaces found so far, one per start vector."""
