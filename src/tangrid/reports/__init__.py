@@ -5,5 +5,6 @@ Pages stand on their own: pictures, figures and styles are inside, nothing is lo
 
 from tangrid.reports.compare_report import write_compare_report
 from tangrid.reports.fit_report import write_fit_report
+from tangrid.reports.kernel_report import write_kernel_report
 
-__all__ = ["write_compare_report", "write_fit_report"]
+__all__ = ["write_compare_report", "write_fit_report", "write_kernel_report"]

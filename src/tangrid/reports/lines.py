@@ -1,6 +1,6 @@
 """Lines of figures: how they are drawn, thinned, and scaled by powers of ten."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import ceil, floor, log10
 from typing import Any, TypeGuard
 
@@ -79,13 +79,33 @@ def scale_log(axes: Axes, values: Sequence[float], *, side: str = "y") -> None:
     if high < low:
         low, bottom = high, 10.0**high
     stride = max(1, ceil((high - low + 1) / 6))
-    exponents = range(low, high + 1, stride)
+    ticks = [10.0**power for power in range(low, high + 1, stride)]
+    if len(ticks) == 1:
+        ticks = sorted({*ticks, *_between(bottom, top)})
+        if side == "y":
+            # Their labels are longer.
+            axes.figure.subplots_adjust(left=0.19)
     axis = axes.yaxis if side == "y" else axes.xaxis
     axes.set(**{f"{side}scale": "log", f"{side}lim": (bottom, top)})
-    axis.set_major_locator(FixedLocator([10.0**power for power in exponents]))
+    axis.set_major_locator(FixedLocator(ticks))
     axis.set_minor_locator(NullLocator())
-    label: Callable[[float, int], str] = lambda y, _: power_label(round(log10(y)))  # noqa: E731
-    axis.set_major_formatter(FuncFormatter(label))
+    axis.set_major_formatter(FuncFormatter(_power_text))
+
+
+def _between(bottom: float, top: float) -> list[float]:
+    """Return twice and five times a power of ten between two numbers."""
+    powers = range(floor(log10(bottom)), ceil(log10(top)))
+    found = [digit * 10.0**power for power in powers for digit in (2, 5)]
+    return [value for value in found if bottom <= value <= top]
+
+
+def _power_text(value: float, _: int) -> str:
+    exponent = floor(log10(value) + 1e-9)
+    digit = round(value / 10.0**exponent)
+    power = power_label(exponent)
+    if digit == 1:
+        return power
+    return str(digit) if exponent == 0 else f"{digit}·{power}"
 
 
 def plain_number(value: float, _: int | None = None) -> str:
