@@ -16,6 +16,7 @@ from matplotlib.ticker import NullFormatter
 from tangrid.decoders import LinearConfig
 from tangrid.encodings import DenseGridConfig, EncodingConfig, HashGridConfig
 from tangrid.fields import EncodedField, EncodedFieldConfig
+from tangrid.ops.grid_lookup.layout import Interpolation
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
 from tangrid.tangent import TangentKernel, tangent_kernel
@@ -180,6 +181,34 @@ def draw_collisions(axis: Axes) -> None:
     axis.legend(fontsize=7, loc="lower left")
 
 
+def count_collisions(num_dims: int, interpolation: Interpolation) -> None:
+    """Print what hashes add to entries between points that share no node."""
+    size, means, deviations = 256, [], []
+    for step in range(12):
+        resolution = (400, 60)[num_dims - 2] + 2 * step
+        config = HashGridConfig(
+            num_levels=1,
+            channels_per_level=1,
+            base_resolution=resolution,
+            log2_table_size=8,
+            interpolation=interpolation,
+        )
+        source = generator(resolution, "collisions")
+        x = torch.rand(800, num_dims, generator=source, dtype=torch.float64)
+        field = summed(config, num_dims)
+        kernel = tangent_kernel(field, x, parameters="grid").to_dense()
+        far = kernel[((x[:, None] - x) * resolution).abs().amax(-1) > 2.5]
+        means.append(float(far.mean()) * size)
+        predicted = collision_deviation(size, num_dims, interpolation)
+        deviations.append(float(far.std()) / predicted)
+    both = torch.tensor([means, deviations])
+    mean, error = both.mean(1).tolist(), (both.std(1) / math.sqrt(12)).tolist()
+    print(
+        f"collisions, {num_dims}-D, {interpolation}: mean times T {mean[0]:.3f} +- "
+        f"{error[0]:.3f}, deviation over predicted {mean[1]:.3f} +- {error[1]:.3f}"
+    )
+
+
 def draw_time_constants(axis: Axes) -> None:
     """Draw how long training takes for each wave: predicted, and solved."""
     lattice = Lattice((240,))
@@ -247,6 +276,9 @@ def main(target: Path) -> None:
     draw_pyramid(axes[1])
     draw_interpolations(axes[2])
     draw_collisions(axes[3])
+    count_collisions(2, "nearest")
+    count_collisions(2, "linear")
+    count_collisions(3, "linear")
     draw_time_constants(axes[4])
     draw_large(axes[5])
     for axis in axes:
