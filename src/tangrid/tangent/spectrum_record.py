@@ -72,7 +72,7 @@ class ShellSpectrum:
             >>> k = torch.arange(1.0, 9.0)
             >>> shells = ShellSpectrum(frequency=k, energy=k**-2,
             ...     count=torch.ones(8, dtype=torch.int64), standard_error=0 * k)
-            >>> round(shells.slope(1, 8), 6)
+            >>> round(shells.slope(1.0, 8.0), 6)
             -2.0
         """
         inside = (self.frequency >= low) & (self.frequency <= high) & (self.energy > 0)
