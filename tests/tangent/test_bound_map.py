@@ -59,6 +59,19 @@ def test_difference_keeps_its_units():
     assert math.isnan(map_difference(far, far).share_lower_raw)
 
 
+def test_map_prefers_memory_to_interpolation():
+    """A kernel without links has the lower bound for most labels of near points."""
+    memory = two_point_map(DenseKernel(torch.eye(2).double()))
+    difference = map_difference(memory, two_point_map(NEAR))
+    # Lower where (Y1 - Y2)^2 / 0.1 > (Y1 + Y2)^2 / 1.9, by the two eigenvalues.
+    first, second = torch.meshgrid(memory.labels, memory.labels, indexing="ij")
+    wanted = (first - second).square() / 0.1 > (first + second).square() / 1.9
+    decided = (first != 0) | (second != 0)
+    share = float((wanted & decided).sum() / decided.sum())
+    assert difference.share_lower_normalised == pytest.approx(share, abs=1e-3)
+    assert share > 0.8
+
+
 def test_points_that_are_one_cannot_have_different_labels():
     found = two_point_map(kernel_of([1.0, 1.0], [1.0, 1.0]), num_labels=3)
     finite = torch.isfinite(found.raw)

@@ -66,6 +66,14 @@ def test_raw_form_is_the_normalised_one_for_the_kernel_it_was_made_for(seeded):
     assert bound.raw.complexity == pytest.approx(normalised, rel=1e-6)
 
 
+def test_memory_is_promised_twice_the_size_of_the_labels(seeded):
+    """A kernel that links no two points is the yardstick: most smooth ones do worse."""
+    labels = gaussian(seeded, 30, 1)
+    bound = generalisation_bound(DenseKernel(3 * torch.eye(30).double()), labels)
+    wanted = 2 * float(labels.square().mean().sqrt())
+    assert bound.trace_normalised.complexity == pytest.approx(wanted)
+
+
 def test_only_the_raw_form_depends_on_the_scale(seeded):
     matrix = torch.cov(gaussian(seeded, 20, 50))
     labels = gaussian(seeded, 20, 1)

@@ -97,7 +97,7 @@ def conditions_of(case: Circumstances) -> Iterator[Condition]:
     yield Condition(
         name="independent samples",
         required="points and labels are drawn independently from one distribution",
-        found="cannot be seen from the numbers (the pixels of a lattice are not)",
+        found="cannot be seen from the numbers (a regular lattice is not)",
         holds=None,
     )
     enough = math.log(1 / case.delta)

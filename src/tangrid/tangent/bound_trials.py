@@ -69,13 +69,15 @@ class BoundTrials:
     def __str__(self) -> str:
         """Return what was counted, in words."""
         bounds, losses = self.bounds, self.population_losses
+        gap = float((losses - self.training_losses).mean())
         worth = "; VACUOUS in some draws" if self.is_vacuous else ""
         return (
             f"{self.num_violations} violations in {len(bounds)} draws (share at most "
             f"{self.share_limit:.3g} with 95 % confidence, allowed {self.delta:g}): "
             f"bounds {float(bounds.min()):.4f} to {float(bounds.max()):.4f}, true "
             f"losses {float(losses.min()):.4f} to {float(losses.max()):.4f} +- "
-            f"{self.standard_error:.1g}{worth}"
+            f"{self.standard_error:.1g}, on average {gap:.2g} above the loss in "
+            f"training{worth}"
         )
 
 

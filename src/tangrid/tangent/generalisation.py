@@ -92,7 +92,7 @@ class BoundForm:
         """Return the sum and what it is worth, in words."""
         worth = "proven" if self.is_proven else "not proven here"
         if self.is_vacuous:
-            worth += "; VACUOUS: the loss is never above 1 anyway"
+            worth += "; VACUOUS, as no loss is above 1"
         return (
             f"{self.name}: {self.total:.4g} = {self.training_loss:.4g} (training) + "
             f"{self.complexity:.4g} (complexity) + {self.confidence:.4g} (chance); "
