@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from tangrid.errors import ConfigError, ShapeError
+from tangrid.tangent.bound_forms import confidence_term
 from tangrid.tangent.bound_map import map_difference, two_point_map
-from tangrid.tangent.generalisation import confidence_term, generalisation_bound
+from tangrid.tangent.generalisation import generalisation_bound
 from tangrid.tangent.kernel import DenseKernel
 
 

@@ -9,6 +9,7 @@ from tangrid.errors import ConfigError, NumericalError, NumericalWarning
 from tangrid.fields import EncodedFieldConfig
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
+from tangrid.tangent.bound_forms import ball_complexity, confidence_term
 from tangrid.tangent.bounded_loss import (
     CLIPPED_ABSOLUTE,
     CLIPPED_NORM,
@@ -17,13 +18,7 @@ from tangrid.tangent.bounded_loss import (
 )
 from tangrid.tangent.building import tangent_kernel
 from tangrid.tangent.descent import GradientDescent, GradientFlow
-from tangrid.tangent.generalisation import (
-    GeneralisationBound,
-    ball_complexity,
-    confidence_term,
-    finite_time_form,
-    generalisation_bound,
-)
+from tangrid.tangent.generalisation import GeneralisationBound, generalisation_bound
 from tangrid.tangent.kernel import DenseKernel
 from tangrid.tangent.norm_rules import FixedNorm, NormGrid
 from tangrid.tangent.stationarity import stationarity
@@ -223,25 +218,6 @@ def test_ball_is_fixed_or_the_smallest_of_a_row():
     assert outside.finite_time.is_vacuous
     assert verdicts(outside)["inside the ball"] is False
     assert not outside.finite_time.is_proven
-
-
-def test_form_of_any_training_is_the_same(seeded):
-    losses = gaussian(seeded, 50, 1).abs().clamp(max=1)[:, 0]
-    form = finite_time_form(losses, 1.5, 30.0, num_channels=1, norm=FixedNorm(2.0))
-    assert form.training_loss == pytest.approx(float(losses.mean()))
-    assert form.complexity == pytest.approx(2 * 2 * math.sqrt(30) / 50)
-    assert not finite_time_form(
-        losses, 2.5, 30.0, num_channels=1, norm=FixedNorm(2.0)
-    ).is_proven
-
-
-def test_complexity_of_a_ball_is_that_of_rademacher_signs(seeded):
-    """The largest correlation in the ball, known for given signs, and its mean."""
-    features = gaussian(seeded, 60, 10)
-    signs = 2.0 * torch.randint(2, (4000, 60), generator=seeded).double() - 1
-    largest = 1.5 * (signs @ features).norm(dim=1) / 60
-    allowed = ball_complexity(1.5, float(features.square().sum()), 60) / 2
-    assert 0.9 * allowed < float(largest.mean()) < allowed
 
 
 class TestConditions:

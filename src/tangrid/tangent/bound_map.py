@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tangrid.errors import ConfigError, ShapeError
-from tangrid.tangent.generalisation import ball_complexity
+from tangrid.tangent.bound_forms import ball_complexity
 from tangrid.tangent.kernel import TangentKernel
 from tangrid.tangent.label_energy import is_in_range
 

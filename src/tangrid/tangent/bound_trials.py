@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from tangrid.errors import ConfigError
 from tangrid.notation import Coords, Values
+from tangrid.tangent.bound_forms import finite_time_form
 from tangrid.tangent.bounded_loss import CLIPPED_ABSOLUTE, BoundedLoss
 from tangrid.tangent.descent import Descent
-from tangrid.tangent.generalisation import finite_time_form
 from tangrid.tangent.jacobian import jacobian
 from tangrid.tangent.norm_rules import NormRule
 from tangrid.tangent.stationarity import stationarity
