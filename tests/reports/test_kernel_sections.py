@@ -27,4 +27,13 @@ def test_what_was_not_measured_is_said():
     assert "Rate 0.5; nothing was measured." in words
     lost = {**nothing, "measured_psnr": [10.0, None]}
     words = read_section(training_section(analysis_with(trained(**lost)))).words()
-    assert "Rate 0.5; descent left the finite numbers." in words
+    assert "Rate 0.5; descent diverged." in words
+
+
+def test_the_fits_themselves_are_drawn_too():
+    fit = {"optimizer": "Adam", "curve": {"step": [10, 20], "psnr": [20.0, 25.0]}}
+    reader = read_section(training_section(analysis_with(trained() | {"fit": fit})))
+    assert "The fits themselves, by Adam" in reader.words()
+    assert len(reader.all("svg")) == 2
+    without = read_section(training_section(analysis_with(trained() | {"fit": None})))
+    assert "The fits themselves" not in without.words()

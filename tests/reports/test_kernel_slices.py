@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tangrid.reports.kernel_slices import relative_to_centre, slice_section
-from tests.reports.fake_kernels import analysis_with, read_section
+from tests.reports.fake_kernels import analysis_with, model_with, read_section
 
 
 def test_maps_are_next_to_their_value_at_the_centre():
@@ -13,7 +13,12 @@ def test_maps_are_next_to_their_value_at_the_centre():
     np.testing.assert_allclose(relative, values / 7.0)
 
 
-@pytest.mark.parametrize("centre", [None, [0.5], [1.0, 1.0]])
+def test_a_line_has_its_centre_mid_of_the_map():
+    values = np.tile(np.arange(1.0, 5.0), (4, 1))
+    np.testing.assert_allclose(relative_to_centre(values, [0.3]), values / 2.0)
+
+
+@pytest.mark.parametrize("centre", [None, [0.9], [1.0, 1.0]])
 def test_without_a_value_at_the_centre_the_largest_counts(centre: list | None):
     values = np.array([[-4.0, 1.0], [2.0, 0.0]])
     np.testing.assert_allclose(relative_to_centre(values, centre), values / 4.0)
@@ -35,3 +40,11 @@ def test_every_centre_has_its_ring_and_its_place():
     ]
     assert "(0.25, 0.75)" in reader.words()
     assert slice_section(analysis_with(entry)) is None
+
+
+def test_it_says_which_plane_of_space_is_shown():
+    arrays = {"0/slice_map": np.ones((1, 4, 4))}
+    for dims, is_said in ((2, False), (3, True)):
+        told = analysis_with(model_with(x=1), arrays=arrays, signal={"num_dims": dims})
+        words = read_section(slice_section(told)).words()
+        assert ("plane of the first two coordinates" in words) == is_said

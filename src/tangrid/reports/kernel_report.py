@@ -125,12 +125,22 @@ def _facts(record: KernelRecord, analysis: Analysis) -> list[Child]:
     return [
         f"{count:,} points" if count is not None else None,
         sides,
+        _rows(analysis),
         f"seed{'s' if several else ''} {seeds}" if seeds else None,
         record.environment.get("cpu"),
         f"{str(record.environment['time'])[:16].replace('T', ' ')} UTC"
         if record.environment.get("time")
         else None,
     ]
+
+
+def _rows(analysis: Analysis) -> str | None:
+    rows = {number(it.first.values, "rows") for it in analysis.variants} - {None}
+    if len(rows) != 1:
+        return None
+    summed = {text(it.first.values, "outputs") for it in analysis.variants} == {"trace"}
+    words = f"kernels of {rows.pop():,} rows"
+    return f"{words}, summed over channels" if summed else words
 
 
 def _unfinished(analysis: Analysis) -> Html:

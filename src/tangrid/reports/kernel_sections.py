@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from tangrid.reports.curves import Series, training_curve
 from tangrid.reports.kernel_curves import (
     eigenvalue_decay,
     spectra,
@@ -21,7 +22,7 @@ from tangrid.reports.kernel_entries import (
 from tangrid.reports.kernel_numbers import Quantity, quantity_table, share_cell
 from tangrid.reports.kernel_table import Block, Row, comparison_table
 from tangrid.reports.kernel_theorems import drift_rows
-from tangrid.reports.kernel_words import over_seeds, percent, short_number
+from tangrid.reports.kernel_words import listed, over_seeds, percent, short_number
 from tangrid.reports.markup import Child, Html, tag
 from tangrid.reports.measures import MISSING
 from tangrid.reports.page import captioned, fold, section
@@ -42,6 +43,10 @@ _TRAINING_LEAD = (
     "Gradient descent on all points at once. The dashed line is computed from the "
     "kernel before the first step alone; the solid one is the model itself. They part "
     "where the kernel moves, and the drift says how far it moved."
+)
+_FIT_WORDS = (
+    "What the runs logged on batches of their own. Their steps are not those of "
+    "gradient descent: an optimiser that scales every gradient has another kernel."
 )
 
 
@@ -201,8 +206,32 @@ def training_section(analysis: Analysis) -> Html | None:
         "Training: predicted and measured",
         tag("div", figures, class_="figures few"),
         fold("Rates, ends and drift", _training_table(analysis.variants)),
+        _fit_figure(analysis.variants),
         lead=_TRAINING_LEAD,
     )
+
+
+def _fit_figure(variants: Sequence[Variant]) -> Child:
+    """Return how the fits went that left the models as they are."""
+    series = []
+    for it in variants:
+        for entry in it.entries:
+            logged = section_of(entry.values, "fit", "curve")
+            pairs = zip(numbers(logged, "step"), numbers(logged, "psnr"), strict=False)
+            lines = [{"step": step, "psnr": psnr} for step, psnr in pairs]
+            series.append(Series(name=it.label, lines=lines, index=it.index))
+    figure = training_curve(series, against="step")
+    if figure is None:
+        return None
+    fitted = [it for it in variants if section_of(it.first.values, "fit")]
+    methods = dict.fromkeys(text(it.first.values, "fit", "optimizer") for it in fitted)
+    by = f"by {listed(list(methods))}" if all(methods) else "of the runs"
+    return [
+        tag("h3", f"The fits themselves, {by}"),
+        tag("p", _FIT_WORDS, class_="lead"),
+        _names(fitted),
+        tag("div", captioned("Training by step", figure), class_="figures few"),
+    ]
 
 
 def _training_words(variant: Variant) -> list[Child]:
@@ -222,7 +251,7 @@ def _training_words(variant: Variant) -> list[Child]:
     if not measured:
         words.append("nothing was measured")
     elif measured[-1] is None:
-        words.append("descent left the finite numbers")
+        words.append("descent diverged")
     return ["; ".join(words), "." if words else None]
 
 

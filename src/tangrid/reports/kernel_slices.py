@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tangrid.reports.kernel_entries import ALL, Analysis, Variant, kernel_name
+from tangrid.reports.kernel_entries import ALL, Analysis, Variant, kernel_name, number
 from tangrid.reports.kernel_maps import Scale, point_mark
 from tangrid.reports.markup import Child, Html, tag
 from tangrid.reports.measures import MISSING, is_number
@@ -47,8 +47,15 @@ def slice_section(analysis: Analysis) -> Html | None:
         "Kernel around a point",
         _SCALE.bar("Kernel next to its value at the ringed point"),
         tag("div", tables, class_="columns" if is_narrow else None),
-        lead=_LEAD,
+        lead=[_LEAD, _plane(analysis)],
     )
+
+
+def _plane(analysis: Analysis) -> str | None:
+    dims = number(analysis.kernel, "signal", "num_dims")
+    if dims is None or dims <= 2:
+        return None
+    return " Shown is the plane of the first two coordinates, mid of the others."
 
 
 def _table(analysis: Analysis, kind: str) -> Html | None:
@@ -67,7 +74,7 @@ def _table(analysis: Analysis, kind: str) -> Html | None:
         tag("th", swatch(variant.index), variant.label, scope="col")
         for variant in shown
     ]
-    rows = [_row(number, centres, shown, maps) for number in range(count)]
+    rows = [_row(position, centres, shown, maps) for position in range(count)]
     head = tag("thead", tag("tr", tag("td"), heads))
     columns = f"--columns:{len(shown)};--all:{len(analysis.variants)}"
     body = tag("tbody", rows)
@@ -86,16 +93,16 @@ def _centres(analysis: Analysis) -> list[Sequence[float]]:
 
 
 def _row(
-    number: int,
+    position: int,
     centres: Sequence[Sequence[float]],
     variants: Sequence[Variant],
     maps: dict[int, np.ndarray],
 ) -> Html:
-    centre = centres[number] if number < len(centres) else None
-    place = f"({', '.join(f'{x:.2f}' for x in centre)})" if centre else ""
-    label = tag("th", place or f"Point {number + 1}", scope="row")
+    centre = centres[position] if position < len(centres) else None
+    where = f"({', '.join(f'{x:.2f}' for x in centre)})" if centre else ""
+    label = tag("th", where or f"Point {position + 1}", scope="row")
     cells = [
-        _cell(variant, maps[variant.index], number, centre) for variant in variants
+        _cell(variant, maps[variant.index], position, centre) for variant in variants
     ]
     return tag("tr", label, cells)
 
@@ -103,18 +110,23 @@ def _row(
 def _cell(
     variant: Variant,
     maps: np.ndarray,
-    number: int,
+    position: int,
     centre: Sequence[float] | None,
 ) -> Html:
-    if number >= len(maps):
+    if position >= len(maps):
         return tag("td", MISSING)
-    values = relative_to_centre(maps[number], centre)
+    values = relative_to_centre(maps[position], centre)
     marks: Child = None
-    if centre is not None and len(centre) > 1:
-        marks = point_mark(centre[0], centre[1])
+    if centre:
+        marks = point_mark(*_place(centre))
     picture = _SCALE.picture(values)
-    words = f"Kernel of {variant.label} around point {number + 1}"
+    words = f"Kernel of {variant.label} around point {position + 1}"
     return tag("td", tag("div", picture.img(words), marks, class_="framed"))
+
+
+def _place(centre: Sequence[float]) -> tuple[float, float]:
+    """Return where a centre lies in a map of the first two coordinates."""
+    return centre[0], centre[1] if len(centre) > 1 else 0.5
 
 
 def relative_to_centre(
@@ -129,9 +141,10 @@ def relative_to_centre(
     """
     height, width = values.shape
     size = 0.0
-    if centre is not None and len(centre) > 1:
-        column = min(int(centre[0] * width), width - 1)
-        row = min(int(centre[1] * height), height - 1)
+    if centre:
+        across, down = _place(centre)
+        column = min(int(across * width), width - 1)
+        row = min(int(down * height), height - 1)
         size = float(values[row, column])
     if not size > 0:
         finite = np.abs(values[np.isfinite(values)])
