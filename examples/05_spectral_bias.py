@@ -193,9 +193,9 @@ def main(target: Path) -> None:
         draw_amplitudes(axis, name, trained)
     left.set_ylabel("share of the wave that is left")
     left.legend(title="cycles", loc="lower left")
-    middle.plot([], [], color="grey", label="predicted")
-    middle.plot([], [], "o", color="grey", markersize=4, label="trained")
-    middle.legend(loc="lower left")
+    (line,) = middle.plot([], [], color="grey")
+    (dots,) = middle.plot([], [], "o", color="grey", markersize=4)
+    middle.legend([line, dots], ["predicted", "trained"], loc="lower left")
     for (name, trained), marker in zip(runs.items(), "os", strict=True):
         draw_modes(right, name, trained, marker)
     right.set(yscale="log", xlabel="main frequency of the eigenvector (cycles)")

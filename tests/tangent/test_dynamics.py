@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import tangrid as tg
 from tangrid.decoders import LinearConfig
 from tangrid.encodings import DenseGridConfig, EncodingConfig, HashGridConfig
 from tangrid.errors import NumericalError, ShapeError
@@ -117,6 +118,40 @@ def test_curve_and_outputs_agree(points: Tensor, values: Tensor):
     assert torch.allclose(predict_mse(kernel, values, None, flow, times), whole.mse)
     assert torch.allclose(whole.residuals[0], values)
     assert torch.allclose(whole.psnr, -10 * whole.mse.log10())
+
+
+@pytest.mark.parametrize("growth", [1.0, 1e3], ids=["as built", "grown features"])
+def test_instant_ngp_is_predicted_until_its_kernel_has_drifted(growth: float):
+    """Within a tenth up to a drift of 0.7; how that was found: docs/theorem-1.md."""
+    image = tg.ImageSignal.open("camera", crop="60", downscale=5)
+    values = torch.tensor(image.rows(0, 12)).double().reshape(144, 1)
+    centres = (torch.arange(12, dtype=torch.float64) + 0.5) / 12
+    x = torch.cartesian_prod(centres, centres).flip(1)
+    field = tg.build("instant-ngp", num_dims=2, num_channels=1, params=20_000).double()
+    with torch.no_grad():
+        for features in field.parameter_groups()["grid"]:
+            features.mul_(growth)
+    kernel = tangent_kernel(field, x)
+    before = kernel.to_dense()
+    # Small: from features near 0 the first steps change most of the kernel.
+    share = 0.002 if growth == 1 else 0.01
+    at_limit = GradientDescent(1.0).largest_stable_rate(kernel.eigensystem.largest)
+    descent = GradientDescent(share * at_limit)
+    predicted = predict_mse(kernel, values, field(x), descent, torch.arange(200))
+    optimizer = torch.optim.SGD(field.parameters(), lr=descent.rate)
+    steps = 0
+    for guess in predicted.tolist():
+        residual = values - field(x)
+        if abs(guess / float(residual.detach().square().mean()) - 1) > 0.1:
+            break
+        optimizer.zero_grad()
+        (0.5 * residual.square().sum()).backward()
+        optimizer.step()
+        steps += 1
+    # It does fail in the end: the theorem's kernel stands still, this one does not.
+    assert 10 < steps < 200
+    change = tangent_kernel(field, x).to_dense() - before
+    assert 0.7 < change.norm() / before.norm() < 4
 
 
 def test_what_lies_outside_the_range_stays(points: Tensor, values: Tensor):

@@ -174,9 +174,10 @@ def predicted_displacement(
 def relative_displacement(field: Field, displacement: Displacement) -> dict[str, float]:
     r"""Return the size of a displacement over the size of what it displaces.
 
-    A field is near its linearisation while the decoder's number is well below 1. That
-    of a grid says little: features begin near 0 by design, and outputs are linear in
-    them up to the decoder.
+    A number near 1 means that the field is not where it was linearised. A small one
+    does not mean that it is near: the kernel of an InstantNGP changes by a third
+    while its parameters move by a few hundredths of their size. Features that begin
+    near 0 make that of a grid large at once.
 
     Args:
         field: The field at its initial parameters.
