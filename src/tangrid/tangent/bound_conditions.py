@@ -20,6 +20,8 @@ RAW = "raw"
 TRACE = "trace-normalised"
 FINITE = "finite-time"
 FORMS = (RAW, TRACE, FINITE)
+INDEPENDENT = "independent samples"
+"""The one condition that is taken on trust."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,7 @@ class Condition:
         name: Short name.
         required: What is required, in words.
         found: What was found, in words.
-        holds: Whether it holds; None if it cannot be looked at and is taken on trust.
+        holds: Whether it holds; None if that is not known.
         needed_by: The forms of the bound that need it.
     """
 
@@ -42,7 +44,7 @@ class Condition:
 
     def __str__(self) -> str:
         """Return the condition with its verdict."""
-        verdict = {True: "holds", False: "FAILS", None: "on trust"}[self.holds]
+        verdict = {True: "holds", False: "FAILS", None: "unknown"}[self.holds]
         return f"{verdict}: {self.name}: {self.required}; {self.found}"
 
 
@@ -95,9 +97,9 @@ def conditions_of(case: Circumstances) -> Iterator[Condition]:
         The conditions, those on the data first.
     """
     yield Condition(
-        name="independent samples",
+        name=INDEPENDENT,
         required="points and labels are drawn independently from one distribution",
-        found="cannot be seen from the numbers (a regular lattice is not)",
+        found="taken on trust: numbers do not show it (a regular lattice is not)",
         holds=None,
     )
     enough = math.log(1 / case.delta)

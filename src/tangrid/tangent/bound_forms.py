@@ -29,7 +29,7 @@ class BoundForm:
         training_loss: What training leaves of the loss.
         complexity: What the freedom of the parameters adds.
         confidence: What chance adds.
-        is_proven: Whether every condition it needs holds or was taken on trust.
+        is_proven: Whether every condition it needs holds, samples being independent.
     """
 
     name: str

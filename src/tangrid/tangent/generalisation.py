@@ -39,6 +39,7 @@ from tangrid.notation import Values
 from tangrid.tangent.bound_conditions import (
     FINITE,
     FORMS,
+    INDEPENDENT,
     RAW,
     TRACE,
     Circumstances,
@@ -204,8 +205,10 @@ def _bound(
 ) -> GeneralisationBound:
     conditions = tuple(conditions_of(case))
     proven = {
-        name: all(c.holds is not False for c in conditions if name in c.needed_by)
-        for name in FORMS
+        name: all(c.holds or c.name == INDEPENDENT for c in needed)
+        for name, needed in (
+            (name, [c for c in conditions if name in c.needed_by]) for name in FORMS
+        )
     }
     points, energy = case.num_points, trained.energy.value
     normalised = ball_complexity(math.sqrt(energy), trained.trace, points)
