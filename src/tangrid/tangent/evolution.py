@@ -79,10 +79,7 @@ def evolve_training(
         )
     residual, targets = residual_of(kernel, targets, initial)
     shared = residual.shape[1] if kernel.outputs == "trace" else 1
-    # The gain of eigenvalue 0 is the largest: in units of it all gains are below 1,
-    # as factors are, and errors of both mean the same.
-    units = descent.response(torch.zeros(1).double(), when).gains
-    units = torch.where(units > 0, units, 1.0).to(kernel.device)
+    units = _largest_gains(descent, when).to(kernel.device)
 
     def factors_and_gains(values: Tensor) -> Tensor:
         answer = descent.response(values.clamp(min=0) / shared, when)
@@ -97,13 +94,7 @@ def evolve_training(
     )
     error = float(found.errors.max())
     if not found.converged:
-        warnings.warn(
-            f"evolve_training: {found.num_steps} products reach an error of about "
-            f"{error:.1e}, not {tolerance:.1e}. Raise max_products, or ask for earlier "
-            "times.",
-            NumericalWarning,
-            stacklevel=2,
-        )
+        _warn(found.num_steps, error, tolerance)
     left, weights = found.values.chunk(2)
     return Evolution(
         times=when,
@@ -112,4 +103,24 @@ def evolve_training(
         weights=(units[:, :, None] * weights).reshape(-1, *targets.shape),
         num_products=found.num_steps,
         error=error,
+    )
+
+
+def _largest_gains(descent: Descent, times: Float[Tensor, " t"]) -> Tensor:
+    """Return the gain of eigenvalue 0 at each time, or 1 where it is 0.
+
+    In units of it all gains are below 1, as factors are, and errors of both mean the
+    same.
+    """
+    gains = descent.response(torch.zeros(1, dtype=torch.float64), times).gains
+    return torch.where(gains > 0, gains, 1.0)
+
+
+def _warn(num_products: int, error: float, tolerance: float) -> None:
+    warnings.warn(
+        f"evolve_training: {num_products} products reach an error of about "
+        f"{error:.1e}, not {tolerance:.1e}. Raise max_products, or ask for earlier "
+        "times.",
+        NumericalWarning,
+        stacklevel=3,
     )
