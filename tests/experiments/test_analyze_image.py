@@ -167,6 +167,16 @@ def test_every_model_is_looked_at_with_every_seed():
     assert not torch.equal(first.values(points), third.values(points))
 
 
+def test_a_sum_over_channels_is_noted(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("tangrid.experiments.analyze_group.MAX_ROWS", 20)
+    analysis, plan = plan_image_analysis(changed(models=("siren",)), image())
+    assert plan.rows == 20
+    *_, found = run_analysis(analysis)
+    assert found.entries[0]["outputs"] == "trace"
+    (warning,) = found.kernel["warnings"]
+    assert warning.startswith("20 points and 3 channels make more than")
+
+
 def test_fields_are_those_that_a_comparison_would_fit():
     models = ("instant-ngp", "instant-ngp-sine")
     analysis, _ = plan_image_analysis(changed(models=models, params=20_000), image())

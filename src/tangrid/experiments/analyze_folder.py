@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tangrid.experiments.analyze_group import outputs_for
 from tangrid.experiments.analyze_kernels import Examined, examine
 from tangrid.experiments.analyze_probes import Probes
-from tangrid.experiments.analyze_settings import KernelSettings
+from tangrid.experiments.analyze_settings import MAX_ROWS, KernelSettings
 from tangrid.experiments.analyze_specimen import OnStage, Specimen
 from tangrid.experiments.fit_image import describe_start
 from tangrid.runs.codec import to_plain
@@ -135,7 +136,7 @@ class _Record:
         self.entries: list[dict[str, Any]] = []
         self.arrays: dict[str, Tensor] = {}
         self._maps: list[dict[str, BoundMap]] = []
-        self._warnings = list(analysis.warnings)
+        self._warnings = [*analysis.warnings, *_notes(analysis)]
 
     @property
     def is_finished(self) -> bool:
@@ -214,6 +215,16 @@ class _Record:
                     "share_lower_raw": found.share_lower_raw,
                     "share_lower_normalised": found.share_lower_normalised,
                 }
+
+
+def _notes(analysis: Analysis) -> Iterator[str]:
+    points, channels = analysis.probes.num_points, analysis.probes.num_channels
+    if outputs_for(points, channels) == "trace" and channels > 1:
+        yield (
+            f"{points:,} points and {channels} channels make more than {MAX_ROWS:,} "
+            "rows: eigenvalues and bounds are of the kernel summed over channels; "
+            "gradient descent is predicted with all pairs of channels."
+        )
 
 
 def _maps_of(
