@@ -17,6 +17,9 @@ def trained(**changes: object) -> dict:
 def test_the_drift_is_stated_beside_the_curves():
     words = read_section(training_section(analysis_with(trained()))).words()
     assert "Rate 0.5; largest gap 1 dB; the kernel moved by 25 %." in words
+    far = trained(drift={"relative": 42.8})
+    words_of_far = read_section(training_section(analysis_with(far))).words()
+    assert "the kernel moved by 42.8 times its norm." in words_of_far
     assert "Last predicted, dB 20 Last measured, dB 19" in words
     assert "1: only scaled 0.9" in words
 

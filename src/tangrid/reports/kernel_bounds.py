@@ -114,7 +114,7 @@ def bound_section(analysis: Analysis) -> Html | None:
             if (maps := _maps(analysis.having(kind), kind, form))
         ]
         if blocks:
-            is_narrow = len(analysis.variants) <= _MOST_BESIDE
+            is_narrow = len(analysis.having(kind)) <= _MOST_BESIDE
             columns = tag("div", blocks, class_="columns" if is_narrow else None)
             parts.append([tag("h3", kernel_name(kind)), columns])
     if not parts:

@@ -246,7 +246,9 @@ def _training_words(variant: Variant) -> list[Child]:
         words.append(f"largest gap {short_number(gap, 2)} dB")
     drift = number(curve, "drift", "relative")
     if drift is not None:
-        words.append(f"the kernel moved by {percent(drift)}")
+        is_small = drift < 1
+        moved = percent(drift) if is_small else f"{short_number(drift)} times its norm"
+        words.append(f"the kernel moved by {moved}")
     measured = numbers(curve, "measured_psnr")
     if not measured:
         words.append("nothing was measured")
