@@ -87,7 +87,7 @@ def _gradient_scale(loss: Loss, num_values: int) -> float:
     return scales[loss]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Response:
     """Hold what became of every mode at every time.
 

@@ -39,7 +39,7 @@ _SMALLEST = 1e-30
 _LAST_STEP = 2.0**52
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ResidualModes:
     r"""Hold what is to be learned, along the eigenvectors of a tangent kernel.
 
@@ -137,7 +137,7 @@ def _checked(kernel: TangentKernel, values: Labels) -> Values:
     return values.detach().to(kernel.device, kernel.dtype)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainingPrediction:
     """Hold predicted outputs on the training points over time.
 

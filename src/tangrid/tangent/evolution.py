@@ -24,7 +24,7 @@ from tangrid.tangent.kernel import TangentKernel
 from tangrid.tangent.kernel_functions import apply_function
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evolution(TrainingPrediction):
     r"""Hold predicted outputs that were found without eigenvectors.
 
