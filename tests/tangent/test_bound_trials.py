@@ -50,7 +50,7 @@ def trials(num_points: int, num_trials: int, norm: NormRule = BALL) -> BoundTria
         time=200.0,
         norm=norm,
         delta=DELTA,
-        num_fresh=2**14,
+        num_fresh=2**12,
         generator=generator(0, "draws"),
     )
 

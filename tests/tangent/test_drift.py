@@ -21,7 +21,7 @@ from tangrid.tangent.stationarity import stationarity
 from tests.tolerances import NO_DRIFT
 
 SITE = Site(num_dims=2, num_channels=2)
-NUM_POINTS = 30
+NUM_POINTS = 20
 GRID = DenseGridConfig(num_levels=2, base_resolution=4, channels_per_level=2)
 # 8 rows for levels of 9 and 64 vertices: nearly every row is shared.
 COLLIDING = HashGridConfig(
@@ -86,7 +86,7 @@ class Training:
             self.done += 1
 
 
-def drift_of(field: Field, parameters: str, steps: int = 20) -> KernelDrift:
+def drift_of(field: Field, parameters: str, steps: int = 10) -> KernelDrift:
     training = Training(field, parameters)
     kernel = lambda: tangent_kernel(field, points(), parameters=parameters)  # noqa: E731
     return drift_curve(kernel, training.to, [steps], num_leading=4)[steps]

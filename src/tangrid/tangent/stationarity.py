@@ -101,7 +101,7 @@ def stationarity(
     *,
     points: Inputs | None = None,
     generator: torch.Generator | None = None,
-    num_draws: int = 4,
+    num_draws: int = 2,
 ) -> Stationarity:
     """Return which assumption of Theorem 2 holds or fails, from a test in float64.
 
