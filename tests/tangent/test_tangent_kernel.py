@@ -120,7 +120,7 @@ def test_matrix_free_products_equal_jacobians(field: Field, outputs: str | int):
     kernel = tangent_kernel(
         field, points(), outputs=outputs, implementation="matrix-free"
     )
-    kernel._tile = 4  # several tiles, the last one not full
+    kernel.points_at_once = 4  # several tiles, the last one not full
     vectors = torch.randn(len(oracle), 2, generator=generator(0, "v")).double()
     assert distance(kernel @ vectors, oracle @ vectors) < PARITY_FLOAT64
     assert distance(kernel.diagonal(), oracle.diagonal()) < PARITY_FLOAT64

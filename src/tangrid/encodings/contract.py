@@ -8,6 +8,7 @@ joins what was read. `forward` is the same thing, fused and fast.
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import ClassVar
 
 import torch
@@ -108,7 +109,8 @@ class GridEncoding(Encoding, ABC):
         weights = lookup.weights
         if weights.ndim == 2:
             weights = weights[:, :, None]
-        return (weights * self.get_parameter(lookup.table)[lookup.rows]).sum(1)
+        # Not by `get_parameter`: under torch.func a parameter is any tensor.
+        return (weights * attrgetter(lookup.table)(self)[lookup.rows]).sum(1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -170,7 +170,7 @@ def _step(
     """
     gradients = jacobian(subject, subject.parameters, points)
     rows = torch.cat(list(gradients.values()), dim=2).flatten(0, 1)
-    residual = (labels - subject(points)).flatten()
+    residual = (labels - subject.function(subject.parameters, points)).flatten()
     values, vectors = torch.linalg.eigh(rows.T @ rows)
     trace = float(values.sum())
     resolved = values > len(values) * torch.finfo(values.dtype).eps * values.max()

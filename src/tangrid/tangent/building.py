@@ -1,6 +1,5 @@
 """The door to tangent kernels: checks, choice of implementation, plan of memory."""
 
-import math
 from typing import Literal
 
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 from tangrid.devices import require_memory
 from tangrid.errors import ConfigError, ShapeError
 from tangrid.fields.doors import check_coords
+from tangrid.tangent.assembly import assemble
 from tangrid.tangent.jacobian import jacobian_kernel
 from tangrid.tangent.kernel import Outputs, TangentKernel
 from tangrid.tangent.matrix_free import MatrixFreeKernel
@@ -48,7 +48,9 @@ def tangent_kernel(
     :math:`K_{(i,a),(j,b)} = \langle \partial f_a(x_i)/\partial\theta,\;
     \partial f_b(x'_j)/\partial\theta \rangle`, with gradients in the chosen parameters
     at their present values. ``parameters="grid"`` gives the grid tangent kernel (GTK),
-    ``"all"`` the neural tangent kernel (NTK).
+    ``"all"`` the neural tangent kernel (NTK). Modules are taken as they are in
+    evaluation (``eval()``). The kernel is a constant: no gradient goes through it, and
+    nothing that happens to field or points later changes it.
 
     Args:
         field: A field; any torch module whose outputs at a point depend on that point
@@ -83,9 +85,26 @@ def tangent_kernel(
         (15, 15)
     """
     _check_choices(implementation, dtype)
-    subject = subject_of(field, parameters, dtype)
+    # Gradients are taken in here, whatever mode the caller is in.
+    with torch.inference_mode(False), torch.no_grad():
+        subject = subject_of(field, parameters, dtype)
+        return _kernel_of(subject, x, x2, outputs, implementation)
+
+
+def _kernel_of(
+    subject: Subject,
+    x: Inputs,
+    x2: Inputs | None,
+    outputs: Outputs,
+    implementation: KernelImplementation,
+) -> TangentKernel:
     x = _points(x, subject, "x")
     x2 = None if x2 is None else _points(x2, subject, "x2")
+    if x2 is not None and isinstance(x, tuple) != isinstance(x2, tuple):
+        raise ShapeError(
+            "tangent_kernel(x2=...): expected as many tensors as x has, got "
+            f"{type(x).__name__} and {type(x2).__name__}. Give both in the same form."
+        )
     _check_outputs(subject, x, outputs)
     if implementation == "auto":
         implementation = _choose(subject, x, x2)
@@ -99,14 +118,18 @@ def tangent_kernel(
 def _structured(
     subject: Subject, x: Inputs, x2: Inputs | None, outputs: Outputs
 ) -> StructuredKernel:
-    for points in (x, x2):
-        _require_room(subject, points)
-    traced = _traced(subject, x)
-    first = [part.over(outputs) for part in traced.parts]
-    second = None
-    if x2 is not None:
-        second = [part.over(outputs) for part in _traced(subject, x2).parts]
-    return StructuredKernel(first, second, outputs=outputs, explicit=traced.explicit)
+    sides = [x] if x2 is None else [x, x2]
+    _require_room(subject, sides)
+    traces = [_traced(subject, points) for points in sides]
+    first, *second = (
+        [part.over(outputs) for part in parts] for parts in assemble(traces)
+    )
+    return StructuredKernel(
+        first,
+        second[0] if second else None,
+        outputs=outputs,
+        explicit=tuple(traces[0].explicit),
+    )
 
 
 def _traced(subject: Subject, points: Inputs) -> Trace:
@@ -114,29 +137,31 @@ def _traced(subject: Subject, points: Inputs) -> Trace:
     return trace(subject, points if isinstance(points, Tensor) else points[0])
 
 
-def _require_room(subject: Subject, points: Inputs | None) -> None:
+def _require_room(subject: Subject, sides: list[Inputs]) -> None:
     """Refuse more points than memory can hold gradients of, before they are made."""
-    if points is None or rows_of(points) < POINTS_WITHOUT_PLAN:
+    points = sum(rows_of(side) for side in sides)
+    if points < POINTS_WITHOUT_PLAN:
         return
     few = 16
-    parts = _traced(subject, take_rows(points, slice(0, few))).parts
-    each = sum(part.num_bytes for part in parts) / few
+    (parts,) = assemble([_traced(subject, take_rows(sides[0], slice(0, few)))])
+    each = sum(part.num_bytes for part in parts) / min(few, rows_of(sides[0]))
     require_memory(
         # While it is made, every cotangent is there twice.
-        2 * each * rows_of(points),
-        f"tangent_kernel: the factored gradients of {rows_of(points):,} points",
+        2 * each * points,
+        f"tangent_kernel: the factored gradients of {points:,} points",
         "Take fewer points or parameters, or implementation='matrix-free'.",
-        points=rows_of(points),
+        points=points,
     )
 
 
 def _choose(subject: Subject, x: Inputs, x2: Inputs | None) -> KernelImplementation:
     if subject.field is not None:
         return "structured"
-    points = max(rows_of(x), 0 if x2 is None else rows_of(x2))
-    channels = subject(take_rows(x, slice(0, 1))).shape[1]
-    numbers = points * channels * subject.num_parameters
-    return "jacobian" if numbers <= _LARGEST_JACOBIAN else "matrix-free"
+    rows = rows_of(x) * subject.num_channels(x)
+    columns = rows if x2 is None else rows_of(x2) * subject.num_channels(x)
+    numbers = max(rows, columns) * subject.num_parameters
+    is_small = max(numbers, rows * columns) <= _LARGEST_JACOBIAN
+    return "jacobian" if is_small else "matrix-free"
 
 
 def _check_choices(implementation: str, dtype: torch.dtype) -> None:
@@ -169,7 +194,8 @@ def _points(inputs: Inputs, subject: Subject, name: str) -> Inputs:
             f"tangent_kernel({name}=...): expected tensors with a row per point, got "
             f"{sorted(lengths)} rows. Give every point a row in each of them."
         )
-    converted = tuple(tensor.detach().to(subject.dtype) for tensor in tensors)
+    # A copy: the kernel stays what it is, whatever happens to the points.
+    converted = tuple(t.detach().to(subject.dtype, copy=True) for t in tensors)
     if subject.field is not None and not several:
         check_coords(converted[0], subject.field.num_dims, subject.dtype)
     return converted if several else converted[0]
@@ -197,7 +223,7 @@ def _check_points(tensor: Tensor, subject: Subject, name: str) -> None:
             f"got {tensor.device}. Move them with {name}.to('{subject.device}')."
         )
     if not torch.isfinite(tensor).all():
-        bad = int((~torch.isfinite(tensor)).flatten(1).any(1).sum())
+        bad = int((~torch.isfinite(tensor)).reshape(len(tensor), -1).any(1).sum())
         raise ShapeError(
             f"{where}: expected finite coordinates, got {bad} of {len(tensor)} points "
             "with others. Leave those points out."
@@ -206,10 +232,16 @@ def _check_points(tensor: Tensor, subject: Subject, name: str) -> None:
 
 def _check_outputs(subject: Subject, x: Inputs, outputs: Outputs) -> None:
     values = subject.function(subject.parameters, take_rows(x, slice(0, 1)))
-    if values.ndim != 2 or len(values) != 1:
+    if values.ndim != 2 or len(values) != 1 or values.shape[1] == 0:
         raise ShapeError(
             "tangent_kernel(field=...): expected values of shape [n, c], one row per "
             f"point, got {list(values.shape)} for one point."
+        )
+    if values.dtype != subject.dtype:
+        raise ShapeError(
+            f"tangent_kernel(field=...): expected values of dtype {subject.dtype}, as "
+            f"parameters and points are given, got {values.dtype}. Compute in the "
+            "dtype of the inputs, outside of autocast."
         )
     is_channel = isinstance(outputs, int) and not isinstance(outputs, bool)
     if outputs in ("full", "trace") or (

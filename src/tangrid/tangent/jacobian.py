@@ -4,6 +4,7 @@ It holds n C times P numbers, so it serves small fields, few points, and the par
 that have no known structure.
 """
 
+import warnings
 from collections.abc import Iterator, Mapping
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.func import jacrev, vmap
 
 from tangrid.devices import require_memory
+from tangrid.errors import ImplementationError
 from tangrid.tangent.kernel import DenseKernel, Outputs
 from tangrid.tangent.subject import Inputs, Subject, rows_of, take_rows
 
@@ -30,11 +32,21 @@ def jacobian(
 
     Returns:
         By parameter, [points, channels, entries].
+
+    Raises:
+        ResourceError: If it does not fit into memory.
     """
-    points = rows_of(inputs)
-    probe = subject(take_rows(inputs, slice(0, 1)))
-    channels, dtype = probe.shape[1], probe.dtype
+    points, channels = rows_of(inputs), subject.num_channels(inputs)
+    dtype = subject.dtype
     count = sum(tensor.numel() for tensor in parameters.values())
+    require_memory(
+        8 * points * channels * count,
+        f"tangent_kernel: the Jacobian of {points:,} points with {channels} channels "
+        f"in {count:,} parameters",
+        "Take fewer points or parameters, or implementation='structured' (fields) or "
+        "'matrix-free' (any callable).",
+        points=points,
+    )
     found = {
         name: torch.empty(
             points, channels, tensor.numel(), dtype=dtype, device=tensor.device
@@ -61,9 +73,20 @@ def _rows(
 
     columns = inputs if isinstance(inputs, tuple) else (inputs,)
     axes = (None, *(0 for _ in columns))
-    gradients = vmap(jacrev(outputs), in_dims=axes)(dict(parameters), *columns)
+    try:
+        with warnings.catch_warnings():
+            # Operations without a rule of their own are slow in vmap, and right.
+            warnings.filterwarnings("ignore", "There is a performance drop")
+            gradients = vmap(jacrev(outputs), in_dims=axes)(dict(parameters), *columns)
+    except RuntimeError as error:
+        raise ImplementationError(
+            "tangent_kernel(implementation='jacobian'): expected a function that "
+            f"torch.func.vmap can take, got: {error} Use 'matrix-free', or operations "
+            "that have rules for vmap."
+        ) from error
     for name, gradient in gradients.items():
-        yield name, gradient.flatten(2)
+        # A function that closes over other parameters may bring a graph along.
+        yield name, gradient.detach().reshape(*gradient.shape[:2], -1)
 
 
 def jacobian_kernel(
@@ -80,33 +103,49 @@ def jacobian_kernel(
     Raises:
         ResourceError: If the Jacobians do not fit into memory.
     """
-    points = rows_of(inputs) + (0 if others is None else rows_of(others))
-    channels = subject(take_rows(inputs, slice(0, 1))).shape[1]
-    numbers = points * channels * subject.num_parameters
+    channels = subject.num_channels(inputs)
+    each = channels if outputs == "full" else 1
+    rows = rows_of(inputs) * each
+    columns = rows if others is None else rows_of(others) * each
     require_memory(
-        8 * numbers,
-        f"tangent_kernel(implementation='jacobian'): the Jacobian of {points} points "
-        f"with {channels} channels in {subject.num_parameters:,} parameters",
-        "Take fewer points or parameters, or implementation='structured' (fields) or "
-        "'matrix-free' (any callable).",
+        8 * rows * columns,
+        f"tangent_kernel(implementation='jacobian'): a matrix of {rows:,} by "
+        f"{columns:,} numbers",
+        "Take fewer points, or implementation='matrix-free' for products with it.",
     )
     first = jacobian(subject, subject.parameters, inputs)
     second = first if others is None else jacobian(subject, subject.parameters, others)
-    matrix = sum(_product(first[name], second[name], outputs) for name in first)
-    assert isinstance(matrix, Tensor)
+    matrix = torch.zeros(rows, columns, dtype=subject.dtype, device=subject.device)
+    for name in first:
+        left, right = (_rows_over(side[name], outputs) for side in (first, second))
+        matrix.addmm_(left, right.T)
     return DenseKernel(
-        matrix,
-        num_outputs=channels if outputs == "full" else 1,
-        outputs=outputs,
-        is_symmetric=others is None,
+        matrix, num_outputs=each, outputs=outputs, is_symmetric=others is None
     )
 
 
-def _product(
-    first: Float[Tensor, "n c p"], second: Float[Tensor, "m c p"], outputs: Outputs
-) -> Tensor:
+def _rows_over(gradients: Float[Tensor, "n c p"], outputs: Outputs) -> Tensor:
     if outputs == "full":
-        return first.flatten(0, 1) @ second.flatten(0, 1).T
-    if outputs == "trace":
-        return first.flatten(1) @ second.flatten(1).T
-    return first[:, outputs] @ second[:, outputs].T
+        return gradients.flatten(0, 1)
+    return gradients.flatten(1) if outputs == "trace" else gradients[:, outputs]
+
+
+def jacobian_diagonal(
+    subject: Subject, inputs: Inputs, outputs: Outputs
+) -> Float[Tensor, " rows"]:
+    """Return the squared length of every gradient, a few points at a time.
+
+    Args:
+        subject: The function.
+        inputs: Points.
+        outputs: Which channels.
+    """
+    numbers = subject.num_parameters * subject.num_channels(inputs)
+    step = max(1, _NUMBERS_AT_ONCE // numbers)
+    found = []
+    for start in range(0, rows_of(inputs), step):
+        rows = take_rows(inputs, slice(start, start + step))
+        gradients = jacobian(subject, subject.parameters, rows).values()
+        squares = [_rows_over(g, outputs).square().sum(1) for g in gradients]
+        found.append(torch.stack(squares).sum(0))
+    return torch.cat(found)

@@ -12,7 +12,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.func import jvp, vjp
 
-from tangrid.tangent.jacobian import jacobian_kernel
+from tangrid.errors import ImplementationError
+from tangrid.tangent.jacobian import jacobian_diagonal, jacobian_kernel
 from tangrid.tangent.kernel import Outputs, TangentKernel
 from tangrid.tangent.subject import Inputs, Subject, rows_of, take_rows
 
@@ -44,8 +45,8 @@ class MatrixFreeKernel(TangentKernel):
         self._subject = subject
         self._inputs = inputs
         self._others = inputs if others is None else others
-        self._tile = points_at_once
-        self._num_channels = subject(take_rows(inputs, slice(0, 1))).shape[1]
+        self.points_at_once = points_at_once
+        self._num_channels = subject.num_channels(inputs)
         self.num_points = (rows_of(inputs), rows_of(self._others))
         self.num_outputs = self._num_channels if outputs == "full" else 1
         self.outputs: Outputs = outputs
@@ -65,13 +66,7 @@ class MatrixFreeKernel(TangentKernel):
             ShapeError: If rows and columns belong to different points.
         """
         self.check_symmetric("kernel.diagonal()")
-        step = max(1, 2**24 // (self._subject.num_parameters * self._num_channels))
-        found = []
-        for start in range(0, self.num_points[0], step):
-            rows = take_rows(self._inputs, slice(start, start + step))
-            block = jacobian_kernel(self._subject, rows, None, self.outputs)
-            found.append(block.diagonal())
-        return torch.cat(found)
+        return jacobian_diagonal(self._subject, self._inputs, self.outputs)
 
     def columns(self, points: Int64[Tensor, " k"]) -> Float[Tensor, "rows columns"]:
         """Return the columns of some points, by as many products.
@@ -81,56 +76,55 @@ class MatrixFreeKernel(TangentKernel):
         """
         chosen = take_rows(self._others, points)
         kernel = MatrixFreeKernel(
-            self._subject, self._inputs, chosen, self.outputs, self._tile
+            self._subject, self._inputs, chosen, self.outputs, self.points_at_once
         )
         identity = torch.eye(kernel.shape[1], dtype=self.dtype, device=self.device)
         return kernel @ identity
 
     def _multiply(self, stacked: Float[Tensor, "columns r"]) -> Float[Tensor, "rows r"]:
-        columns = [self._product(column) for column in stacked.unbind(1)]
-        return torch.stack(columns, dim=1)
+        result = stacked.new_zeros(self.shape[0], stacked.shape[1])
+        for number, column in enumerate(stacked.detach().unbind(1)):
+            for channels in self._channels:
+                result[:, number] += self._product(column, channels)
+        return result
 
-    def _product(self, vector: Float[Tensor, " columns"]) -> Float[Tensor, " rows"]:
-        if self.outputs != "trace":
-            return self._push(self._pull(self._cotangents(vector, None)), None)
-        # The sum over channels is one product for each of them.
-        channels = range(self._num_channels)
-        terms = [
-            self._push(self._pull(self._cotangents(vector, c)), c) for c in channels
-        ]
-        return torch.stack(terms).sum(0)
-
-    def _cotangents(
-        self, vector: Float[Tensor, " columns"], channel: int | None
-    ) -> Float[Tensor, "m c"]:
+    @property
+    def _channels(self) -> list[slice]:
+        """The channels of each product: all at once, or one by one if they add up."""
         if self.outputs == "full":
-            return vector.view(-1, self._num_channels)
-        chosen = channel if isinstance(self.outputs, str) else self.outputs
-        cotangents = vector.new_zeros(len(vector), self._num_channels)
-        cotangents[:, chosen] = vector
-        return cotangents
+            return [slice(None)]
+        if self.outputs == "trace":
+            return [slice(c, c + 1) for c in range(self._num_channels)]
+        return [slice(self.outputs, self.outputs + 1)]
+
+    def _product(
+        self, vector: Float[Tensor, " columns"], channels: slice
+    ) -> Float[Tensor, " rows"]:
+        cotangents = vector.new_zeros(self.num_points[1], self._num_channels)
+        cotangents[:, channels] = vector.view(self.num_points[1], -1)
+        return self._push(self._pull(cotangents))[:, channels].flatten()
 
     def _pull(self, cotangents: Float[Tensor, "m c"]) -> _Tangent:
         """Return the gradient in the parameters, summed over all points."""
         total = {
             name: torch.zeros_like(p) for name, p in self._subject.parameters.items()
         }
-        for start in range(0, len(cotangents), self._tile):
-            chosen = slice(start, start + self._tile)
+        for start in range(0, len(cotangents), self.points_at_once):
+            chosen = slice(start, start + self.points_at_once)
             pull = vjp(self._at(self._others, chosen), self._subject.parameters)[1]
             (gradient,) = pull(cotangents[chosen])
             for name, part in gradient.items():
-                total[name] += part
+                total[name] += part.detach()
         return total
 
-    def _push(self, tangent: _Tangent, channel: int | None) -> Float[Tensor, " rows"]:
+    def _push(self, tangent: _Tangent) -> Float[Tensor, "n c"]:
         """Return how the outputs change along a direction of the parameters."""
-        chosen = channel if isinstance(self.outputs, str) else self.outputs
         found = []
-        for start in range(0, self.num_points[0], self._tile):
-            at = self._at(self._inputs, slice(start, start + self._tile))
+        for start in range(0, self.num_points[0], self.points_at_once):
+            chosen = slice(start, start + self.points_at_once)
+            at = self._at(self._inputs, chosen)
             change = _directional(at, self._subject.parameters, tangent)
-            found.append(change.flatten() if chosen is None else change[:, chosen])
+            found.append(change.detach())
         return torch.cat(found)
 
     def _at(self, inputs: Inputs, chosen: slice) -> Callable[[_Tangent], Tensor]:
@@ -144,9 +138,16 @@ def _directional(
     """Return J times a direction, by reverse passes where forward mode is missing."""
     try:
         return jvp(function, (at,), (tangent,))[1]
-    except NotImplementedError:
+    except (NotImplementedError, RuntimeError):
         pass
-    values, pull, *_ = vjp(function, at)
-    # J^T u is linear in u, so its transpose applied to the direction is J times it.
-    transposed = vjp(lambda cotangent: pull(cotangent)[0], torch.zeros_like(values))[1]
-    return transposed(tangent)[0]
+    try:
+        values, pull, *_ = vjp(function, at)
+        # J^T u is linear in u, so its transpose times the direction is J times it.
+        zeros = torch.zeros_like(values)
+        return vjp(lambda cotangent: pull(cotangent)[0], zeros)[1](tangent)[0]
+    except (NotImplementedError, RuntimeError) as error:
+        raise ImplementationError(
+            "tangent_kernel(implementation='matrix-free'): expected a function with "
+            f"forward derivatives, or second ones in reverse, got: {error} Use "
+            "implementation='jacobian'."
+        ) from error

@@ -33,7 +33,7 @@ Cotangents = Float[Tensor, "n c o"]
 
 
 @dataclass(frozen=True)
-class Site(ABC):
+class GradientSite(ABC):
     """Hold the gradients of all points in the parameters of one part of a field.
 
     Attributes:
@@ -53,7 +53,7 @@ class Site(ABC):
         return self.cotangents.shape[1]
 
     @abstractmethod
-    def take(self, points: Int64[Tensor, " k"]) -> "Site":
+    def take(self, points: Int64[Tensor, " k"]) -> "GradientSite":
         """Return the site of some of the points.
 
         Args:
@@ -61,7 +61,7 @@ class Site(ABC):
         """
 
     @abstractmethod
-    def over(self, outputs: Outputs) -> "Site":
+    def over(self, outputs: Outputs) -> "GradientSite":
         """Return the site for all channels, their sum, or one of them.
 
         Args:
@@ -100,7 +100,7 @@ def _summed(cotangents: Cotangents, outputs: Outputs) -> Float[Tensor, "n _c _o"
 
 
 @dataclass(frozen=True)
-class OuterSite(Site):
+class OuterSite(GradientSite):
     """Gradients that are outer products of inputs and cotangents.
 
     Attributes:
@@ -154,7 +154,7 @@ class OuterSite(Site):
 
 
 @dataclass(frozen=True)
-class LookupSite(Site):
+class LookupSite(GradientSite):
     """Gradients in the rows of a table that points read.
 
     Attributes:
@@ -314,7 +314,7 @@ class Part:
     """
 
     name: str
-    sites: tuple[Site, ...]
+    sites: tuple[GradientSite, ...]
 
     @property
     def num_points(self) -> int:
@@ -348,7 +348,7 @@ class Part:
         """
         return replace(self, sites=tuple(site.over(outputs) for site in self.sites))
 
-    def pairs(self, other: "Part") -> list[tuple[Site, Site]]:
+    def pairs(self, other: "Part") -> list[tuple[GradientSite, GradientSite]]:
         """Return every site with every site of another side.
 
         Args:

@@ -16,6 +16,8 @@ from tangrid.ops.tangent_gram import tangent_gram
 from tangrid.tangent.kernel import Outputs, TangentKernel
 from tangrid.tangent.sites import LookupSite, OuterSite, Part
 
+_NUMBERS_AT_ONCE = 2**26
+"""What a product may hold at once, in numbers: half a gigabyte."""
 _TILE = 512
 """Rows of a tile: three of them in float64 stay in a second-level cache and a bit."""
 # Measured on two cores, float64: a pair of points that share a node, a multiplication
@@ -151,17 +153,31 @@ class StructuredKernel(TangentKernel):
         Args:
             points: Numbers of points of the second side.
         """
+        if len(points) == 0:
+            return torch.empty(self.shape[0], 0, dtype=self.dtype, device=self.device)
         chosen = [part.take(points) for part in self.second]
         return StructuredKernel(self.first, chosen, outputs=self.outputs).to_dense()
 
     def _multiply(self, stacked: Float[Tensor, "columns r"]) -> Float[Tensor, "rows r"]:
-        vectors = stacked.view(self.num_points[1], self.num_outputs, -1)
-        total = None
+        vectors = stacked.detach().reshape(self.num_points[1], self.num_outputs, -1)
+        result = vectors.new_empty(*self._row_shape, vectors.shape[2])
+        # A layer holds its width times the columns for every point.
+        width = max(site.cotangents.shape[2] for p in self.second for site in p.sites)
+        step = max(_NUMBERS_AT_ONCE // (width * max(self.num_points)), 1)
+        for start in range(0, vectors.shape[2], step):
+            chosen = slice(start, start + step)
+            result[:, :, chosen] = self._product(vectors[:, :, chosen])
+        return result.flatten(0, 1)
+
+    @property
+    def _row_shape(self) -> tuple[int, int]:
+        return self.num_points[0], self.num_outputs
+
+    def _product(self, vectors: Float[Tensor, "m c r"]) -> Float[Tensor, "n c r"]:
+        total = vectors.new_zeros(*self._row_shape, vectors.shape[2])
         for first, second in self._sides:
-            term = first.multiply(second, vectors)
-            total = term if total is None else total.add_(term)
-        assert total is not None
-        return total.flatten(0, 1)
+            total += first.multiply(second, vectors)
+        return total
 
 
 def _plan_reads(plan: _Plan, first: LookupSite, second: LookupSite) -> None:

@@ -58,9 +58,15 @@ class Subject:
         """Number of selected parameters."""
         return sum(p.numel() for p in self.parameters.values())
 
-    def __call__(self, inputs: Inputs) -> Values:
-        """Return the values at the present parameters."""
-        return self.function(self.parameters, inputs)
+    def num_channels(self, inputs: Inputs) -> int:
+        """Return the number of values at a point.
+
+        Args:
+            inputs: Some points.
+        """
+        with torch.no_grad():
+            first = take_rows(inputs, slice(0, 1))
+            return self.function(self.parameters, first).shape[1]
 
 
 def subject_of(
@@ -71,8 +77,9 @@ def subject_of(
     Args:
         model: A field; a module that maps inputs to values; or a function of a mapping
             of parameters and of the inputs, called as ``model(parameters, inputs)``.
-        parameters: Which parameters count: ``all``, groups of a field, names or parts
-            of names; for a plain callable the parameters themselves by name.
+        parameters: Which parameters count: ``all``, groups of a field, names or
+            beginnings of dotted names; for a plain callable the parameters themselves
+            by name.
         dtype: Arithmetic to use; parameters and buffers are converted.
 
     Raises:
@@ -91,40 +98,34 @@ def subject_of(
             f"{type(model).__name__}, got the parameters themselves. Those go with a "
             "plain callable; write for example parameters='all'."
         )
-    # The copy may be converted and watched; the user's module stays as it is.
-    module = copy.deepcopy(model).to(dtype).requires_grad_(False)
-    if isinstance(module, EncodedField):
-        module.decoder_dtype = "float32"  # as the features are: no rounding on the way
     names = select_names(model, parameters)
+    # The copy may be converted and watched; the user's module stays as it is.
+    module = _copy_of(model).to(dtype).requires_grad_(False).eval()
+    for part in module.modules():
+        if isinstance(part, EncodedField):
+            part.decoder_dtype = (
+                "float32"  # as the features are: no rounding on the way
+            )
     held = dict(module.named_parameters())
     chosen: dict[str, Tensor] = {name: held[name] for name in names}
-    plain = module.forward if isinstance(module, Field) else None
 
     def function(given: Mapping[str, Tensor], inputs: Inputs) -> Values:
-        # A field checks its points once, at the door, and not in every transform.
+        rows = inputs if isinstance(inputs, tuple) else (inputs,)
         with implementation("reference"):
-            if plain is not None:
-                return functional_call(_Unchecked(module), _inside(given), (inputs,))
-            rows = inputs if isinstance(inputs, tuple) else (inputs,)
             return functional_call(module, dict(given), rows)
 
     return Subject(function, chosen, module, dtype, _device_of(module))
 
 
-class _Unchecked(nn.Module):
-    """Call a field's `forward` without the check of its coordinates."""
-
-    def __init__(self, field: nn.Module) -> None:
-        super().__init__()
-        self.field = field
-
-    def forward(self, inputs: Tensor) -> Values:
-        """Return the values of points that were checked before."""
-        return self.field.forward(inputs)
-
-
-def _inside(given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {f"field.{name}": value for name, value in given.items()}
+def _copy_of(model: nn.Module) -> nn.Module:
+    try:
+        return copy.deepcopy(model)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"tangent_kernel(field=...): expected a {type(model).__name__} that can be "
+            f"copied, got one that cannot: {error} Let it keep no results of earlier "
+            "calls as attributes."
+        ) from error
 
 
 def _callable_subject(
@@ -146,6 +147,12 @@ def _callable_subject(
             "tangent_kernel(parameters=...): expected at least one tensor, got none. "
             "Without parameters there are no gradients."
         )
+    for name, tensor in parameters.items():
+        if not isinstance(tensor, Tensor):
+            raise ShapeError(
+                f"tangent_kernel(parameters[{name!r}]): expected a torch tensor, got "
+                f"{type(tensor).__name__}. Convert it with torch.as_tensor(...)."
+            )
     devices = {tensor.device for tensor in parameters.values()}
     if len(devices) > 1:
         raise ShapeError(
@@ -159,7 +166,7 @@ def _callable_subject(
                 f"tangent_kernel(parameters[{name!r}]): expected floating point "
                 f"numbers, got {tensor.dtype}, which has no gradient. Convert it."
             )
-        converted[name] = tensor.detach().to(dtype)
+        converted[name] = tensor.detach().to(dtype, copy=True)
     return Subject(model, converted, None, dtype, devices.pop())
 
 
@@ -173,12 +180,27 @@ def select_names(module: nn.Module, parameters: str | Iterable[str]) -> list[str
     Raises:
         ConfigError: If something names no trainable parameter.
     """
-    trainable = {n: p for n, p in module.named_parameters() if p.requires_grad}
+    trainable = {
+        name: parameter
+        for name, parameter in module.named_parameters()
+        if parameter.requires_grad and parameter.numel()
+    }
+    complex_ones = [name for name, p in trainable.items() if p.is_complex()]
+    if complex_ones:
+        raise ConfigError(
+            "tangent_kernel(field=...): expected real parameters, got the complex "
+            f"'{complex_ones[0]}'. Hold its real and imaginary parts."
+        )
     if not trainable:
         raise ConfigError(
             f"tangent_kernel(field=...): expected trainable parameters, got a "
             f"{type(module).__name__} without any. Its tangent kernel is 0; choose a "
             "field that can be trained, or unfreeze it with field.requires_grad_(True)."
+        )
+    if not isinstance(parameters, Iterable):
+        raise ConfigError(
+            "tangent_kernel(parameters=...): expected 'all', names or groups, got "
+            f"{parameters!r}."
         )
     asked = (parameters,) if isinstance(parameters, str) else tuple(parameters)
     groups = _groups(module, trainable)

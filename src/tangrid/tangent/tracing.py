@@ -1,13 +1,15 @@
 """Run a field once and note, at every site of its parameters, inputs and cotangents.
 
 Nothing of a field has to be declared. Linear layers are seen as calls of
-`torch.nn.functional.linear`; grids say themselves what they read. A parameter that is
-used in any other way, or twice, is left to an explicit gradient for every point.
+`torch.nn.functional.linear`, grids say themselves what they read, and both compute with
+detached parameters. What still gets a gradient afterwards is used in some other way
+too, and is left to an explicit gradient for every point.
 """
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -15,11 +17,12 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from tangrid.encodings.contract import GridEncoding, Lookup
-from tangrid.errors import ShapeError
+from tangrid.errors import ConfigError, ShapeError
 from tangrid.notation import Coords, Features, Values
 from tangrid.ops import implementation
+from tangrid.seeding import generator
 from tangrid.tangent.jacobian import jacobian
-from tangrid.tangent.sites import LookupSite, OuterSite, Part, Site
+from tangrid.tangent.sites import LookupSite, OuterSite
 from tangrid.tangent.subject import Subject
 
 
@@ -46,20 +49,15 @@ class _Read:
     lookup: Lookup
     probe: Tensor
 
-    @property
-    def rows(self) -> Tensor:
-        return self.lookup.rows
-
 
 @dataclass
 class _Recorder(TorchFunctionMode):
-    """Watch every function that a chosen parameter goes into."""
+    """Watch linear layers with chosen parameters, and the reads of grids."""
 
     names: dict[int, str]
     num_points: int
     calls: list[_LinearCall] = field(default_factory=list)
     reads: list[_Read] = field(default_factory=list)
-    otherwise_used: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -72,87 +70,182 @@ class _Recorder(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401
         """Return what a function returns, and note what it does with parameters."""
-        kwargs = kwargs or {}
-        result = func(*args, **kwargs)
         if func is nn.functional.linear:
-            return self._linear(result, *args, **kwargs)
-        if isinstance(result, Tensor):
-            for value in (*args, *kwargs.values()):
-                self._note(value, result)
-        return result
+            return self._linear(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
 
     def _linear(
-        self, result: Tensor, inputs: Tensor, weight: Tensor, bias: Tensor | None = None
+        self,
+        input: Tensor,  # noqa: A002 (the name that callers use)
+        weight: Tensor,
+        bias: Tensor | None = None,
     ) -> Tensor:
         names = self.names.get(id(weight)), self.names.get(id(bias))
-        self._note(inputs, result)
-        if names == (None, None):
-            return result
-        if result.ndim != 2 or len(result) != self.num_points:
-            self.otherwise_used.update(name for name in names if name)
-            return result
+        is_plain = input.ndim == 2 and len(input) == self.num_points
+        if names == (None, None) or not is_plain:
+            return nn.functional.linear(input, weight, bias)
+        weight, bias = (
+            given.detach() if name is not None and given is not None else given
+            for name, given in zip(names, (weight, bias), strict=True)
+        )  # pyright: ignore[reportAssignmentType]
+        result = nn.functional.linear(input, weight, bias)
         probe = torch.zeros_like(result, requires_grad=True)
-        self.calls.append(_LinearCall(*names, inputs.detach(), probe))
+        self.calls.append(_LinearCall(*names, input.detach(), probe))
         return result + probe
 
-    def _note(self, value: object, result: Tensor) -> None:
-        if isinstance(value, (list, tuple)):
-            for item in value:
-                self._note(item, result)
-        # A conversion to the dtype that it has gives the parameter itself.
-        elif id(value) in self.names and result is not value:
-            self.otherwise_used.add(self.names[id(value)])
+    def read(self, grid: GridEncoding, level: int, lookup: Lookup) -> Tensor:
+        """Return what a lookup reads, and note it.
+
+        Args:
+            grid: The grid.
+            level: Number of the lookup.
+            lookup: Rows and weights.
+        """
+        table = attrgetter(lookup.table)(grid)
+        name = self.names.get(id(table))
+        if name is None or len(lookup.rows) != self.num_points:
+            return grid.read(lookup)
+        weights = lookup.weights
+        if weights.ndim == 2:
+            weights = weights[:, :, None]
+        read = (weights * table.detach()[lookup.rows]).sum(1)
+        probe = torch.zeros_like(read, requires_grad=True)
+        self.reads.append(_Read(name, level, lookup, probe))
+        return read + probe
+
+
+@dataclass(frozen=True)
+class TracedLayer:
+    """One call of a linear layer.
+
+    Attributes:
+        weight: Name of its matrix; None if it is not chosen.
+        bias: Name of its bias; None if it is not chosen or there is none.
+        site: Its gradients.
+    """
+
+    weight: str | None
+    bias: str | None
+    site: OuterSite
+
+
+@dataclass(frozen=True)
+class TracedRead:
+    """One read of a table.
+
+    Attributes:
+        table: Name of the table.
+        level: Number of the lookup in its grid.
+        site: Its gradients.
+    """
+
+    table: str
+    level: int
+    site: LookupSite
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What a field did at some points.
+    """What a field does with its chosen parameters at some points.
 
     Attributes:
-        values: The outputs.
-        parts: Gradients by the part of the field.
-        explicit: Parameters without a structure that is known; their gradients stand
-            whole in a site of their own.
+        layers: Calls of linear layers, in order.
+        reads: Reads of tables, in order.
+        explicit: Gradients of the parameters without a structure that is known.
     """
 
-    values: Values
-    parts: tuple[Part, ...]
-    explicit: tuple[str, ...]
+    layers: tuple[TracedLayer, ...]
+    reads: tuple[TracedRead, ...]
+    explicit: dict[str, OuterSite]
 
 
 def trace(subject: Subject, coords: Coords) -> Trace:
-    """Return the parts of a field's tangent kernel at some points.
+    """Return the sites of a field's chosen parameters at some points.
 
     Args:
         subject: The field.
         coords: Points in its box.
 
     Raises:
-        ShapeError: If the subject is no field, whose points are independent.
+        ConfigError: If the subject is no field, whose points are independent.
+        ShapeError: If the points of the field are not independent after all.
     """
     if subject.field is None:
-        raise ShapeError(
+        raise ConfigError(
             "tangent_kernel(implementation='structured'): expected a field, whose "
             "points are known to be independent of each other, got another callable. "
             "Use implementation='jacobian' or 'matrix-free'."
         )
     names = {id(tensor): name for name, tensor in subject.parameters.items()}
     recorder = _Recorder(names, len(coords))
-    watched = _watched_grids(subject.field, recorder)
-    with torch.enable_grad(), implementation("reference"), watched, recorder:
+    with torch.enable_grad(), _watched(subject, recorder):
         values = subject.field.forward(coords)
-    irregular = _irregular(recorder)
-    parts = _parts(recorder, _cotangents(recorder, values), irregular)
+        irregular = _irregular(recorder, values, subject.parameters)
+        cotangents = _cotangents(recorder, values)
+    count = len(recorder.calls)
+    layers = tuple(
+        TracedLayer(call.weight, call.bias, _layer_site(call, found))
+        for call, found in zip(recorder.calls, cotangents[:count], strict=True)
+        if not irregular.intersection(call.parameters)
+    )
+    reads = tuple(
+        TracedRead(read.table, read.level, _read_site(read, found))
+        for read, found in zip(recorder.reads, cotangents[count:], strict=True)
+        if read.table not in irregular
+    )
     structured = {name for call in recorder.calls for name in call.parameters}
     structured |= {read.table for read in recorder.reads}
     structured -= irregular
-    explicit = tuple(name for name in subject.parameters if name not in structured)
-    parts += _explicit_parts(subject, coords, explicit)
-    return Trace(values.detach(), tuple(parts), explicit)
+    others = [name for name in subject.parameters if name not in structured]
+    return Trace(layers, reads, _explicit_sites(subject, coords, others))
 
 
-def _irregular(recorder: _Recorder) -> set[str]:
-    """Return the parameters that enter in ways that no site describes."""
+@contextmanager
+def _watched(subject: Subject, recorder: _Recorder) -> Iterator[None]:
+    """Let layers and grids pass the recorder, and parameters collect gradients."""
+    assert subject.module is not None
+    grids = [
+        part for part in subject.module.modules() if isinstance(part, GridEncoding)
+    ]
+    for grid in grids:
+        grid.forward = _watched_forward(grid, recorder)  # pyright: ignore
+    for parameter in subject.parameters.values():
+        parameter.requires_grad_(True)
+    try:
+        with implementation("reference"), recorder:
+            yield
+    finally:
+        for parameter in subject.parameters.values():
+            parameter.requires_grad_(False)
+        for grid in grids:
+            del grid.__dict__["forward"]  # pyright: ignore[reportIndexIssue]
+
+
+def _watched_forward(
+    grid: GridEncoding, recorder: _Recorder
+) -> Callable[[Coords], Features]:
+    def forward(coords: Coords) -> Features:
+        # No layer is looked for in there: watching those many small steps takes half of
+        # the time. What they use of parameters is found by its gradient.
+        with torch._C.DisableTorchFunction():  # noqa: SLF001 # pyright: ignore
+            lookups = grid.lookups(coords, grid.select(coords))
+            reads = tuple(
+                recorder.read(grid, level, lookup)
+                for level, lookup in enumerate(lookups)
+            )
+        return grid.combine(reads, coords)
+
+    return forward
+
+
+def _irregular(
+    recorder: _Recorder, values: Values, parameters: dict[str, Tensor]
+) -> set[str]:
+    """Return the parameters that enter in ways that no site describes.
+
+    Raises:
+        ShapeError: If values of some points depend on sites of others.
+    """
     tables = {read.table for read in recorder.reads}
     layers: dict[str, set[tuple[str | None, str | None]]] = {}
     for call in recorder.calls:
@@ -160,57 +253,43 @@ def _irregular(recorder: _Recorder) -> set[str]:
             layers.setdefault(name, set()).add((call.weight, call.bias))
     # A weight with two biases would meet itself in two parts.
     irregular = {n for n, pairs in layers.items() if len(pairs) > 1 or n in tables}
-    irregular |= recorder.otherwise_used
+    irregular |= _still_reached(recorder, values, parameters)
     for pair in {pair for pairs in layers.values() for pair in pairs}:
         if irregular.intersection(pair):
             irregular.update(name for name in pair if name)
     return irregular
 
 
-def _unwatched() -> AbstractContextManager[None]:
-    """Return a context in which the recorder sees nothing."""
-    return torch._C.DisableTorchFunction()  # noqa: SLF001 # pyright: ignore
+def _still_reached(
+    recorder: _Recorder, values: Values, parameters: dict[str, Tensor]
+) -> set[str]:
+    """Return the parameters that a gradient reaches past all sites.
 
-
-@contextmanager
-def _watched_grids(module: nn.Module, recorder: _Recorder) -> Iterator[None]:
-    """Let grids read through their lookups, each with a probe."""
-    grids = {
-        name: part
-        for name, part in module.named_modules()
-        if isinstance(part, GridEncoding)
+    The gradient is that of a random half of the points, so that the same pass shows
+    whether the other half has anything to do with them.
+    """
+    if not values.requires_grad:
+        return set()
+    source = generator(0, "tracing")
+    half = torch.rand(len(values), generator=source).to(values.device) < 0.5
+    weights = torch.randn(values.shape, generator=source).to(values) * half[:, None]
+    probes = [entry.probe for entry in (*recorder.calls, *recorder.reads)]
+    found = torch.autograd.grad(
+        values, [*parameters.values(), *probes], weights,
+        retain_graph=True, allow_unused=True,
+    )  # fmt: skip
+    others = found[len(parameters) :]
+    if any(answer is not None and answer[~half].any() for answer in others):
+        raise ShapeError(
+            "tangent_kernel(field=...): expected a field whose value at a point "
+            "depends on that point alone, in the same row, got one that mixes points. "
+            "Use implementation='jacobian', which asks for every point by itself."
+        )
+    return {
+        name
+        for name, gradient in zip(parameters, found[: len(parameters)], strict=True)
+        if gradient is not None
     }
-    for name, grid in grids.items():
-        prefix = f"{name}." if name else ""
-        grid.forward = _watched_forward(grid, prefix, recorder)
-    try:
-        yield
-    finally:
-        for grid in grids.values():
-            delattr(grid, "forward")
-
-
-def _watched_forward(grid: GridEncoding, prefix: str, recorder: _Recorder) -> Any:  # noqa: ANN401
-    # A grid with one parameter has its table and nothing that rows or weights could
-    # depend on; looking away from those thousand small steps saves half of the time.
-    is_plain = len(list(grid.parameters())) == 1
-
-    def forward(coords: Coords) -> Features:
-        reads = []
-        with _unwatched() if is_plain else nullcontext():
-            lookups = grid.lookups(coords, grid.select(coords))
-        for level, lookup in enumerate(lookups):
-            with _unwatched():
-                read = grid.read(lookup)
-            table = prefix + lookup.table
-            if table in recorder.names.values():
-                probe = torch.zeros_like(read, requires_grad=True)
-                recorder.reads.append(_Read(table, level, lookup, probe))
-                read = read + probe
-            reads.append(read)
-        return grid.combine(tuple(reads), coords)
-
-    return forward
 
 
 def _cotangents(recorder: _Recorder, values: Values) -> list[Tensor]:
@@ -228,56 +307,23 @@ def _cotangents(recorder: _Recorder, values: Values) -> list[Tensor]:
     return [torch.stack(each, dim=1) for each in zip(*by_channel, strict=True)]
 
 
-def _parts(
-    recorder: _Recorder, cotangents: list[Tensor], irregular: set[str]
-) -> list[Part]:
-    num_calls = len(recorder.calls)
-    reads = zip(recorder.reads, cotangents[num_calls:], strict=True)
-    parts = _table_parts([item for item in reads if item[0].table not in irregular])
-    layers: dict[str, list[Site]] = {}
-    for call, found in zip(recorder.calls, cotangents[:num_calls], strict=True):
-        if irregular.intersection(call.parameters):
-            continue
-        ones = call.inputs.new_ones(len(call.inputs), 1)
-        columns = [call.inputs] if call.weight else []
-        columns += [ones] if call.bias else []
-        name = call.parameters[0].rpartition(".")[0] or call.parameters[0]
-        site = OuterSite(found, torch.cat(columns, dim=1))
-        layers.setdefault(name, []).append(site)
-    return parts + [Part(name, tuple(sites)) for name, sites in layers.items()]
+def _layer_site(call: _LinearCall, cotangents: Tensor) -> OuterSite:
+    columns = [call.inputs] if call.weight else []
+    columns += [call.inputs.new_ones(len(call.inputs), 1)] if call.bias else []
+    return OuterSite(cotangents, torch.cat(columns, dim=1))
 
 
-def _table_parts(reads: list[tuple[_Read, Tensor]]) -> list[Part]:
-    """Return a part per read; reads that may share rows of a table are one."""
-    parts: list[Part] = []
-    for table in dict.fromkeys(read.table for read, _ in reads):
-        mine = [item for item in reads if item[0].table == table]
-        groups: list[list[tuple[_Read, Tensor]]] = []
-        reach = -1
-        # Levels of a grid own disjoint rows, which their ends already tell.
-        for read, found in sorted(mine, key=lambda item: int(item[0].rows.min())):
-            if not groups or int(read.rows.min()) > reach:
-                groups.append([])
-            groups[-1].append((read, found))
-            reach = max(reach, int(read.rows.max()))
-        for group in groups:
-            levels = " and ".join(str(read.level) for read, _ in group)
-            name = f"{table}, level {levels}" if len(mine) > 1 else table
-            parts.append(Part(name, tuple(_lookup_site(*item) for item in group)))
-    return parts
+def _read_site(read: _Read, cotangents: Tensor) -> LookupSite:
+    return LookupSite(cotangents, read.lookup.rows, read.lookup.weights.detach())
 
 
-def _lookup_site(read: _Read, cotangents: Tensor) -> LookupSite:
-    return LookupSite(cotangents, read.rows, read.lookup.weights.detach())
-
-
-def _explicit_parts(
-    subject: Subject, coords: Coords, explicit: tuple[str, ...]
-) -> list[Part]:
-    """Return a part for every parameter whose gradients must be written out."""
-    if not explicit:
-        return []
-    chosen = {name: subject.parameters[name] for name in explicit}
+def _explicit_sites(
+    subject: Subject, coords: Coords, names: list[str]
+) -> dict[str, OuterSite]:
+    """Return a site for every parameter whose gradients must be written out."""
+    if not names:
+        return {}
+    chosen = {name: subject.parameters[name] for name in names}
     gradients = jacobian(subject, chosen, coords)
     ones = coords.new_ones(len(coords), 1)
-    return [Part(name, (OuterSite(g, ones),)) for name, g in gradients.items()]
+    return {name: OuterSite(found, ones) for name, found in gradients.items()}

@@ -58,6 +58,7 @@ def tangent_gram(
             f"one width, got {list(out.shape)} and widths {entries.shape[3]} and "
             f"{other_entries.shape[3]}."
         )
+    _check_reads("tangent_gram", places, entries, lists, other_entries)
     tensors = {"entries": entries, "other_entries": other_entries, "out": out}
     refusals = numba_refusals(tensors, _DTYPES)
     if not out.is_contiguous():
@@ -84,6 +85,17 @@ def tangent_gram(
     out += found
 
 
+def _check_reads(
+    operator: str, places: Tensor, mine: Tensor, lists: NodeLists, others: Tensor
+) -> None:
+    reads = len(lists.order)
+    if places.shape != mine.shape[:2] or others.shape[:2].numel() != reads:
+        raise ShapeError(
+            f"{operator}: expected numbers for every read, {list(places.shape)} and "
+            f"{reads} in all, got {list(mine.shape[:2])} and {list(others.shape[:2])}."
+        )
+
+
 def _sides(entries: Float[Tensor, "n k c o"]) -> tuple[int, int]:
     return entries.shape[0], entries.shape[2]
 
@@ -108,6 +120,9 @@ def overlap_product(
         other_weights: With which weights they write.
         values: What they write.
 
+    Raises:
+        ShapeError: If shapes do not fit.
+
     Example:
         >>> from tangrid.ops.tangent_gram import list_nodes
         >>> rows, weights = torch.tensor([[5], [5]]), torch.ones(2, 1, 1)
@@ -117,6 +132,12 @@ def overlap_product(
         >>> overlap_product(places, weights, lists, weights, values).flatten().tolist()
         [3.0, 3.0]
     """
+    _check_reads("overlap_product", places, weights, lists, other_weights)
+    if len(values) != len(other_weights):
+        raise ShapeError(
+            f"overlap_product(values=...): expected one row for each of "
+            f"{len(other_weights)} points, got {len(values)}."
+        )
     tensors = {"weights": weights, "other_weights": other_weights, "values": values}
     if resolve("overlap_product", numba_refusals(tensors, _DTYPES)) == "reference":
         return reference.overlap_product(places, weights, lists, other_weights, values)
