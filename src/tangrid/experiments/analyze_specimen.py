@@ -86,8 +86,9 @@ class Specimen:
         Args:
             points: Where.
         """
+        subject = self.subject
         with torch.no_grad():
-            return self.subject(points)
+            return subject.function(subject.parameters, points)
 
     def moved(self, parameters: Mapping[str, Tensor]) -> Self:
         """Return the model at other parameters, in float64.
