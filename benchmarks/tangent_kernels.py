@@ -1,7 +1,8 @@
 """Time tangent kernels: from parts, from Jacobians, and as products.
 
-``python -m benchmarks.tangent_kernels --json OUT`` measures, in one process,
+``python -m benchmarks.tangent_kernels --json OUT`` measures
 
+- time and memory of two kernels of a 12-million-parameter field;
 - how the exact kernel of a 3-D InstantNGP grows with points and with the table, and how
   far it is from the floor of its dense products alone;
 - a product with the kernel of 100 000 points, and its 50 largest eigenvalues;
@@ -13,6 +14,7 @@ neural-tangents computes the last one too, by its three empirical implementation
 
 import argparse
 import json
+import multiprocessing
 import subprocess
 import sys
 import tempfile
@@ -32,7 +34,7 @@ from tangrid.fields import EncodedFieldConfig, Field
 from tangrid.ops import implementation
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
-from tangrid.tangent import tangent_kernel
+from tangrid.tangent import Outputs, tangent_kernel
 from tangrid.tangent.sites import LookupSite, OuterSite
 from tangrid.tangent.structured import StructuredKernel
 
@@ -133,7 +135,7 @@ def growth_rows(points: list[int], tables: list[int], turns: int) -> list[Row]:
         turns: Timed calls of each.
     """
     speed, bandwidth = products_per_second(torch.float64), bytes_per_second()
-    rows = []
+    rows: list[Row] = []
     for table in tables:
         field = instant_ngp(3, 3, table)
         for count in points:
@@ -152,23 +154,45 @@ def growth_rows(points: list[int], tables: list[int], turns: int) -> list[Row]:
                 "parameters": parameters_of(field),
                 "seconds": seconds,
                 "floor_seconds": floor_seconds(kernel, speed, bandwidth),
-                "peak_memory_mb": peak_memory_mb(),
             })
             say(rows[-1])
     return rows
 
 
-def full_row(turns: int) -> Row:
-    """Return the time of all pairs of three channels at 2048 points.
+def large_row(count: int, outputs: Outputs, turns: int) -> Row:
+    """Return time and memory of a kernel of a 12-million-parameter field.
 
     Args:
+        count: Number of points.
+        outputs: All pairs of three channels, or their sum.
         turns: Timed calls.
     """
     field = instant_ngp(3, 3, 19)
-    x = torch.rand(2048, 3, generator=generator(0, "points"))
-    seconds, _ = median_seconds(lambda: tangent_kernel(field, x).to_dense(), turns)
-    row = {"points": 2048, "rows": 6144, "parameters": parameters_of(field)}
-    row |= {"seconds": seconds, "peak_memory_mb": peak_memory_mb()}
+    x = torch.rand(count, 3, generator=generator(0, "points"))
+
+    def call() -> torch.Tensor:
+        return tangent_kernel(field, x, outputs=outputs).to_dense()
+
+    seconds, matrix = median_seconds(call, turns)
+    return {
+        "points": count,
+        "outputs": outputs,
+        "rows": len(matrix),
+        "parameters": parameters_of(field),
+        "seconds": seconds,
+        "peak_memory_mb": peak_memory_mb(),
+    }
+
+
+def apart(function: Callable[..., Row], *arguments: Any) -> Row:
+    """Return a row that is measured in a process of its own, whose memory counts.
+
+    Args:
+        function: What measures it.
+        arguments: Its arguments.
+    """
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        row = pool.apply(function, arguments)
     say(row)
     return row
 
@@ -192,7 +216,7 @@ def product_row(count: int, turns: int) -> Row:
     start = time.perf_counter()
     largest = kernel.eigenvalues(50)
     eigen_seconds = time.perf_counter() - start
-    row = {
+    return {
         "points": count,
         "parameters": parameters_of(field),
         "trace_seconds": trace_seconds,
@@ -202,8 +226,6 @@ def product_row(count: int, turns: int) -> Row:
         "fiftieth": float(largest[-1]),
         "peak_memory_mb": peak_memory_mb(),
     }
-    say(row)
-    return row
 
 
 def contraction(field: Field, x: torch.Tensor, chunk: int = 16) -> torch.Tensor:
@@ -333,10 +355,13 @@ def main() -> None:
     parser.add_argument("--neural-tangents", type=Path, metavar="PYTHON")
     arguments = parser.parse_args()
     record: Row = {"machine": describe_machine()}
-    # The Jacobians come last: the memory of all else is measured before.
-    record["growth"] = growth_rows(arguments.points, arguments.tables, arguments.turns)
-    record["full"] = full_row(arguments.turns)
-    record["product"] = product_row(100_000, arguments.turns)
+    turns = arguments.turns
+    record["large"] = [
+        apart(large_row, 8192, "trace", turns),
+        apart(large_row, 2048, "full", turns),
+    ]
+    record["product"] = apart(product_row, 100_000, turns)
+    record["growth"] = growth_rows(arguments.points, arguments.tables, turns)
     record["comparison"] = comparison_rows(arguments.turns)
     if arguments.neural_tangents:
         record["neural_tangents"] = neural_tangents_rows(arguments.neural_tangents, 64)
