@@ -184,7 +184,7 @@ def large_row(count: int, outputs: Outputs, turns: int) -> Row:
     }
 
 
-def apart(function: Callable[..., Row], *arguments: Any) -> Row:
+def apart(function: Callable[..., Row], *arguments: object) -> Row:
     """Return a row that is measured in a process of its own, whose memory counts.
 
     Args:
