@@ -10,7 +10,7 @@ from tangrid.seeding import generator
 from tangrid.tangent.kernel import DenseKernel
 from tangrid.tangent.nystrom import pivoted_cholesky
 from tangrid.tangent.spectral_density import spectral_density
-from tests.tangent.spectra import SPECTRA, kernel_of
+from tests.tangent.spectra import SPECTRA, float64, kernel_of
 
 N = 100
 REPEATS = 16
@@ -111,6 +111,41 @@ def test_curve_counts_all_eigenvalues(seeded: torch.Generator):
     assert float(curve.per_decade[~right].sum()) * step == pytest.approx(50, abs=4)
     assert curve.unresolved.value == pytest.approx(20, abs=4)
     assert float(curve.per_decade.max()) > 5 * float(curve.standard_errors.max())
+
+
+@pytest.mark.parametrize("steps", [3, 8, 20])
+@pytest.mark.parametrize("name", SPECTRA)
+def test_counts_are_within_bounds_for_each_probe(
+    name: str, steps: int, seeded: torch.Generator
+):
+    values = SPECTRA[name](N)
+    kernel = kernel_of(values, seeded)
+    state = seeded.get_state()
+    density = spectral_density(kernel, generator=seeded, num_steps=steps, num_probes=3)
+    seeded.set_state(state)
+    probes = 2.0 * torch.randint(0, 2, (N, 3), generator=seeded).double() - 1.0
+    shares = kernel.eigensystem.coefficients(probes).square()
+    places = float(values[0]) * torch.logspace(-3.01, 0.1, 41, dtype=torch.float64)
+    found = density.counts_above(places)
+    exact = torch.stack([shares[values > place].sum(0).mean() for place in places])
+    assert (found.lower <= exact + 1e-6).all()
+    assert (exact <= found.upper + 1e-6).all()
+    if name != "identity":  # a single node has nothing on either side
+        assert float((found.upper - found.lower).min()) < N / 2
+
+
+def test_counts_close_in_on_the_ranks(seeded: torch.Generator):
+    values = SPECTRA["polynomial"](N)
+    density = spectral_density(
+        kernel_of(values, seeded), generator=seeded, num_probes=40
+    )
+    place = float(values[9] + values[10]) / 2.0
+    found = density.counts_above(float64([place, 0.0, 2e3]))
+    middle = float(found.lower[0] + found.upper[0]) / 2.0
+    assert middle == pytest.approx(10, abs=4 * float(found.standard_errors[0]) + 1)
+    assert found.upper[1] == pytest.approx(N)
+    assert found.upper[2] <= float(density.gauss.weights[:, -1].mean()) + N / 10
+    assert found.lower[2] == 0.0
 
 
 def test_single_row(seeded: torch.Generator):

@@ -87,6 +87,23 @@ class DensityCurve:
 
 
 @dataclass(frozen=True)
+class CountsAbove:
+    """Hold how many eigenvalues are larger than given numbers.
+
+    Attributes:
+        places: The numbers.
+        lower: At least so many, as far as the probes go.
+        upper: At most so many.
+        standard_errors: Spread of both over the probes.
+    """
+
+    places: Float[Tensor, " k"]
+    lower: Float[Tensor, " k"]
+    upper: Float[Tensor, " k"]
+    standard_errors: Float[Tensor, " k"]
+
+
+@dataclass(frozen=True)
 class Control:
     """Hold what the probes say of an approximation whose traces are known.
 
@@ -185,6 +202,9 @@ class SpectralDensity:
     ) -> DensityCurve:
         """Return the number of eigenvalues per decade.
 
+        Where the nodes of the quadratures lie further apart than the width, as they do
+        at small eigenvalues, the smoothing is as wide as they are apart.
+
         Args:
             places: Where to look, as eigenvalues > 0.
             width: Standard deviation of the smoothing, in decades.
@@ -197,19 +217,44 @@ class SpectralDensity:
                 f"curve(places=..., width={width}): expected positive numbers, got "
                 "others. Eigenvalues stand on a logarithmic axis here."
             )
-        nodes, weights = self.gauss.nodes, self.gauss.weights
-        where = places.to(nodes.device, torch.float64).log10()
-        kept = nodes > self.resolution
-        decades = torch.where(kept, nodes, 1.0).log10()
-        away = (where[:, None, None] - decades) / width
-        bells = torch.exp(-0.5 * away.square()) / (width * math.sqrt(2.0 * math.pi))
-        heights = (bells * torch.where(kept, weights, 0.0)).sum(2)
+        where = places.to(self.gauss.nodes.device, torch.float64).log10()
+        heights = torch.stack(
+            [
+                _bells(where, *_sorted(nodes, weights, self.resolution), width)
+                for nodes, weights in zip(
+                    self.gauss.nodes, self.gauss.weights, strict=True
+                )
+            ],
+            dim=1,
+        )
         return DensityCurve(
             places=places,
             per_decade=heights.mean(1),
             standard_errors=heights.std(1) / math.sqrt(heights.shape[1]),
             unresolved=self.trace(lambda v: (v <= self.resolution).double()),
         )
+
+    def counts_above(self, places: Float[Tensor, " k"]) -> CountsAbove:
+        """Return bounds on how many eigenvalues lie above given places.
+
+        The weights of a Gauss quadrature on either side of a node bound the measure on
+        that side of it (Chebyshev, Markov, Stieltjes). The bounds hold for each probe;
+        the probes' spread comes on top.
+
+        Args:
+            places: Where to count.
+        """
+        where = places.to(self.gauss.nodes.device, torch.float64)
+        nodes, weights = self.gauss.nodes, self.gauss.weights
+        # Of the node next to the place on either side, nothing is known.
+        below = (nodes <= where[:, None, None]) & (weights > 0)
+        above = (nodes > where[:, None, None]) & (weights > 0)
+        next_above = torch.where(above, nodes, math.inf).amin(2, keepdim=True)
+        next_below = torch.where(below, nodes, -math.inf).amax(2, keepdim=True)
+        lower = torch.where(nodes > next_above, weights, 0.0).sum(2)
+        upper = torch.where(nodes >= next_below, weights, 0.0).sum(2)
+        spread = ((lower + upper) / 2.0).std(1) / math.sqrt(nodes.shape[0])
+        return CountsAbove(places, lower.mean(1), upper.mean(1), spread)
 
 
 def spectral_density(
@@ -274,6 +319,25 @@ def _rules(found: list[tuple[Tensor, Tensor]]) -> Rules:
 
 def _padded(numbers: Tensor, length: int, filling: float) -> Tensor:
     return torch.cat([numbers, numbers.new_full((length - len(numbers),), filling)])
+
+
+def _sorted(nodes: Tensor, weights: Tensor, resolution: float) -> tuple[Tensor, Tensor]:
+    """Return what is resolved of a quadrature, the smallest node first."""
+    kept = (nodes > resolution) & (weights > 0)
+    order = nodes[kept].argsort()
+    return nodes[kept][order], weights[kept][order]
+
+
+def _bells(where: Tensor, nodes: Tensor, weights: Tensor, width: float) -> Tensor:
+    """Return the density of a quadrature, each weight spread to the next nodes."""
+    decades = nodes.log10()
+    gaps = decades.diff()
+    widths = torch.full_like(decades, width)
+    if len(gaps):
+        left, right = torch.cat([gaps[:1], gaps]), torch.cat([gaps, gaps[-1:]])
+        widths = widths.clamp(min=torch.maximum(left, right) / 2.0)
+    bells = torch.exp(-0.5 * ((where[:, None] - decades) / widths).square())
+    return (bells * weights / widths).sum(1) / math.sqrt(2.0 * math.pi)
 
 
 def _control(approximation: NystromApproximation, probes: Tensor) -> Control:
