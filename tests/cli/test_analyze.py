@@ -127,6 +127,23 @@ def test_a_fit_is_looked_at_before_and_after(
     assert {path: path.read_bytes() for path in fitted.iterdir()} == before
 
 
+def test_a_comparison_is_looked_at_fit_by_fit(workplace: Path, tangrid: Type):
+    small = ("--models", "siren", "--params", "4000", "--seeds", "2", "--steps", "2")
+    words = ("compare", "image", f"{NAME}.png", *small)
+    assert tangrid(*words, "--out", "runs/two").code == 0
+    outcome = tangrid("analyze", "runs/two/", *FEW)
+    assert outcome.code == 0, outcome.err
+    found = kernel("runs/two-kernels")
+    assert [entry["label"] for entry in found["entries"]] == [
+        "siren, seed 0, initial",
+        "siren, seed 0, trained",
+        "siren, seed 1, initial",
+        "siren, seed 1, trained",
+    ]
+    assert found["entries"][3]["run"] == f"../two/runs/{NAME}-siren-seed1"
+    assert len(found["differences"]) == 6
+
+
 def test_plugins_are_looked_at(plugin: str, tangrid: Type):  # noqa: F811
     words = ("analyze", "image", f"{NAME}.png", "--models", "doubled-coords", *FEW)
     outcome = tangrid(*words)
