@@ -35,8 +35,8 @@ from tangrid.ops import implementation
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
 from tangrid.tangent import Outputs, tangent_kernel
-from tangrid.tangent.sites import LookupSite, OuterSite
-from tangrid.tangent.structured import StructuredKernel
+from tangrid.tangent.kernels.sites import LookupSite, OuterSite
+from tangrid.tangent.kernels.structured import StructuredKernel
 
 FINEST = 2048
 LEVELS = 16

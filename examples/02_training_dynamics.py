@@ -22,14 +22,14 @@ from tangrid.fields import EncodedFieldConfig, Field
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
 from tangrid.tangent import TangentKernel, tangent_kernel
-from tangrid.tangent.descent import GradientDescent
-from tangrid.tangent.dynamics import predict_mse, predict_training
-from tangrid.tangent.linearisation import (
+from tangrid.tangent.dynamics.descent import GradientDescent
+from tangrid.tangent.dynamics.linearisation import (
     LinearisedField,
     predicted_displacement,
     relative_displacement,
 )
-from tangrid.tangent.regression import KernelRegression
+from tangrid.tangent.dynamics.prediction import predict_mse, predict_training
+from tangrid.tangent.dynamics.regression import KernelRegression
 
 WAYS = {
     "plain": {},

@@ -27,8 +27,8 @@ from tangrid.fields import EncodedFieldConfig, Field, FieldConfig, SirenConfig
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
 from tangrid.tangent import tangent_kernel
-from tangrid.tangent.drift import KernelDrift, drift_curve
-from tangrid.tangent.stationarity import stationarity
+from tangrid.tangent.dynamics.drift import KernelDrift, drift_curve
+from tangrid.tangent.dynamics.stationarity import stationarity
 
 SIDE = 32
 NUM_PROBES = 192

@@ -27,13 +27,17 @@ from tangrid.fields import EncodedFieldConfig, Field, FieldConfig
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
 from tangrid.tangent import DenseKernel, tangent_kernel
-from tangrid.tangent.bound_forms import confidence_term
-from tangrid.tangent.bound_map import BoundMap, map_difference, two_point_map
-from tangrid.tangent.bound_trials import bound_trials
-from tangrid.tangent.descent import GradientDescent
-from tangrid.tangent.generalisation import generalisation_bound
-from tangrid.tangent.norm_rules import FixedNorm
-from tangrid.tangent.regression import KernelRegression
+from tangrid.tangent.dynamics.descent import GradientDescent
+from tangrid.tangent.dynamics.regression import KernelRegression
+from tangrid.tangent.generalisation.bound import generalisation_bound
+from tangrid.tangent.generalisation.bound_forms import confidence_term
+from tangrid.tangent.generalisation.bound_map import (
+    BoundMap,
+    map_difference,
+    two_point_map,
+)
+from tangrid.tangent.generalisation.bound_trials import bound_trials
+from tangrid.tangent.generalisation.norm_rules import FixedNorm
 
 NODES = 16
 SIZES = (32, 128, 512, 2048, 8192)

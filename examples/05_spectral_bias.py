@@ -22,10 +22,13 @@ from tangrid.fields import EncodedFieldConfig
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
 from tangrid.tangent import TangentKernel, tangent_kernel
-from tangrid.tangent.descent import GradientDescent
-from tangrid.tangent.frequency_residual import FrequencyResidual, residual_by_frequency
-from tangrid.tangent.lattice import Lattice
-from tangrid.tangent.regression import KernelRegression
+from tangrid.tangent.dynamics.descent import GradientDescent
+from tangrid.tangent.dynamics.frequency_residual import (
+    FrequencyResidual,
+    residual_by_frequency,
+)
+from tangrid.tangent.dynamics.regression import KernelRegression
+from tangrid.tangent.spectra.lattice import Lattice
 
 LATTICE = Lattice((64,))
 FREQUENCIES = (1, 2, 4, 8, 16)

@@ -16,11 +16,11 @@ from tangrid.encodings.fourier import FourierEncoding
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
 from tangrid.tangent import tangent_kernel
-from tangrid.tangent.finite_width import FiniteReluNetwork
-from tangrid.tangent.fourier_kernel import anisotropy, induced_profile, on_torus
-from tangrid.tangent.infinite_width import ReluNetwork, infinite_width
-from tangrid.tangent.lattice import Lattice
-from tangrid.tangent.stationary_filter import composed_profile, stationary_filter
+from tangrid.tangent.spectra.lattice import Lattice
+from tangrid.tangent.wide.finite_width import FiniteReluNetwork
+from tangrid.tangent.wide.fourier_kernel import anisotropy, induced_profile, on_torus
+from tangrid.tangent.wide.infinite_width import ReluNetwork, infinite_width
+from tangrid.tangent.wide.stationary_filter import composed_profile, stationary_filter
 
 NETWORK = ReluNetwork(num_hidden=3)
 RADII = torch.linspace(0.01, 0.25, 25)

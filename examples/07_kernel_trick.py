@@ -14,12 +14,12 @@ from matplotlib.figure import Figure
 from tangrid.encodings import FourierConfig
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
-from tangrid.tangent.descent import GradientDescent
-from tangrid.tangent.fourier_kernel import induced_kernel
-from tangrid.tangent.infinite_width import infinite_width_kernel
-from tangrid.tangent.kernel import TangentKernel
-from tangrid.tangent.lattice import Lattice
-from tangrid.tangent.regression import KernelRegression
+from tangrid.tangent.dynamics.descent import GradientDescent
+from tangrid.tangent.dynamics.regression import KernelRegression
+from tangrid.tangent.kernels.kernel import TangentKernel
+from tangrid.tangent.spectra.lattice import Lattice
+from tangrid.tangent.wide.fourier_kernel import induced_kernel
+from tangrid.tangent.wide.infinite_width import infinite_width_kernel
 
 NUM_POINTS = 80
 RIDGE = 1e-2

@@ -15,7 +15,7 @@ from tangrid.encodings import FourierConfig
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
 from tangrid.tangent import TangentKernel, tangent_kernel
-from tangrid.tangent.infinite_width import ReluNetwork, infinite_width_kernel
+from tangrid.tangent.wide.infinite_width import ReluNetwork, infinite_width_kernel
 
 SIDE = 40
 SHOWN = (1, 2, 3, 10, 100, 1600)

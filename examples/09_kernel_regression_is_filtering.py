@@ -16,12 +16,12 @@ import tangrid as tg
 from tangrid.encodings import FourierConfig
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
-from tangrid.tangent.circulant import CirculantKernel, every, filtered
-from tangrid.tangent.descent import GradientDescent
-from tangrid.tangent.fourier_kernel import on_torus
-from tangrid.tangent.infinite_width import ReluNetwork
-from tangrid.tangent.lattice import Lattice
-from tangrid.tangent.stationary_filter import stationary_filter
+from tangrid.tangent.dynamics.descent import GradientDescent
+from tangrid.tangent.spectra.lattice import Lattice
+from tangrid.tangent.wide.circulant import CirculantKernel, every, filtered
+from tangrid.tangent.wide.fourier_kernel import on_torus
+from tangrid.tangent.wide.infinite_width import ReluNetwork
+from tangrid.tangent.wide.stationary_filter import stationary_filter
 
 NETWORK = ReluNetwork(num_hidden=3)
 LINE, STRIDE = Lattice((256,)), 4

@@ -20,18 +20,18 @@ from tangrid.ops.grid_lookup.layout import Interpolation
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
 from tangrid.tangent import TangentKernel, tangent_kernel
-from tangrid.tangent.fourier_spectrum import (
+from tangrid.tangent.spectra.fourier_spectrum import (
     fourier_rayleigh,
     row_spectrum,
     shell_spectrum,
 )
-from tangrid.tangent.grid_spectrum import (
+from tangrid.tangent.spectra.grid_spectrum import (
     collision_deviation,
     level_spectrum,
     pyramid_spectrum,
 )
-from tangrid.tangent.lattice import Lattice
-from tangrid.tangent.spectrum_record import FourierSpectrum
+from tangrid.tangent.spectra.lattice import Lattice
+from tangrid.tangent.spectra.spectrum_record import FourierSpectrum
 
 LINE = Lattice((480,))
 PLANE = Lattice((64, 64))

@@ -22,10 +22,14 @@ from tangrid.fields import EncodedFieldConfig, Field, fit_budget
 from tangrid.presets import find_model, model_names
 from tangrid.seeding import generator
 from tangrid.tangent import DenseKernel, tangent_kernel
-from tangrid.tangent.bound_map import BoundMap, map_difference, two_point_map
-from tangrid.tangent.fourier_spectrum import fourier_rayleigh, row_spectrum
-from tangrid.tangent.lattice import Lattice
-from tangrid.tangent.spectrum_record import ShellSpectrum
+from tangrid.tangent.generalisation.bound_map import (
+    BoundMap,
+    map_difference,
+    two_point_map,
+)
+from tangrid.tangent.spectra.fourier_spectrum import fourier_rayleigh, row_spectrum
+from tangrid.tangent.spectra.lattice import Lattice
+from tangrid.tangent.spectra.spectrum_record import ShellSpectrum
 
 SIDE = 40
 HIGH = SIDE / 4

@@ -16,8 +16,11 @@ from matplotlib.image import AxesImage
 import tangrid as tg
 from tangrid.fields import Field
 from tangrid.tangent import TangentKernel, tangent_kernel
-from tangrid.tangent.gradient_distance import gradient_cosines, gradient_distances
-from tangrid.tangent.lattice import Lattice
+from tangrid.tangent.kernels.gradient_distance import (
+    gradient_cosines,
+    gradient_distances,
+)
+from tangrid.tangent.spectra.lattice import Lattice
 
 SIDE = 64
 CENTRES = ((0.3, 0.4), (0.7, 0.65))

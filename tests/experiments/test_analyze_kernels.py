@@ -13,7 +13,7 @@ from tangrid.experiments.analyze_specimen import Specimen, field_specimen
 from tangrid.interface import build
 from tangrid.runs.plain_json import to_json
 from tangrid.tangent import tangent_kernel
-from tangrid.tangent.lattice import Lattice
+from tangrid.tangent.spectra.lattice import Lattice
 from tests.experiments import small_analyses
 from tests.experiments.small_analyses import SETTINGS, rays, rendered_rays
 from tests.tolerances import EXACT_DESCENT, NO_DRIFT

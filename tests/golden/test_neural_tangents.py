@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from tangrid.tangent import tangent_kernel
-from tangrid.tangent.finite_width import FiniteReluNetwork
-from tangrid.tangent.infinite_width import (
+from tangrid.tangent.wide.finite_width import FiniteReluNetwork
+from tangrid.tangent.wide.infinite_width import (
     ReluNetwork,
     infinite_width,
     infinite_width_of_gram,

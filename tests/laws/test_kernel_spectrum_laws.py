@@ -25,13 +25,13 @@ from tangrid.ops.grid_lookup.layout import (
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
 from tangrid.tangent import DenseKernel, tangent_kernel
-from tangrid.tangent.bound_map import map_difference, two_point_map
-from tangrid.tangent.fourier_spectrum import (
+from tangrid.tangent.generalisation.bound_map import map_difference, two_point_map
+from tangrid.tangent.spectra.fourier_spectrum import (
     fourier_rayleigh,
     rayleigh_at,
     row_spectrum,
 )
-from tangrid.tangent.grid_spectrum import (
+from tangrid.tangent.spectra.grid_spectrum import (
     collision_deviation,
     collision_mean,
     level_spectrum,
@@ -39,8 +39,8 @@ from tangrid.tangent.grid_spectrum import (
     node_transform,
     pyramid_spectrum,
 )
-from tangrid.tangent.lattice import Lattice
-from tangrid.tangent.spectrum_record import FourierSpectrum
+from tangrid.tangent.spectra.lattice import Lattice
+from tangrid.tangent.spectra.spectrum_record import FourierSpectrum
 from tests.tolerances import PARITY_FLOAT64
 
 

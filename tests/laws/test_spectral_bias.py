@@ -13,10 +13,10 @@ from tangrid.fields import EncodedFieldConfig
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
 from tangrid.tangent import tangent_kernel
-from tangrid.tangent.descent import GradientDescent
-from tangrid.tangent.frequency_residual import residual_by_frequency
-from tangrid.tangent.lattice import Lattice
-from tangrid.tangent.regression import KernelRegression
+from tangrid.tangent.dynamics.descent import GradientDescent
+from tangrid.tangent.dynamics.frequency_residual import residual_by_frequency
+from tangrid.tangent.dynamics.regression import KernelRegression
+from tangrid.tangent.spectra.lattice import Lattice
 
 LATTICE = Lattice((48,))
 FREQUENCIES = (1, 3, 12)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from tangrid.errors import ConfigError, ResourceError, ShapeError
 from tangrid.seeding import generator
 from tangrid.tangent import summary as module
-from tangrid.tangent.descent import GradientDescent
-from tangrid.tangent.kernel import DenseKernel
+from tangrid.tangent.dynamics.descent import GradientDescent
+from tangrid.tangent.kernels.kernel import DenseKernel
 from tangrid.tangent.summary import summarise
-from tests.tangent.spectra import SPECTRA, columns, float64, kernel_of
+from tests.tangent.known_spectra import SPECTRA, columns, float64, kernel_of
 from tests.tolerances import LINEAR_ALGEBRA
 
 N = 60

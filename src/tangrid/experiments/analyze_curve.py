@@ -17,8 +17,8 @@ from tangrid.experiments.analyze_group import GroupKernel, drift_of
 from tangrid.experiments.analyze_probes import Probes
 from tangrid.experiments.analyze_settings import KernelSettings
 from tangrid.experiments.analyze_specimen import OnStage, Specimen
-from tangrid.tangent.descent import GradientDescent
-from tangrid.tangent.dynamics import psnr_of
+from tangrid.tangent.dynamics.descent import GradientDescent
+from tangrid.tangent.dynamics.prediction import psnr_of
 
 _OVERSHOT = 2.0
 """Loss over the first one beyond which descent is called unstable."""

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from tangrid.experiments.analyze_probes import Probes
 from tangrid.experiments.analyze_specimen import Specimen
-from tangrid.tangent.descent import GradientDescent
-from tangrid.tangent.dynamics import predict_mse
-from tangrid.tangent.evolution import evolve_training
-from tangrid.tangent.kernel import TangentKernel
+from tangrid.tangent.dynamics.descent import GradientDescent
+from tangrid.tangent.dynamics.evolution import evolve_training
+from tangrid.tangent.dynamics.prediction import predict_mse
+from tangrid.tangent.kernels.kernel import TangentKernel
 
 _RECORDED = 200
 """Numbers of steps at which a curve is recorded."""

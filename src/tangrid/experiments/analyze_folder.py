@@ -17,7 +17,7 @@ from tangrid.experiments.fit_image import describe_start
 from tangrid.runs.codec import to_plain
 from tangrid.runs.record import read_kernels
 from tangrid.runs.store import RunFolder
-from tangrid.tangent.bound_map import BoundMap, map_difference
+from tangrid.tangent.generalisation.bound_map import BoundMap, map_difference
 from tangrid.training.checkpoint import save_tensors
 
 KERNEL_FILE = "kernel.json"

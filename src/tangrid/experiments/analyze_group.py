@@ -17,15 +17,15 @@ from tangrid.experiments.analyze_probes import Probes
 from tangrid.experiments.analyze_settings import MAX_ROWS, KernelSettings
 from tangrid.experiments.analyze_specimen import Specimen
 from tangrid.seeding import generator
-from tangrid.tangent.bound_map import BoundMap, two_point_map
-from tangrid.tangent.descent import GradientDescent
-from tangrid.tangent.drift import kernel_drift
-from tangrid.tangent.extreme_eigenvalues import extreme_eigenvalues
-from tangrid.tangent.fourier_spectrum import fourier_rayleigh, row_spectrum
-from tangrid.tangent.generalisation import generalisation_bound
-from tangrid.tangent.kernel import DenseKernel, Outputs
-from tangrid.tangent.stationarity import Stationarity
-from tangrid.tangent.subject import Inputs, take_rows
+from tangrid.tangent.algebra.extreme_eigenvalues import extreme_eigenvalues
+from tangrid.tangent.dynamics.descent import GradientDescent
+from tangrid.tangent.dynamics.drift import kernel_drift
+from tangrid.tangent.dynamics.stationarity import Stationarity
+from tangrid.tangent.generalisation.bound import generalisation_bound
+from tangrid.tangent.generalisation.bound_map import BoundMap, two_point_map
+from tangrid.tangent.kernels.kernel import DenseKernel, Outputs
+from tangrid.tangent.kernels.subject import Inputs, take_rows
+from tangrid.tangent.spectra.fourier_spectrum import fourier_rayleigh, row_spectrum
 from tangrid.tangent.summary import summarise
 
 _ROWS_AVERAGED = 64

@@ -22,7 +22,7 @@ from tangrid.experiments.analyze_group import (
 from tangrid.experiments.analyze_probes import Probes
 from tangrid.experiments.analyze_settings import KernelSettings
 from tangrid.experiments.analyze_specimen import OnStage, Specimen
-from tangrid.tangent.bound_map import BoundMap
+from tangrid.tangent.generalisation.bound_map import BoundMap
 
 ALL, GRID = "all", "grid"
 

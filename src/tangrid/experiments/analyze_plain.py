@@ -5,11 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tangrid.tangent.drift import KernelChange
-from tangrid.tangent.generalisation import BoundForm, GeneralisationBound
-from tangrid.tangent.lattice import Lattice
-from tangrid.tangent.spectrum_record import FourierSpectrum
-from tangrid.tangent.stationarity import Stationarity
+from tangrid.tangent.dynamics.drift import KernelChange
+from tangrid.tangent.dynamics.stationarity import Stationarity
+from tangrid.tangent.generalisation.bound import BoundForm, GeneralisationBound
+from tangrid.tangent.spectra.lattice import Lattice
+from tangrid.tangent.spectra.spectrum_record import FourierSpectrum
 
 _KEPT_EIGENVALUES = 512
 

@@ -9,8 +9,8 @@ import torch
 from tangrid.errors import ShapeError
 from tangrid.experiments.analyze_settings import KernelSettings
 from tangrid.notation import Coords, Values
-from tangrid.tangent.lattice import Lattice
-from tangrid.tangent.subject import Inputs, rows_of, take_rows
+from tangrid.tangent.kernels.subject import Inputs, rows_of, take_rows
+from tangrid.tangent.spectra.lattice import Lattice
 
 _FEW = 64
 _CENTRES = ((0.5, 0.5), (0.22, 0.31), (0.87, 0.64))

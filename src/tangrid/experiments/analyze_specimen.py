@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from tangrid.fields import Field
 from tangrid.notation import Values
-from tangrid.tangent.building import tangent_kernel
-from tangrid.tangent.kernel import Outputs, TangentKernel
-from tangrid.tangent.stationarity import Stationarity, stationarity
-from tangrid.tangent.subject import ALL, Function, Inputs, Subject, subject_of
+from tangrid.tangent.dynamics.stationarity import Stationarity, stationarity
+from tangrid.tangent.kernels.building import tangent_kernel
+from tangrid.tangent.kernels.kernel import Outputs, TangentKernel
+from tangrid.tangent.kernels.subject import ALL, Function, Inputs, Subject, subject_of
 
 _DRAWS = 1
 """Random steps per size and group in the test of Theorem 2: enough for a verdict."""

@@ -30,8 +30,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tangrid.errors import ConfigError, ResourceError, ShapeError
-from tangrid.tangent.descent import Descent, GradientDescent
-from tangrid.tangent.dynamics import (
+from tangrid.tangent.algebra.extreme_eigenvalues import DENSE_LIMIT
+from tangrid.tangent.dynamics.descent import Descent, GradientDescent
+from tangrid.tangent.dynamics.prediction import (
     Labels,
     ResidualModes,
     psnr_of,
@@ -39,8 +40,7 @@ from tangrid.tangent.dynamics import (
     residual_of,
     steps_to_psnr,
 )
-from tangrid.tangent.extreme_eigenvalues import DENSE_LIMIT
-from tangrid.tangent.kernel import TangentKernel
+from tangrid.tangent.kernels.kernel import TangentKernel
 from tangrid.tangent.summary_record import (
     CumulativePower,
     Decay,
@@ -90,7 +90,7 @@ def summarise(
         NumericalError: If the kernel is not finite.
 
     Example:
-        >>> from tangrid.tangent.kernel import DenseKernel
+        >>> from tangrid.tangent.kernels.kernel import DenseKernel
         >>> found = summarise(DenseKernel(torch.eye(4).double()))
         >>> found.rank, round(found.effective_rank, 6), found.max_rate
         (4, 4.0, 2.0)

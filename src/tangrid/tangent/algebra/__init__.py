@@ -1,0 +1,1 @@
+"""Linear algebra of Gram matrices of any size: eigenvalues, solutions, functions."""

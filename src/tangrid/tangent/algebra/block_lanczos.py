@@ -1,0 +1,167 @@
+r"""Leading eigenpairs from products with several vectors at once.
+
+A product with a field's kernel costs little more for sixteen vectors than for one, as
+the field's gradients are read once. So Krylov spaces grow by blocks here: from random
+vectors :math:`X`, the eigenpairs of K within :math:`\{X, KX, K^2X, \dots\}`.
+
+References:
+    Golub, Underwood: The Block Lanczos Method for Computing Eigenvalues, 1977.
+    Musco, Musco: Randomized Block Krylov Methods, arXiv 1504.05477.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tangrid.devices import require_memory
+from tangrid.errors import NumericalError
+from tangrid.tangent.algebra.gram_matrix import GramMatrix, product
+
+BLOCK = 16
+"""Vectors per product."""
+
+_BETWEEN_LOOKS = 1.05
+"""Growth of the space between looks at its eigenpairs, which cost its cube."""
+_ROUNDINGS = 32.0
+
+
+@dataclass(frozen=True)
+class LeadingPairs:
+    """Hold leading eigenpairs, the largest first.
+
+    Attributes:
+        values: Eigenvalues.
+        vectors: Eigenvectors, one per column.
+        num_products: Vectors that were multiplied.
+        converged: How many of them are as exact as was asked for, from the first on.
+    """
+
+    values: Float[Tensor, " k"]
+    vectors: Float[Tensor, "n k"]
+    num_products: int
+    converged: int
+
+
+def leading_pairs(
+    kernel: GramMatrix,
+    k: int,
+    *,
+    generator: torch.Generator,
+    tolerance: float,
+    max_products: int,
+) -> LeadingPairs:
+    """Return the k largest eigenvalues with their eigenvectors.
+
+    Args:
+        kernel: A kernel of points with themselves.
+        k: How many.
+        generator: Source of the first vectors.
+        tolerance: Residual wanted, relative to each eigenvalue.
+        max_products: Vectors to multiply at most.
+
+    Raises:
+        ResourceError: If the vectors would not fit into memory.
+        NumericalError: If a product is not finite.
+    """
+    space, looks_at = _BlockSpace(kernel, generator), k
+    while True:
+        space.grow()
+        is_last = space.is_full or space.num_products + BLOCK > max_products
+        if space.num_products < looks_at and not is_last:
+            continue
+        looks_at = max(looks_at, int(space.num_products * _BETWEEN_LOOKS))
+        values, inner, residuals = space.pairs(k)
+        goals = tolerance * values.abs() + space.rounding
+        open_pairs = (residuals > goals).nonzero().flatten()
+        converged = int(open_pairs[0]) if len(open_pairs) else len(values)
+        if converged == k or is_last:
+            break
+    return LeadingPairs(
+        values=values,
+        vectors=space.basis @ inner,
+        num_products=space.num_products,
+        converged=converged,
+    )
+
+
+class _BlockSpace:
+    """A Krylov space that grows by blocks, with K seen from within."""
+
+    def __init__(self, kernel: GramMatrix, generator: torch.Generator) -> None:
+        self.kernel, self.generator = kernel, generator
+        self.num_products = 0
+        rows = kernel.shape[0]
+        self.blocks: list[Tensor] = []
+        self.inner = torch.zeros(0, 0, dtype=torch.float64, device=kernel.device)
+        self.coupling = self.inner
+        self.next = torch.linalg.qr(self._random(min(BLOCK, rows)))[0]
+
+    @property
+    def basis(self) -> Tensor:
+        return torch.cat(self.blocks, dim=1)
+
+    @property
+    def is_full(self) -> bool:
+        return self.next.shape[1] == 0
+
+    @property
+    def rounding(self) -> float:
+        eps = torch.finfo(self.kernel.dtype).eps
+        return _ROUNDINGS * eps * float(self.inner.diagonal().abs().max())
+
+    def _random(self, count: int) -> Tensor:
+        rows = self.kernel.shape[0]
+        drawn = torch.randn(rows, count, generator=self.generator, dtype=torch.float64)
+        return drawn.to(self.kernel.device) / rows**0.5
+
+    def _outside(self, vectors: Tensor) -> Tensor:
+        # Twice is enough: what one pass leaves is down to rounding after the other.
+        for _ in range(2):
+            for block in self.blocks:
+                vectors = vectors - block @ (block.T @ vectors)
+        return vectors
+
+    def grow(self) -> None:
+        """Take the next block into the space."""
+        block, before = self.next, self.inner.shape[0]
+        rows, width = block.shape
+        require_memory(
+            8.0 * rows * (before + 4 * width),
+            f"{before + width} Lanczos vectors of {rows} rows",
+            "Ask for fewer eigenvalues.",
+        )
+        image = product(self.kernel, block)
+        if not torch.isfinite(image).all():
+            raise NumericalError(
+                "kernel.eigenvalues: expected finite products with the kernel, got "
+                "others. The field's gradients overflow; look at its parameters."
+            )
+        self.num_products += width
+        self.blocks.append(block)
+        columns = torch.cat([other.T @ image for other in self.blocks])
+        inner = columns.new_zeros(before + width, before + width)
+        inner[:before, :before] = self.inner
+        inner[:, before:], inner[before:] = columns, columns.T
+        self.inner = inner
+        self._take_next(self._outside(image))
+
+    def _take_next(self, left: Tensor) -> None:
+        free = left.shape[0] - self.inner.shape[0]
+        vectors, sizes, _ = torch.linalg.svd(left, full_matrices=False)
+        count = min(int((sizes > self.rounding).sum()), free)
+        # Directions that are exhausted make room for others, coupled to nothing.
+        drawn = self._random(min(BLOCK, free) - count)
+        vectors = torch.cat([vectors[:, :count], drawn], dim=1)
+        # What was hardly above rounding is not orthogonal once it has length 1.
+        self.next = torch.linalg.qr(self._outside(vectors))[0]
+        self.coupling = self.next.T @ left
+
+    def pairs(self, k: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return leading eigenvalues, eigenvectors within the space, and residuals."""
+        values, inner = torch.linalg.eigh((self.inner + self.inner.T) / 2.0)
+        values, inner = values.flip(0)[:k], inner.flip(1)[:, :k]
+        width = self.coupling.shape[1]
+        last = inner[-width:]
+        return values, inner, torch.linalg.vector_norm(self.coupling @ last, dim=0)

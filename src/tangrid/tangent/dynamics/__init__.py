@@ -1,0 +1,1 @@
+"""What a tangent kernel says of training: Theorems 1 and 2, regression, drift."""

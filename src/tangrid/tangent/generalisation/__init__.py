@@ -1,0 +1,1 @@
+"""What a tangent kernel says of points never seen: Theorem 3."""

@@ -1,0 +1,1 @@
+"""Energy of tangent kernels by spatial frequency."""

@@ -1,0 +1,1 @@
+"""Fourier features and networks of infinite width: kernels in closed form."""

@@ -1,0 +1,53 @@
+"""Leading eigenpairs by blocks, where single vectors have the most trouble."""
+
+import pytest
+import torch
+
+from tangrid.tangent.algebra.block_lanczos import BLOCK, leading_pairs
+from tangrid.tangent.kernels.kernel import DenseKernel
+from tests.tangent.known_spectra import SPECTRA, kernel_of
+from tests.tolerances import LINEAR_ALGEBRA
+
+N = 150
+SETTINGS = {"tolerance": 1e-10, "max_products": 2000}
+
+
+@pytest.mark.parametrize("k", [1, 7, 40])
+@pytest.mark.parametrize("name", SPECTRA)
+def test_pairs_are_eigenpairs(name: str, k: int, seeded: torch.Generator):
+    values = SPECTRA[name](N)
+    kernel = kernel_of(values, seeded)
+    found = leading_pairs(kernel, k, generator=seeded, **SETTINGS)
+    scale = float(values[0])
+    assert found.converged == k
+    assert (found.values - values[:k]).abs().max() < LINEAR_ALGEBRA * scale
+    left = kernel @ found.vectors - found.vectors * found.values
+    assert left.norm(dim=0).max() < 1e-9 * scale
+    identity = torch.eye(k).double()
+    assert torch.dist(found.vectors.T @ found.vectors, identity) < LINEAR_ALGEBRA
+
+
+def test_finds_every_copy_of_a_repeated_eigenvalue(seeded: torch.Generator):
+    """A linear decoder gives every channel the same kernel: all eigenvalues repeat."""
+    values = torch.arange(50, 0, -1).double()
+    one = kernel_of(values, seeded).matrix
+    kernel = DenseKernel(torch.kron(one, torch.eye(3).double()), num_outputs=3)
+    found = leading_pairs(kernel, 10, generator=seeded, **SETTINGS)
+    exact = values.repeat_interleave(3)[:10]
+    assert torch.allclose(found.values, exact, atol=1e-9)
+
+
+def test_says_how_many_have_converged(seeded: torch.Generator):
+    kernel = kernel_of(SPECTRA["flat"](N), seeded)
+    found = leading_pairs(
+        kernel, 5, generator=seeded, tolerance=1e-10, max_products=2 * BLOCK
+    )
+    assert found.num_products == 2 * BLOCK
+    assert found.converged < 5
+
+
+def test_all_of_a_small_kernel(seeded: torch.Generator):
+    values = SPECTRA["flat"](5)
+    found = leading_pairs(kernel_of(values, seeded), 5, generator=seeded, **SETTINGS)
+    assert found.num_products == 5
+    assert torch.allclose(found.values, values, atol=LINEAR_ALGEBRA)
