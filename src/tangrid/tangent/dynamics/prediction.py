@@ -8,8 +8,8 @@ the solution is exact:
 .. math:: O(t) = Y - \sum_i s_i(t)\, v_i v_i^\top (Y - f_0),
 
 and likewise, with the factors of `tangrid.tangent.dynamics.descent`, after every step
-of gradient descent. Elsewhere it is a prediction from the kernel at the start, which ages
-as the kernel drifts.
+of gradient descent. Elsewhere it is a prediction from the kernel at the start, which
+ages as the kernel drifts.
 
 References:
     Zhao et al. 2024, "Grounding and Enhancing Grid-based Models for Neural Fields",
