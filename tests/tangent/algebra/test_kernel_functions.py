@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tangrid.errors import ConfigError, NumericalError
+from tangrid.errors import ConfigError, NumericalError, ShapeError
 from tangrid.seeding import generator
 from tangrid.tangent.algebra.kernel_functions import (
     FunctionOfKernel,
@@ -133,3 +133,37 @@ def test_wrong_times_are_refused():
         descent_powers(kernel, b, [1], rate=0.0)
     with pytest.raises(NumericalError, match="2 / lambda_max = 2, got more"):
         descent_powers(kernel, b, [1], rate=2.5)
+
+
+@pytest.mark.parametrize("most", [0, -1])
+def test_nothing_comes_of_no_products(most: int, seeded: torch.Generator):
+    kernel, b = kernel_of(SPECTRA["flat"](N), seeded), columns(N, 1, seeded)
+    with pytest.raises(ConfigError, match="at least 1 product"):
+        exponential(kernel, b, [1.0], max_steps=most)
+
+
+def test_rate_is_held_against_eigenvalues_that_the_columns_hardly_see():
+    values = torch.cat([torch.linspace(0.9, 1.0, 50).double(), float64([2.2])])
+    b = torch.ones(51, 1).double()
+    b[-1] = 1e-14
+    with pytest.raises(NumericalError, match=r"2 / lambda_max = 0\.9091"):
+        descent_powers(DenseKernel(values.diag()), b, [1000], rate=1.0)
+
+
+def test_rate_that_was_not_found_stable_is_not_converged(seeded: torch.Generator):
+    values = SPECTRA["flat"](N)
+    kernel = kernel_of(values, seeded)
+    b = kernel.eigensystem.vectors[:, -1:]
+    rate = 1.99 / float(values[0])
+    assert not descent_powers(kernel, b, [3], rate=rate, max_steps=2).converged
+    found = descent_powers(kernel, b, [3], rate=rate)
+    assert found.converged
+    assert torch.allclose(found.values[0], (1.0 - rate) ** 3 * b, atol=1e-12)
+
+
+def test_no_rows_and_no_columns_are_refused(seeded: torch.Generator):
+    kernel = kernel_of(SPECTRA["flat"](N), seeded)
+    with pytest.raises(ShapeError, match="at least one row and one column"):
+        exponential(kernel, torch.zeros(N, 0).double(), [1.0])
+    with pytest.raises(ShapeError, match="at least one row and one column"):
+        exponential(DenseKernel(torch.zeros(0, 0)), torch.zeros(0, 1), [1.0])

@@ -164,3 +164,16 @@ def test_wrong_settings_are_refused(seeded: torch.Generator):
         density.log_determinant(0.0)
     with pytest.raises(ConfigError, match="expected positive numbers"):
         density.curve(torch.zeros(1))
+
+
+def test_two_probes_leave_no_error_beside_a_fitted_approximation(
+    seeded: torch.Generator,
+):
+    kernel = kernel_of(SPECTRA["flat"](N), seeded)
+    control = pivoted_cholesky(kernel, 5, generator=seeded)
+    with pytest.raises(ConfigError, match="at least 3 probes"):
+        spectral_density(kernel, generator=seeded, num_probes=2, approximation=control)
+    found = spectral_density(
+        kernel, generator=seeded, num_probes=3, approximation=control
+    )
+    assert found.log_determinant(1.0).standard_error > 1e-4

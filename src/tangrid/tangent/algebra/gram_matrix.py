@@ -161,7 +161,7 @@ def columns_of(kernel: GramMatrix, values: Tensor, what: str) -> Float[Tensor, "
 
     Raises:
         ShapeError: If the kernel is one between different points, or the values do not
-            fit or are not finite.
+            fit, are none or are not finite.
     """
     kernel.check_symmetric(what)
     rows = kernel.shape[0]
@@ -169,6 +169,11 @@ def columns_of(kernel: GramMatrix, values: Tensor, what: str) -> Float[Tensor, "
         raise ShapeError(
             f"{what}: expected shape [{rows}] or [{rows}, r], got "
             f"{list(values.shape)}. See kernel.stacked(values)."
+        )
+    if 0 in values.shape:
+        raise ShapeError(
+            f"{what}: expected at least one row and one column, got shape "
+            f"{list(values.shape)}. A kernel of no points has nothing to multiply."
         )
     if not values.dtype.is_floating_point:
         raise ShapeError(

@@ -6,9 +6,16 @@ with a bound on their error from the residual of the differential (difference) e
 that they solve: K only ever shrinks an error that was made. To it is added what a
 rounding of the kernel's entries does, :math:`f(K) - f(K - \epsilon\lambda_1)`.
 
+Descent shrinks errors at stable rates alone, and its columns may hardly see the largest
+eigenvalue. So one random column more is multiplied, and the largest Ritz value of its
+space is held against the rate: once its residual is small, or once so many products
+were made that by a random start it would hardly ever lie so low.
+
 References:
     Botchev, Grimm, Hochbruck: Residual, Restarting, and Richardson Iteration for the
     Matrix Exponential, SIAM J. Sci. Comput. 35, 2013.
+    Kuczynski, Wozniakowski: Estimating the Largest Eigenvalue by the Power and Lanczos
+    Algorithms with a Random Start, SIAM J. Matrix Anal. Appl. 13, 1992.
 """
 
 import math
@@ -20,13 +27,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tangrid.errors import ConfigError, NumericalError
-from tangrid.tangent.algebra.gram_matrix import GramMatrix
+from tangrid.seeding import generator as seeded
+from tangrid.tangent.algebra.gram_matrix import GramMatrix, columns_of
 from tangrid.tangent.algebra.krylov import KrylovSpace, LanczosProcess, SpectralFunction
 
 _STEPS_AT_ONCE = 10
 _NODES_PER_DECADE = 40
 _ROUNDINGS = 8.0
 """Roundings of the largest eigenvalue that every eigenvalue may be off by."""
+_SMALL_RESIDUAL = 1e-2
+_FAILURES = 1e-6
+"""How often a random start may be too unlucky for the bound on the eigenvalue."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +47,11 @@ class FunctionOfKernel:
     Attributes:
         values: By function, [t, n, r].
         errors: How far off they are at most in length, relative to the length of b,
-            [t, r], rounding included: a bound for `exponential` and `descent_powers`,
-            an estimate for `apply_function`.
+            [t, r], rounding included: a bound for `exponential` and, at stable rates,
+            for `descent_powers`; an estimate for `apply_function`.
         num_steps: Products with the kernel that were made.
-        converged: Whether what more products could change is below the tolerance.
+        converged: Whether what more products could change is below the tolerance, and
+            a rate was found to be stable.
     """
 
     values: Float[Tensor, "t n r"]
@@ -66,7 +78,7 @@ def exponential(
         max_steps: Products to make at most; look at ``converged`` afterwards.
 
     Raises:
-        ConfigError: If a time is negative or not finite.
+        ConfigError: If a time is negative or not finite, or ``max_steps`` below 1.
         ShapeError: If the columns do not fit.
 
     Example:
@@ -110,7 +122,8 @@ def descent_powers(
         max_steps: Products to make at most; look at ``converged`` afterwards.
 
     Raises:
-        ConfigError: If a number of steps is negative, or the rate not positive.
+        ConfigError: If a number of steps is negative, the rate not positive, or
+            ``max_steps`` below 1.
         ShapeError: If the columns do not fit.
         NumericalError: If the rate is beyond 2 / lambda_max, where descent diverges.
     """
@@ -122,7 +135,6 @@ def descent_powers(
     moments = torch.tensor(steps, dtype=torch.float64, device=kernel.device)
 
     def function(values: Tensor) -> Tensor:
-        _check_rate(values, rate)
         return whole_powers(1.0 - rate * values, moments)
 
     def error(space: KrylovSpace) -> Tensor:
@@ -130,7 +142,7 @@ def descent_powers(
         left = space.last_coefficients(lambda v: whole_powers(1.0 - rate * v, nodes))
         return _accumulated(nodes, rate * left.abs() * space.next_coupling, moments)
 
-    return _grown(kernel, stacked, function, error, tolerance, max_steps)
+    return _grown(kernel, stacked, function, error, tolerance, max_steps, rate)
 
 
 def apply_function(
@@ -153,6 +165,7 @@ def apply_function(
         max_steps: Products to make at most; look at ``converged`` afterwards.
 
     Raises:
+        ConfigError: If ``max_steps`` is below 1.
         ShapeError: If the columns do not fit.
     """
 
@@ -188,19 +201,32 @@ def _grown(
     error: Callable[[KrylovSpace], Tensor],
     tolerance: float,
     max_steps: int,
+    rate: float | None = None,
 ) -> FunctionOfKernel:
     """Return f(K) b from spaces grown until the errors of all columns are small."""
-    process = LanczosProcess(kernel, stacked)
+    if max_steps < 1:
+        raise ConfigError(
+            f"max_steps: expected at least 1 product with the kernel, got {max_steps}."
+        )
+    starts = columns_of(kernel, stacked, "lanczos(starts=...)")
+    if rate is not None:
+        draw = seeded(0, "largest eigenvalue")
+        witness = torch.randn(len(starts), 1, generator=draw, dtype=torch.float64)
+        starts = torch.cat([starts, witness.to(starts.device)], dim=1)
+    process, is_stable = LanczosProcess(kernel, starts), True
+    eps = torch.finfo(kernel.dtype).eps
     while True:
         at_once = max(_STEPS_AT_ONCE, process.num_steps // 4)
         process.advance(min(at_once, max_steps - process.num_steps))
         spaces = process.spaces()
+        if rate is not None:
+            *spaces, witnessed = spaces
+            is_stable = _is_stable(witnessed, spaces, rate, eps)
         missing = torch.stack([_missing(error, space, function) for space in spaces], 1)
-        converged = bool((missing <= tolerance).all())
+        converged = is_stable and bool((missing <= tolerance).all())
         if converged or process.is_exhausted or process.num_steps >= max_steps:
             break
     values = torch.stack([_applied(space, function) for space in spaces], dim=2)
-    eps = torch.finfo(kernel.dtype).eps
     rounding = torch.stack([_rounding(space, function, eps) for space in spaces], 1)
     return FunctionOfKernel(
         values=values.transpose(0, 1),
@@ -211,7 +237,7 @@ def _grown(
 
 
 def _applied(space: KrylovSpace, function: SpectralFunction) -> Tensor:
-    if len(space) == 0:
+    if space.start_norm == 0:
         count = len(torch.atleast_2d(function(space.diagonal)))
         return space.basis.new_zeros(space.basis.shape[0], count)
     return space.apply(function)
@@ -222,14 +248,14 @@ def _missing(
     space: KrylovSpace,
     function: SpectralFunction,
 ) -> Tensor:
-    if len(space) == 0 or space.is_exhausted:
+    if space.start_norm == 0 or space.is_exhausted:
         count = len(torch.atleast_2d(function(space.diagonal)))
         return space.diagonal.new_zeros(count)
     return error(space) / space.start_norm
 
 
 def _rounding(space: KrylovSpace, function: SpectralFunction, eps: float) -> Tensor:
-    if len(space) == 0:
+    if space.start_norm == 0:
         return _missing(lambda _: space.diagonal, space, function)
     shift = _ROUNDINGS * eps * space.ritz[0].abs().max()
     change = space.coefficients(function) - space.coefficients(
@@ -263,14 +289,34 @@ def _accumulated(nodes: Tensor, heights: Tensor, moments: Tensor) -> Tensor:
     return area[torch.searchsorted(nodes, moments)]
 
 
-def _check_rate(values: Tensor, rate: float) -> None:
-    largest = float(values.max()) if len(values) else 0.0
-    if rate * largest > 2.0 * (1.0 + 1e-9):
+def _is_stable(
+    witness: KrylovSpace, spaces: Sequence[KrylovSpace], rate: float, eps: float
+) -> bool:
+    """Return whether the rate is known to be stable, and refuse one known not to be."""
+    # Ritz values are bounds from below: any of them may show that a rate is too large.
+    largest = max(float(s.ritz[0][-1]) for s in (witness, *spaces) if len(s))
+    most = 2.0 * (1.0 + 1e-9 + _ROUNDINGS * eps)
+    if rate * largest > most:
         raise NumericalError(
             f"descent_powers(rate={rate:.4g}): expected at most 2 / lambda_max = "
             f"{2.0 / largest:.4g}, got more. Gradient descent diverges; take a smaller "
             "rate."
         )
+    return rate * _largest_at_most(witness) <= most
+
+
+def _largest_at_most(witness: KrylovSpace) -> float:
+    """Return what the largest eigenvalue hardly exceeds, from a random start."""
+    values, vectors = witness.ritz
+    largest, bound = float(values[-1]), math.inf
+    residual = witness.next_coupling * float(vectors[-1, -1].abs())
+    if residual <= _SMALL_RESIDUAL * largest:
+        bound = largest + residual
+    # Theorem 4.2 of the reference: P(largest < (1 - e) lambda_1) is at most
+    # 1.648 sqrt(n) exp(-sqrt(e) (2 m - 1)).
+    odds = math.log(1.648 * math.sqrt(len(witness.basis)) / _FAILURES)
+    share = (odds / (2 * len(witness) - 1)) ** 2
+    return min(bound, largest / (1.0 - share)) if share < 1.0 else bound
 
 
 def _check_times(where: str, times: Sequence[float] | Sequence[int]) -> None:

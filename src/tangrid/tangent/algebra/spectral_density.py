@@ -166,7 +166,7 @@ class SpectralDensity:
             errors = self.control.errors(function)
             per_probe = per_probe - _slope(errors, per_probe) * errors
             known = 2
-        spread = per_probe.std(correction=min(known, len(per_probe) - 1))
+        spread = per_probe.std(correction=known)
         return Estimate(
             value=float(per_probe.mean()),
             standard_error=float(spread) / math.sqrt(len(per_probe)),
@@ -278,14 +278,17 @@ def spectral_density(
         Estimates of all sums over eigenvalues.
 
     Raises:
-        ConfigError: If there are fewer than 2 probes or no steps.
+        ConfigError: If there are fewer than 2 probes (3 with an approximation, whose
+            share is fitted to them), or no steps.
         ShapeError: If the kernel is one between different points.
         NumericalError: If a product is not finite.
     """
-    if num_probes < 2 or num_steps < 1:
+    # A mean and a slope go through any two probes, and would leave no spread.
+    fewest = 2 if approximation is None else 3
+    if num_probes < fewest or num_steps < 1:
         raise ConfigError(
-            "spectral_density: expected at least 2 probes, whose spread is the error, "
-            f"and 1 step, got {num_probes} and {num_steps}."
+            f"spectral_density: expected at least {fewest} probes, whose spread is the "
+            f"error, and 1 step, got {num_probes} and {num_steps}."
         )
     kernel.check_symmetric("spectral_density(kernel=...)")
     rows = kernel.shape[0]
