@@ -186,8 +186,36 @@ def test_channels_that_share_a_kernel_are_the_full_kernel(seeded):
     assert complexities(full) == pytest.approx(complexities(single))
     summed = generalisation_bound(DenseKernel(3 * matrix, outputs="trace"), labels)
     assert complexities(summed) == pytest.approx(complexities(single))
-    assert verdicts(summed)["kernel of the outputs"] is False
-    assert not summed.finite_time.is_proven
+    assert verdicts(summed)["kernel of the outputs"] is None
+
+
+@pytest.mark.parametrize(
+    ("outputs", "with_solver"), [("trace", False), (0, False), (0, True)]
+)
+def test_one_kernel_for_several_channels_proves_nothing(seeded, outputs, with_solver):
+    """Channel 0 may move little where channel 1 moves far: nothing here shows it."""
+    field = EncodedFieldConfig(
+        encoding=DenseGridConfig(num_levels=1, base_resolution=4),
+        decoder=LinearConfig(),
+    ).build(Site(num_dims=2, num_channels=2), generator(0, "init"))
+    x = torch.rand(10, 2, generator=generator(0, "x"))
+    found = {}
+    for chosen in ("full", outputs):
+        kernel = tangent_kernel(field, x, parameters="grid", outputs=chosen)
+        damped = kernel.to_dense() + torch.eye(kernel.shape[0]).double()
+        solve = (lambda c, d=damped: torch.linalg.solve(d, c)) if with_solver else None
+        found[chosen] = generalisation_bound(
+            kernel,
+            0.1 * gaussian(seeded, 10, 2),
+            descent=GradientFlow(1.0, ridge=1.0),
+            stationarity=stationarity(field, "grid"),
+            solve=solve,
+        )
+    assert found["full"].finite_time.is_proven
+    bound = found[outputs]
+    assert verdicts(bound)["kernel of the outputs"] is None
+    assert not bound.finite_time.is_proven
+    assert "not checked" in str(bound)
 
 
 def test_loss_enters_with_its_slope_and_its_channels(seeded):
@@ -259,6 +287,7 @@ class TestConditions:
                         name="square",
                         function=lambda r: r.square().mean(1),
                         lipschitz=1.0,
+                        joining="mean",
                     )
                 },
             ),

@@ -37,12 +37,15 @@ def test_sum_says_when_it_says_nothing():
 
 def test_form_of_any_training_is_the_same(seeded):
     losses = gaussian(seeded, 50, 1).abs().clamp(max=1)[:, 0]
-    form = finite_time_form(losses, 1.5, 30.0, num_channels=1, norm=FixedNorm(2.0))
+    settings = {"num_channels": 1, "norm": FixedNorm(2.0)}
+    form = finite_time_form(losses, 1.5, 30.0, **settings, is_proven=True)
+    assert form.is_proven
     assert form.training_loss == pytest.approx(float(losses.mean()))
     assert form.complexity == pytest.approx(2 * 2 * math.sqrt(30) / 50)
-    assert not finite_time_form(
-        losses, 2.5, 30.0, num_channels=1, norm=FixedNorm(2.0)
-    ).is_proven
+    outside = finite_time_form(losses, 2.5, 30.0, **settings, is_proven=True)
+    assert not outside.is_proven
+    with pytest.raises(TypeError, match="is_proven"):
+        finite_time_form(losses, 1.5, 30.0, **settings)
 
 
 def test_complexity_of_a_ball_is_that_of_rademacher_signs(seeded):

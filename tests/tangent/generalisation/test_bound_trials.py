@@ -5,13 +5,14 @@ import torch
 
 from tangrid.decoders import LinearConfig
 from tangrid.encodings import DenseGridConfig
-from tangrid.errors import ConfigError
+from tangrid.errors import ConfigError, ShapeError
 from tangrid.fields import EncodedFieldConfig, Field
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
 from tangrid.tangent.dynamics.descent import GradientDescent
 from tangrid.tangent.generalisation.bound import generalisation_bound
 from tangrid.tangent.generalisation.bound_trials import BoundTrials, bound_trials
+from tangrid.tangent.generalisation.bounded_loss import BoundedLoss
 from tangrid.tangent.generalisation.norm_rules import FixedNorm, NormGrid, NormRule
 from tangrid.tangent.kernels.building import tangent_kernel
 
@@ -143,3 +144,66 @@ def test_field_that_is_not_affine_is_refused():
             norm=BALL,
             generator=generator(0),
         )
+
+
+def asked(draw=noisy_wave, **settings) -> BoundTrials:
+    given = {"num_points": 10, "num_trials": 1, "num_fresh": 10, **settings}
+    return bound_trials(
+        line(),
+        "grid",
+        draw,
+        descent=GradientDescent(0.1),
+        time=3.0,
+        norm=BALL,
+        generator=generator(0),
+        **given,
+    )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"delta": 0.0},
+        {"delta": 1.0},
+        {"delta": math.nan},
+        {"num_points": 0},
+        {"num_trials": 0},
+        {"num_fresh": 1},
+    ],
+)
+def test_numbers_out_of_range_are_refused(settings: dict):
+    with pytest.raises(ConfigError, match=r"expected (a probability|at least 1 point)"):
+        asked(**settings)
+
+
+@pytest.mark.parametrize("where", [0, 1])
+def test_draws_that_are_no_numbers_are_refused(where: int):
+    def broken(count: int, source: torch.Generator):
+        drawn = noisy_wave(count, source)
+        drawn[where][0] = math.nan
+        return drawn
+
+    with pytest.raises(ShapeError, match=r"expected finite (points|labels), got 1"):
+        asked(broken)
+
+
+def test_losses_that_are_no_numbers_count_as_violations():
+    found = BoundTrials(
+        bounds=torch.tensor([0.5, 0.5, math.inf]).double(),
+        population_losses=torch.tensor([math.nan, 0.4, 0.4]).double(),
+        training_losses=torch.zeros(3).double(),
+        delta=DELTA,
+        standard_error=0.0,
+    )
+    assert found.num_violations == 1
+
+
+def test_loss_that_breaks_its_promise_is_refused():
+    steep = BoundedLoss(
+        name="steep",
+        function=lambda r: (3 * r).abs().clamp(max=1).mean(1),
+        lipschitz=1.0,
+        joining="mean",
+    )
+    with pytest.raises(ConfigError, match="steep: its slope reaches 3"):
+        asked(loss=steep)

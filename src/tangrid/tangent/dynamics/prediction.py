@@ -45,7 +45,9 @@ class ResidualModes:
 
     Of a kernel over the sum of its channels (``trace``) the mean over channels is
     taken, as if every channel had this kernel for itself and none acted on another:
-    exact for one channel, an approximation for several.
+    exact for one channel, an approximation for several. A kernel of one channel given
+    with values of several is taken for that of each in the same way: that all channels
+    have equal kernels and none acts on another is not checked, and cannot be here.
 
     Attributes:
         kernel: The kernel of the training points.

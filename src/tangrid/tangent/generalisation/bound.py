@@ -125,6 +125,10 @@ def generalisation_bound(
 ) -> GeneralisationBound:
     r"""Return the generalisation bound of Theorem 3 in its three forms.
 
+    A kernel of one channel, or of the sum of channels, for labels of several is taken
+    for that of each, as in `ResidualModes`. Whether it is, numbers here do not show, so
+    that nothing is called proven then: make the kernel with ``outputs="full"``.
+
     A singular kernel makes the first two infinite, unless the labels lie in its range;
     a ridge in the descent, :math:`\tfrac\mu2\|\theta - \theta_0\|^2`, makes them
     finite, and what it leaves unfitted then counts as training loss.
@@ -169,7 +173,7 @@ def generalisation_bound(
         trained = _by_modes(kernel, targets, initial, descent, time, loss)
     else:
         trained = _by_products(kernel, targets, initial, descent, time, loss, solve)
-    labels = residual_of(kernel, targets, initial)[1]
+    residual, labels = residual_of(kernel, targets, initial)
     case = Circumstances(
         num_points=len(labels),
         delta=delta,
@@ -181,10 +185,12 @@ def generalisation_bound(
         largest_label=float(labels.abs().max()),
         displacement=trained.displacement,
         norm=norm,
-        is_of_outputs=trained.is_of_outputs,
+        num_channels=labels.shape[1],
+        largest_residual=max(float(residual.norm(dim=1).max()), trained.largest_left),
+        is_of_outputs=True if kernel.num_outputs == labels.shape[1] else None,
         stationarity=stationarity,
     )
-    return _bound(trained, case, labels.shape[1])
+    return _bound(trained, case)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,12 +203,11 @@ class _Trained:
     end_loss: float
     """Loss at the end of training, which is what the energy is about."""
     trace: float
-    is_of_outputs: bool
+    largest_left: float
+    """Largest norm of a residual when training stops."""
 
 
-def _bound(
-    trained: _Trained, case: Circumstances, num_channels: int
-) -> GeneralisationBound:
+def _bound(trained: _Trained, case: Circumstances) -> GeneralisationBound:
     conditions = tuple(conditions_of(case))
     proven = {
         name: all(c.holds or c.name == INDEPENDENT for c in needed)
@@ -222,7 +227,7 @@ def _bound(
             is_proven=proven[name],
         )
 
-    factor = case.loss.complexity_factor(num_channels)
+    factor = case.loss.complexity_factor(case.num_channels)
     return GeneralisationBound(
         raw=form(RAW, case.loss.lipschitz * math.sqrt(2 * energy / points)),
         trace_normalised=form(TRACE, factor * normalised),
@@ -230,7 +235,7 @@ def _bound(
             trained.losses,
             trained.displacement,
             trained.trace,
-            num_channels=num_channels,
+            num_channels=case.num_channels,
             norm=case.norm,
             loss=case.loss,
             delta=case.delta,
@@ -264,17 +269,18 @@ def _by_modes(
     steps = torch.where(modes.values > 0, modes.values * now.gains[0].square(), 0.0)
     powers = modes.coefficients.square().sum(1)
 
-    def losses(factors: Tensor) -> Tensor:
-        return loss(modes.spanned((factors[:, None] * modes.coefficients)[None])[0])
+    def left(factors: Tensor) -> Tensor:
+        return modes.spanned((factors[:, None] * modes.coefficients)[None])[0]
 
+    stopped = left(now.factors[0])
     columns = modes.coefficients.shape[1]
     return _Trained(
         energy=energy_of_modes(modes, descent.ridge),
         displacement=math.sqrt(float((steps * powers).sum())),
-        losses=losses(now.factors[0]),
-        end_loss=float(losses(end).mean()),
+        losses=loss(stopped),
+        end_loss=float(loss(left(end)).mean()),
         trace=float(kernel.diagonal().sum()) * columns / modes.num_shared,
-        is_of_outputs=modes.num_shared == 1,
+        largest_left=float(stopped.norm(dim=1).max()),
     )
 
 
@@ -292,17 +298,17 @@ def _by_products(
     stacked = kernel.stacked(residual)
     weights, energy = solve_energy(kernel, stacked, descent.ridge, solve)
     ended = stacked - kernel @ weights
-    now, left = weights, ended
+    now, left = weights, ended.reshape(residual.shape)
     if time < math.inf:
         found = evolve_training(kernel, targets, initial, descent, time)
         now = kernel.stacked(found.weights[0])
-        left = kernel.stacked(found.residuals[0])
+        left = found.residuals[0]
     moved = float((now * (kernel @ now)).sum())
     return _Trained(
         energy=energy,
         displacement=math.sqrt(max(moved, 0.0)),
-        losses=loss(left.reshape(residual.shape)),
+        losses=loss(left),
         end_loss=float(loss(ended.reshape(residual.shape)).mean()),
         trace=float(kernel.diagonal().sum()) * stacked.shape[1],
-        is_of_outputs=True,
+        largest_left=float(left.norm(dim=1).max()),
     )

@@ -64,7 +64,10 @@ class Circumstances:
         largest_label: Largest absolute label.
         displacement: How far the parameters moved.
         norm: Where the norm bound comes from.
-        is_of_outputs: Whether the kernel is that of the outputs and no mean over them.
+        num_channels: Channels of the labels.
+        largest_residual: Largest norm of a residual, before or after training.
+        is_of_outputs: Whether the kernel is that of all outputs; None if it is that of
+            one channel, or a mean over them, which is taken for that of each.
         stationarity: Whether Theorem 2 holds; None if nobody looked.
     """
 
@@ -78,7 +81,9 @@ class Circumstances:
     largest_label: float
     displacement: float
     norm: NormRule
-    is_of_outputs: bool
+    num_channels: int
+    largest_residual: float
+    is_of_outputs: bool | None
     stationarity: Stationarity | None
 
     @property
@@ -145,7 +150,7 @@ def _labels(case: Circumstances) -> Condition:
 def _loss(case: Circumstances) -> Condition:
     slope = case.loss.lipschitz
     price = f" and multiplies the complexity by {slope:.3g}" if slope != 1 else ""
-    broken = case.loss.violations()
+    broken = case.loss.violations(case.num_channels, case.largest_residual)
     return Condition(
         name="loss",
         required=f"in [0, 1] and {slope:.3g}-Lipschitz in the outputs",
@@ -219,8 +224,13 @@ def _steps(case: Circumstances) -> Condition:
 def _kernel(case: Circumstances) -> Condition:
     return Condition(
         name="kernel of the outputs",
-        required="the kernel is that of all outputs, or of one of several equal ones",
-        found="it is" if case.is_of_outputs else "it is a mean over channels",
+        required="the kernel is that of all outputs",
+        found=(
+            "it is"
+            if case.is_of_outputs
+            else f"one kernel for {case.num_channels} channels, which are taken for "
+            "equal and independent of each other, not checked"
+        ),
         holds=case.is_of_outputs,
     )
 

@@ -93,7 +93,7 @@ def finite_time_form(
     norm: NormRule,
     loss: BoundedLoss = CLIPPED_ABSOLUTE,
     delta: float = 0.05,
-    is_proven: bool = True,
+    is_proven: bool,
 ) -> BoundForm:
     r"""Return the finite-time form from what any training did.
 

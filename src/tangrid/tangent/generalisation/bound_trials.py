@@ -13,7 +13,7 @@ from jaxtyping import Float
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
-from tangrid.errors import ConfigError
+from tangrid.errors import ConfigError, ShapeError
 from tangrid.notation import Coords, Values
 from tangrid.tangent.dynamics.descent import Descent
 from tangrid.tangent.dynamics.stationarity import stationarity
@@ -47,8 +47,8 @@ class BoundTrials:
 
     @property
     def num_violations(self) -> int:
-        """Draws in which the true loss is above its bound."""
-        return int((self.population_losses > self.bounds).sum())
+        """Draws in which the true loss is not below its bound, nan counting so."""
+        return int((~(self.population_losses <= self.bounds)).sum())
 
     @property
     def share_violated(self) -> float:
@@ -116,8 +116,11 @@ def bound_trials(
         num_fresh: Samples on which the true loss is measured, the same for all trials.
 
     Raises:
-        ConfigError: If the field is not affine in what is trained.
+        ConfigError: If the field is not affine in what is trained, the loss is not
+            what it promises, or a number is out of range.
+        ShapeError: If points or labels are drawn that are not finite.
     """
+    _check_numbers(delta, num_points, num_trials, num_fresh)
     verdict = stationarity(model, parameters)
     if not verdict.holds:
         raise ConfigError(
@@ -126,13 +129,18 @@ def bound_trials(
         )
     subject = subject_of(model, parameters, torch.float64)
     fresh, fresh_labels = _doubled(draw(num_fresh, generator))
+    before = fresh_labels - subject.function(subject.parameters, fresh)
+    largest = float(before.norm(dim=1).max())
+    _check_loss(loss, fresh_labels.shape[1], largest)
     bounds, truths, trained_losses, errors = [], [], [], []
     for _ in range(num_trials):
         points, labels = _doubled(draw(num_points, generator))
         step, trace = _step(subject, points, labels, descent, time)
         given = _moved(subject, step)
         losses = loss(labels - subject.function(given, points))
-        true = loss(fresh_labels - subject.function(given, fresh))
+        left = fresh_labels - subject.function(given, fresh)
+        largest = max(largest, float(left.norm(dim=1).max()))
+        true = loss(left)
         form = finite_time_form(
             losses,
             float(step.norm()),
@@ -141,11 +149,15 @@ def bound_trials(
             norm=norm,
             loss=loss,
             delta=delta,
+            # Affinity and loss are looked at here; to draw independently is the
+            # caller's part.
+            is_proven=True,
         )
         bounds.append(form.total)
         truths.append(float(true.mean()))
         trained_losses.append(form.training_loss)
         errors.append(float(true.std()) / math.sqrt(num_fresh))
+    _check_loss(loss, fresh_labels.shape[1], largest)
     return BoundTrials(
         bounds=torch.tensor(bounds, dtype=torch.float64),
         population_losses=torch.tensor(truths, dtype=torch.float64),
@@ -157,7 +169,38 @@ def bound_trials(
 
 def _doubled(drawn: tuple[Coords, Values]) -> tuple[Coords, Values]:
     points, labels = drawn
+    for what, numbers in (("points", points), ("labels", labels)):
+        bad = int((~torch.isfinite(numbers)).sum())
+        if bad:
+            raise ShapeError(
+                f"bound_trials(draw=...): expected finite {what}, got {bad} of "
+                f"{numbers.numel()} others. A loss that is no number is no evidence."
+            )
     return points.double(), labels.double()
+
+
+def _check_numbers(
+    delta: float, num_points: int, num_trials: int, num_fresh: int
+) -> None:
+    if not 0 < delta < 1:
+        raise ConfigError(
+            f"bound_trials(delta=...): expected a probability, got {delta}."
+        )
+    if min(num_points, num_trials) < 1 or num_fresh < 2:
+        raise ConfigError(
+            "bound_trials: expected at least 1 point and 1 trial, and 2 fresh samples "
+            f"for an error, got {num_points}, {num_trials} and {num_fresh}."
+        )
+
+
+def _check_loss(loss: BoundedLoss, num_channels: int, largest: float) -> None:
+    broken = loss.violations(num_channels, largest)
+    if broken:
+        raise ConfigError(
+            f"bound_trials(loss=...): expected a loss in [0, 1] and "
+            f"{loss.lipschitz:.3g}-Lipschitz, got {loss.name}: {broken}. State its "
+            "slope and joining, and cut it off at 1."
+        )
 
 
 def _step(

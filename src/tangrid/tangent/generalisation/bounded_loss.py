@@ -4,7 +4,8 @@ A bound says nothing of the mean squared error, which has no largest value and n
 largest slope. Cut off at 1 and scaled, it has both.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,11 +15,15 @@ from torch import Tensor
 
 from tangrid.errors import ConfigError
 from tangrid.notation import Values
+from tangrid.seeding import generator
 
 Joining = Literal["mean", "joint"]
 """How channels make one loss: as a mean of one loss each, or all at once."""
 
-_PROBES = 4001
+_PROBES = 2001
+"""Probes on a line; at odd numbers one is the middle."""
+_DIRECTIONS = 12
+_USUAL_REACH = 4.0
 _SLACK = 1e-6
 """What rounding may add to a slope between two neighbouring probes."""
 
@@ -38,7 +43,7 @@ class BoundedLoss:
     name: str
     function: Callable[[Values], Float[Tensor, " n"]]
     lipschitz: float
-    joining: Joining = "mean"
+    joining: Joining
 
     def __call__(self, residuals: Values) -> Float[Tensor, " n"]:
         """Return the loss of each point.
@@ -64,27 +69,85 @@ class BoundedLoss:
             return self.lipschitz / num_channels**0.5
         return self.lipschitz * (2**0.5 if num_channels > 1 else 1.0)
 
-    def violations(self) -> str:
+    def violations(self, num_channels: int, largest: float = _USUAL_REACH) -> str:
         """Return in words how the promise is broken on probes; empty if it is not.
 
-        One channel is probed between -4 and 4, finely: the range and the slopes.
+        Residuals are probed on lines through 0 and past it, along axes, diagonals and
+        random directions, up to twice the largest one: range and slopes, of a mean
+        those of one channel, and whether several channels give the mean of them.
+
+        Args:
+            num_channels: Channels of the outputs (C).
+            largest: Largest Euclidean norm of a residual that is met.
+
+        Raises:
+            ConfigError: If there is no channel, or the largest residual is not finite.
         """
-        probes = torch.linspace(-4, 4, _PROBES, dtype=torch.float64)
-        losses = self.function(probes[:, None])
-        low, high = float(losses.min()), float(losses.max())
-        steepest = float((losses.diff() / probes.diff()).abs().max())
+        if num_channels < 1 or not 0 <= largest < math.inf:
+            raise ConfigError(
+                "BoundedLoss.violations: expected at least 1 channel and a finite "
+                f"largest residual, got {num_channels} and {largest}."
+            )
+        source = generator(0, "probes of a loss")
+        width = 1 if self.joining == "mean" else num_channels
+        lines = list(_lines(width, largest, source))
+        losses = torch.stack([self.function(line) for line in lines])
+        lengths = torch.stack([line.diff(dim=0).norm(dim=1) for line in lines])
+        # Slopes and extremes keep a nan, which breaks every promise.
+        low, high = float(losses.amin()), float(losses.amax())
+        steepest = float((losses.diff(dim=1).abs() / lengths).amax())
         broken = []
         if not (low >= 0 and high <= 1):
             broken.append(f"it reaches from {low:.3g} to {high:.3g}")
         if not steepest <= self.lipschitz * (1 + _SLACK):
             broken.append(f"its slope reaches {steepest:.4g}, not {self.lipschitz:.4g}")
+        if self.joining == "mean" and num_channels > 1:
+            off = self._off_the_mean(num_channels, largest, source)
+            if not off <= _SLACK:
+                broken.append(
+                    f"it is off the mean of the losses of {num_channels} channels by "
+                    f"{off:.3g}"
+                )
         return " and ".join(broken)
+
+    def _off_the_mean(
+        self, num_channels: int, largest: float, source: torch.Generator
+    ) -> float:
+        probes = torch.cat(list(_lines(num_channels, largest, source)))
+        each = [self.function(column[:, None]) for column in probes.T]
+        return float((self.function(probes) - torch.stack(each).mean(0)).abs().amax())
+
+
+def _lines(
+    num_channels: int, largest: float, source: torch.Generator
+) -> Iterator[Values]:
+    """Yield residuals on lines, finely up to a usual size and then up to any size.
+
+    Yields:
+        Rows of residuals along a line.
+    """
+    directions = torch.eye(num_channels, dtype=torch.float64)[:1]
+    shifts = torch.zeros_like(directions)
+    if num_channels > 1:
+        drawn = torch.randn(_DIRECTIONS, num_channels, generator=source).double()
+        drawn /= drawn.norm(dim=1, keepdim=True)
+        # Half of the lines pass 0 at a distance, where a joint loss bends elsewhere.
+        past = torch.rand(_DIRECTIONS, 1, generator=source).double() * drawn.roll(1, 0)
+        past[::2] = 0
+        even = torch.full_like(directions, num_channels**-0.5)
+        directions = torch.cat((directions, even, drawn))
+        shifts = torch.cat((shifts, shifts, past))
+    for reach in (_USUAL_REACH, max(2 * largest, _USUAL_REACH)):
+        sizes = torch.linspace(-reach, reach, _PROBES, dtype=torch.float64)
+        for direction, shift in zip(directions, shifts, strict=True):
+            yield shift + sizes[:, None] * direction
 
 
 CLIPPED_ABSOLUTE = BoundedLoss(
     name="min(1, |f - y|), mean over channels",
     function=lambda residuals: residuals.abs().clamp(max=1).mean(1),
     lipschitz=1.0,
+    joining="mean",
 )
 """The absolute error, at most 1: the loss of Theorem 3 as it stands."""
 
@@ -120,4 +183,5 @@ def clipped_square(largest: float) -> BoundedLoss:
         name=f"min(1, (f - y)^2 / {largest:g}^2), mean over channels",
         function=lambda residuals: (residuals / largest).square().clamp(max=1).mean(1),
         lipschitz=2 / largest,
+        joining="mean",
     )
