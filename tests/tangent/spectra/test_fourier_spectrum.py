@@ -359,3 +359,28 @@ def test_a_lattice_too_large_to_be_dense_is_refused_before_it_is(seeded):
     kernel = Huge(torch.zeros(1, 1).double().expand(10_000, 10_000))
     with pytest.raises(ShapeError, match="at most 8192 points, got 10000"):
         fourier_rayleigh(kernel, lattice)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_misspelt_choices_are_refused(seeded: torch.Generator):
+    lattice = Lattice((6,))
+    kernel = random_kernel(lattice, seeded)
+    windows = "one of 'none', 'hann', got 'Hann'"
+    with pytest.raises(ConfigError, match=windows):
+        border_taper(lattice, "Hann")
+    with pytest.raises(ConfigError, match=windows):
+        row_spectrum(kernel, lattice, window="Hann")
+    with pytest.raises(ConfigError, match="'magnitudes', 'aligned', got 'mean'"):
+        row_spectrum(kernel, lattice, average="mean")
+    with pytest.raises(ConfigError, match="'axis', 'diagonal', got 'x'"):
+        fourier_rayleigh(kernel, lattice).along("x")
+
+
+@pytest.mark.parametrize(("points", "got"), [([0, 6], "6"), ([-1], "-1"), ([], "none")])
+def test_points_of_rows_are_the_lattices(
+    points: list[int], got: str, seeded: torch.Generator
+):
+    lattice = Lattice((6,))
+    kernel = random_kernel(lattice, seeded)
+    with pytest.raises(ShapeError, match=f"numbers from 0 to 5, got {got}"):
+        row_spectrum(kernel, lattice, points=torch.tensor(points, dtype=torch.int64))

@@ -281,3 +281,9 @@ def test_bad_input():
         infinite_width_of_gram(torch.rand(3, 4))
     with pytest.raises(ShapeError, match="squares"):
         infinite_width_of_gram(torch.rand(3, 4), (torch.rand(3), torch.rand(3)))
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_there_are_two_kinds():
+    with pytest.raises(ConfigError, match="one of 'ntk', 'nngp', got 'NTK'"):
+        infinite_width_kernel(normal("kinds", 3, 2), kind="NTK")

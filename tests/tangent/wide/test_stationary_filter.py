@@ -102,3 +102,12 @@ def test_bad_input():
         composed_profile(gaussian(3.0), torch.zeros(3, 2))
     profile = induced_profile(gaussian(3.0), torch.zeros(1, 1))
     assert float(profile) == pytest.approx(64)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_kind_that_is_none_is_refused():
+    encoding = on_torus(gaussian(2.0))
+    with pytest.raises(ConfigError, match="one of 'ntk', 'nngp', got 'gp'"):
+        stationary_filter(encoding, Lattice((8,)), kind="gp")
+    with pytest.raises(ConfigError, match="one of 'ntk', 'nngp', got None"):
+        composed_profile(encoding, torch.zeros(1, 1), kind=None)

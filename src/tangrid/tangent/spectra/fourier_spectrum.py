@@ -32,6 +32,7 @@ from torch import Tensor
 
 from tangrid.errors import ConfigError, ShapeError
 from tangrid.notation import Coords
+from tangrid.tangent.choices import check_choice
 from tangrid.tangent.kernels.kernel import TangentKernel
 from tangrid.tangent.spectra.lattice import Frequencies, Lattice
 from tangrid.tangent.spectra.spectrum_record import (
@@ -64,6 +65,7 @@ def fourier_rayleigh(
         S(k) at all M frequencies; without a window, with the non-stationarity index.
 
     Raises:
+        ConfigError: If there is no such window.
         ShapeError: If the kernel is not over this lattice, or too large to be dense.
 
     Example:
@@ -139,6 +141,7 @@ def rayleigh_at(
         S(k), and how far each wave is from being an eigenvector.
 
     Raises:
+        ConfigError: If there is no such window.
         ShapeError: If the kernel is not over this lattice, or the frequencies have
             another number of coordinates.
     """
@@ -196,7 +199,7 @@ def shell_spectrum(
         non-stationarity index of what the shells cover.
 
     Raises:
-        ConfigError: If there are fewer than 2 probes.
+        ConfigError: If there are fewer than 2 probes, or no such window.
         ShapeError: If the kernel is not over this lattice.
 
     References:
@@ -275,8 +278,12 @@ def row_spectrum(
         the Fourier-Rayleigh spectrum.
 
     Raises:
-        ShapeError: If kernel, lattice and centres do not fit.
+        ConfigError: If there is no such window or average.
+        ShapeError: If kernel, lattice and centres do not fit, or a point is none of the
+            lattice's.
     """
+    check_choice("row_spectrum(window=...)", window, Window)
+    check_choice("row_spectrum(average=...)", average, RowAverage)
     lattice.check_points(kernel.num_points[0], "row_spectrum(kernel=...)")
     if centres is not None:
         fits = centres.shape == (kernel.num_points[1], lattice.num_dims)
@@ -291,6 +298,7 @@ def row_spectrum(
         kernel.check_symmetric("row_spectrum(kernel=..., centres=None)")
         if points is None:
             points = torch.tensor([lattice.middle])
+        _check_numbers(points, lattice.num_points)
         centres = lattice.coords()[points]
         columns = kernel.columns(points.to(kernel.device))
     rows = _traced(columns, kernel.num_outputs).cpu().double()
@@ -314,7 +322,11 @@ def border_taper(lattice: Lattice, window: Window) -> Float[Tensor, " m"]:
     Args:
         lattice: Where the points lie.
         window: Name of the taper.
+
+    Raises:
+        ConfigError: If there is no such window.
     """
+    check_choice("window", window, Window)
     coords = lattice.coords()
     if window == "none":
         return torch.ones_like(coords[:, 0])
@@ -325,6 +337,16 @@ def border_taper(lattice: Lattice, window: Window) -> Float[Tensor, " m"]:
 def _check(kernel: TangentKernel, lattice: Lattice, what: str) -> None:
     kernel.check_symmetric(what)
     lattice.check_points(kernel.num_points[0], what)
+
+
+def _check_numbers(points: Tensor, count: int) -> None:
+    outside = (points < 0) | (points >= count)
+    if len(points) == 0 or bool(outside.any()):
+        got = int(points[outside][0]) if len(points) else "none"
+        raise ShapeError(
+            f"row_spectrum(points=...): expected numbers from 0 to {count - 1}, got "
+            f"{got}. Lattice points are numbered like pixels."
+        )
 
 
 def _traced(matrix: Tensor, channels: int) -> Tensor:

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from tangrid.errors import ConfigError, ShapeError
+from tangrid.tangent.choices import check_choice
 from tangrid.tangent.spectra.lattice import Frequencies, Lattice
 
 Direction = Literal["axis", "diagonal"]
@@ -132,7 +133,11 @@ class FourierSpectrum:
             direction: Which lines; the constant belongs to both.
             edges: Edges of the shells; a cycle wide if None.
             half_angle_degrees: How far from a line a frequency may point.
+
+        Raises:
+            ConfigError: If there is no such direction.
         """
+        check_choice("spectrum.along(direction=...)", direction, Direction)
         edges = self.lattice.unit_edges() if edges is None else edges
         size = self.lattice.frequencies.abs()
         if direction == "axis":

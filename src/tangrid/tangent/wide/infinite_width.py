@@ -35,6 +35,7 @@ from torch.func import functional_call
 from tangrid.errors import ConfigError, ShapeError
 from tangrid.notation import Coords, Features
 from tangrid.tangent.algebra.gram_matrix import check_finite
+from tangrid.tangent.choices import check_choice
 from tangrid.tangent.kernels.kernel import DenseKernel
 from tangrid.tangent.wide.arc_cosine import (
     Pairs,
@@ -166,11 +167,17 @@ def infinite_width_kernel(
     Returns:
         The kernel of one output channel; channels do not influence each other.
 
+    Raises:
+        ConfigError: If there is no such kind.
+        ShapeError: If points or features have a wrong shape or are not finite.
+        NumericalError: If the kernel leaves the finite numbers.
+
     Example:
         >>> kernel = infinite_width_kernel(torch.rand(5, 2))
         >>> kernel.shape, kernel.eigensystem.rank
         ((5, 5), 5)
     """
+    check_choice("infinite_width_kernel(kind=...)", kind, Kind)
     found = infinite_width(x, x2, network=network, features=features)
     matrix = found.ntk if kind == "ntk" else found.nngp
     return DenseKernel(matrix, outputs=0, is_symmetric=x2 is None)

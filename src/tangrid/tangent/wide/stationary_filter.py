@@ -17,6 +17,7 @@ from torch import Tensor
 
 from tangrid.encodings.fourier import FourierEncoding
 from tangrid.errors import ConfigError, ShapeError
+from tangrid.tangent.choices import check_choice
 from tangrid.tangent.spectra.lattice import Lattice
 from tangrid.tangent.wide.circulant import CirculantKernel
 from tangrid.tangent.wide.fourier_kernel import check_stationary, induced_profile
@@ -41,7 +42,7 @@ def composed_profile(
         kind: Tangent kernel, or covariance of the outputs.
 
     Raises:
-        ConfigError: If the kernel is not stationary.
+        ConfigError: If the kernel is not stationary, or there is no such kind.
         ShapeError: If the differences do not fit or are not finite.
 
     Example:
@@ -49,6 +50,7 @@ def composed_profile(
         >>> composed_profile(encoding, torch.tensor([[0.0], [1.0]])).round(decimals=9)
         tensor([3., 3.], dtype=torch.float64)
     """
+    check_choice("composed_profile(kind=...)", kind, Kind)
     check_stationary(encoding, "composed_profile")
     origin = torch.zeros(1, encoding.num_dims, dtype=torch.float64)
     if offsets.ndim != 2 or offsets.shape[1] != encoding.num_dims:
@@ -78,7 +80,8 @@ def stationary_filter(
             features alone, without a network.
 
     Raises:
-        ConfigError: If the features are not periodic, or of other dimensions.
+        ConfigError: If the features are not periodic, or of other dimensions, or there
+            is no such kind.
 
     Example:
         >>> encoding = FourierEncoding(torch.tensor([[2.0]]), torch.tensor([1.0]))
@@ -87,6 +90,8 @@ def stationary_filter(
         [0.0, 0.0, 4.0, 0.0, 0.0, 0.0, 4.0, 0.0]
     """
     where = "stationary_filter"
+    if kind is not None:
+        check_choice(f"{where}(kind=...)", kind, Kind)
     check_stationary(encoding, where)
     if encoding.num_dims != lattice.num_dims:
         raise ConfigError(
