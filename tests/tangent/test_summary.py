@@ -222,3 +222,14 @@ def test_wrong_input_is_refused(
     monkeypatch.setattr(module, "DENSE_LIMIT", 5)
     with pytest.raises(ResourceError, match="expected at most 5 rows, got 8"):
         summarise(kernel_of(SPECTRA["flat"](8), seeded))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_targets_do_not_change_the_largest_rate(channels: int, seeded: torch.Generator):
+    matrix = kernel_of(SPECTRA["flat"](N), seeded).matrix
+    kernel = DenseKernel(matrix, outputs="trace")
+    alone, taught = summarise(kernel), summarise(kernel, columns(N, channels, seeded))
+    assert alone.max_rate == taught.max_rate == pytest.approx(1.0)
+    # What is learned is predicted with the mean over channels.
+    assert taught.learning is not None
+    assert taught.learning.rate == pytest.approx(0.5 * channels)

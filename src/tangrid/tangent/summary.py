@@ -70,6 +70,11 @@ def summarise(
 ) -> KernelSummary:
     """Return a tangent kernel in numbers.
 
+    The largest stable rate is that of values with this very kernel, whatever the
+    targets. For a kernel over the sum of channels (``trace``) that is not the field's,
+    whose channels train apart: what is learned is predicted with the mean over the
+    channels of the targets, and the default rate is half of what is stable for that.
+
     Args:
         kernel: Kernel of points with themselves; its eigensystem is computed.
         targets: Values to be learned, [n, c] with peak 1.
@@ -104,8 +109,8 @@ def summarise(
     shared = 1
     if targets is not None and kernel.outputs == "trace":
         shared = residual_of(kernel, targets, initial)[0].shape[1]
-    largest = max(system.largest, 0.0) / shared
-    way = descent or GradientDescent(_half_stable_rate(largest))
+    largest = max(system.largest, 0.0)
+    way = descent or GradientDescent(_half_stable_rate(largest / shared))
     return KernelSummary(
         num_points=kernel.num_points[0],
         num_outputs=kernel.num_outputs,

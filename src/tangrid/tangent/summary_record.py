@@ -113,7 +113,8 @@ class KernelSummary:
         effective_dimensions: At several ridges.
         decay: Power law; None if too few eigenvalues are resolved.
         max_rate: Learning rate on half the sum of squares from which on gradient
-            descent diverges.
+            descent diverges, of values with this very kernel: 2 over the largest
+            eigenvalue, without momentum.
         learning: What it makes of targets; None without them.
     """
 
