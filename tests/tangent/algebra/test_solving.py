@@ -156,3 +156,45 @@ def test_wrong_input_is_refused(seeded: torch.Generator):
     broken[0, 2] = math.inf
     with pytest.raises(ShapeError, match="numbers of the kernel"):
         DenseKernel(broken).solve(torch.ones(3).double())
+
+
+@pytest.mark.parametrize("method", ["cholesky", "eigenvectors", "conjugate gradients"])
+def test_residual_is_that_of_what_is_returned(method: str, seeded: torch.Generator):
+    values = torch.linspace(1.0, 1e-3, N, dtype=torch.float64)
+    kernel = DenseKernel(kernel_of(values, seeded).matrix.float())
+    b = columns(N, 2, seeded).float()
+    if method == "eigenvectors":
+        assert kernel.eigensystem.rank == N
+    limit = 10 if method == "conjugate gradients" else N
+    found = solve_kernel(kernel, b, ridge=0.01, dense_limit=limit, tolerance=1e-5)
+    left = b.double() - (kernel @ found.solution).double()
+    left -= 0.01 * found.solution.double()
+    true = (left.norm(dim=0) / b.double().norm(dim=0)).max()
+    assert found.method == method
+    assert found.residual == pytest.approx(float(true), rel=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:kernel.solve")
+def test_solutions_beyond_the_numbers_are_refused():
+    kernel = DenseKernel(1e-310 * torch.eye(4).double())
+    with pytest.raises(NumericalError, match="finite solution"):
+        kernel.solve(torch.ones(4).double())
+
+
+def test_a_zero_kernel_is_not_sent_to_a_ridge_of_zero():
+    with pytest.raises(NumericalError, match="this one is zero"):
+        DenseKernel(torch.zeros(3, 3).double()).solve(torch.ones(3).double())
+
+
+def test_rank_of_zero_is_not_the_default(seeded: torch.Generator):
+    kernel, b = kernel_of(SPECTRA["flat"](N), seeded), columns(N, 1, seeded)
+    with pytest.raises(ConfigError, match="rank"):
+        solve_kernel(kernel, b, ridge=1.0, dense_limit=10, rank=0)
+
+
+def test_nothing_to_solve_is_refused(seeded: torch.Generator):
+    with pytest.raises(ShapeError, match="at least one row and one column"):
+        DenseKernel(torch.zeros(0, 0)).solve(torch.zeros(0))
+    kernel = kernel_of(SPECTRA["flat"](N), seeded)
+    with pytest.raises(ShapeError, match="at least one row and one column"):
+        kernel.solve(torch.zeros(N, 0).double())

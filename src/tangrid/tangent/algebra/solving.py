@@ -19,7 +19,12 @@ from tangrid.errors import NumericalError, NumericalWarning
 from tangrid.seeding import generator as seeded
 from tangrid.tangent.algebra.conjugate_gradients import check_ridge, conjugate_gradients
 from tangrid.tangent.algebra.extreme_eigenvalues import DENSE_LIMIT
-from tangrid.tangent.algebra.gram_matrix import GramMatrix, check_finite, columns_of
+from tangrid.tangent.algebra.gram_matrix import (
+    GramMatrix,
+    check_finite,
+    columns_of,
+    product,
+)
 from tangrid.tangent.algebra.nystrom import NystromApproximation, pivoted_cholesky
 
 RANGE_TOLERANCE = 1e-8
@@ -41,7 +46,7 @@ class KernelSolution:
         condition_is: ``exact`` from eigenvalues, ``estimate`` in the 1-norm, or
             ``upper bound``.
         residual: Length of b - (K + ridge) x over that of b, the largest of all
-            columns, computed afresh.
+            columns, computed from the x that is returned, in the kernel's dtype.
         num_steps: Products with the kernel; 0 for direct methods.
         method: How it was found.
         rank: Of the kernel plus ridge, where it is singular; of the preconditioner for
@@ -86,9 +91,9 @@ def solve_kernel(
 
     Raises:
         ConfigError: If the ridge is negative.
-        ShapeError: If the right-hand side does not fit or is not finite.
+        ShapeError: If the right-hand side does not fit, is empty or not finite.
         NumericalError: If the kernel is singular and the right-hand side outside of its
-            range, or conjugate gradients do not converge.
+            range, conjugate gradients do not converge, or a solution is not finite.
 
     Example:
         >>> from tangrid.tangent.kernels.kernel import DenseKernel
@@ -106,11 +111,22 @@ def solve_kernel(
         found = found or _by_eigenvectors(kernel, right, ridge)
     else:
         draw = seeded(0, "preconditioner") if generator is None else generator
-        wanted = rank or _default_rank(kernel)
+        wanted = _default_rank(kernel) if rank is None else rank
         approximation = pivoted_cholesky(kernel, wanted, generator=draw)
         found = _by_iteration(kernel, right, ridge, approximation, tolerance, max_steps)
-    shaped = found.solution.to(kernel.dtype).reshape(rhs.shape)
-    return replace(found, solution=shaped)
+    returned = found.solution.to(kernel.dtype)
+    if not bool(torch.isfinite(returned).all()):
+        raise NumericalError(
+            f"kernel.solve(ridge={ridge:.4g}): expected a finite solution, got one "
+            f"beyond {kernel.dtype}. The kernel is too small for it; scale kernel and "
+            "ridge up."
+        )
+    image = product(kernel, returned.double()) + ridge * returned.double()
+    return replace(
+        found,
+        solution=returned.reshape(rhs.shape),
+        residual=_relative(right - image, right),
+    )
 
 
 def _default_rank(kernel: GramMatrix) -> int:
@@ -142,7 +158,7 @@ def _by_cholesky(
         ridge=ridge,
         condition=1.0 / float(inverse_condition),
         condition_is="estimate",
-        residual=_relative(right - matrix @ solution, right),
+        residual=math.nan,  # known once the solution is in its final dtype
         num_steps=0,
         method="cholesky",
         rank=len(matrix),
@@ -160,14 +176,13 @@ def _by_eigenvectors(kernel: GramMatrix, right: Tensor, ridge: float) -> KernelS
         _check_range(inner, resolved, kernel, ridge)
     shares = torch.where(resolved, 1.0 / torch.where(resolved, values, 1.0), 0.0)
     solution = vectors @ (shares[:, None] * inner)
-    image = vectors @ (values[:, None] * (vectors.T @ solution))
     singular = rank < len(values)
     return KernelSolution(
         solution=solution,
         ridge=ridge,
         condition=math.inf if singular else float(values[0] / values[-1]),
         condition_is="exact",
-        residual=_relative(right - image, right),
+        residual=math.nan,
         num_steps=0,
         method="eigenvectors",
         rank=rank,
@@ -187,12 +202,17 @@ def _check_range(
     tolerance = max(RANGE_TOLERANCE, rows * torch.finfo(kernel.dtype).eps)
     if share > tolerance:
         mean = float(kernel.diagonal().double().mean())
+        advice = (
+            f"with a ridge, such as {1e-6 * mean:.3g}, 1e-6 of the mean diagonal."
+            if mean > 0
+            else "another kernel: this one is zero, so that no field could learn this."
+        )
         raise NumericalError(
             f"kernel.solve(ridge={ridge:.4g}): expected a right-hand side in the range "
             f"of the kernel, which has rank {rank} of {rows} to working precision, got "
             f"one of which a part of norm {size:.4g} ({100 * share:.3g} % of it) lies "
             "outside. Repeated points and more points than parameters do this; solve "
-            f"with a ridge, such as {1e-6 * mean:.3g}, 1e-6 of the mean diagonal."
+            f"{advice}"
         )
     warnings.warn(
         f"kernel.solve: the kernel is singular to working precision (rank {rank} of "
@@ -234,7 +254,7 @@ def _by_iteration(
         ridge=ridge,
         condition=(largest + ridge) / ridge if ridge > 0 else math.inf,
         condition_is="upper bound",
-        residual=worst,
+        residual=math.nan,
         num_steps=found.num_steps,
         method="conjugate gradients",
         rank=found.rank,
