@@ -169,3 +169,23 @@ def test_bad_input():
         kernel.aliased(3)
     with pytest.raises(ShapeError, match="values"):
         filtered(kernel, torch.ones(3, 1), GradientDescent(0.1), 1.0)
+
+
+def test_small_negative_eigenvalues_are_not_taken_for_rounding():
+    lattice = Lattice((4096,))
+    energies = torch.ones(4096, 1, dtype=torch.complex128)
+    # Well above what a transform of 4096 numbers rounds, and below 4096 roundings.
+    energies[7] = energies[-7] = -1e-13
+    row = lattice.inverse(energies).real[:, 0] / 64
+    with pytest.raises(NumericalError, match="positive"):
+        CirculantKernel(lattice, row)
+    energies[7] = energies[-7] = 0.0
+    assert CirculantKernel(lattice, lattice.inverse(energies).real[:, 0] / 64)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_responses_are_finite_floating_point_numbers():
+    with pytest.raises(ShapeError, match="int64"):
+        CirculantKernel(Lattice((4,)), torch.tensor([2, 1, 0, 1]))
+    with pytest.raises(ShapeError, match="finite numbers"):
+        CirculantKernel(Lattice((4,)), torch.tensor([2.0, math.nan, 0.0, 1.0]))

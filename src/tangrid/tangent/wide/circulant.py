@@ -14,16 +14,22 @@ References:
     Low Dimensional Domains".
 """
 
+import math
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from tangrid.errors import ConfigError, NumericalError
+from tangrid.errors import ConfigError, NumericalError, ShapeError
 from tangrid.notation import Values
+from tangrid.tangent.algebra.gram_matrix import check_finite
 from tangrid.tangent.dynamics.descent import Descent, Times
 from tangrid.tangent.kernels.kernel import TangentKernel
 from tangrid.tangent.spectra.lattice import Lattice
 from tangrid.tangent.spectra.spectrum_record import FourierSpectrum
+
+_ROUNDINGS = 8.0
+"""Roundings of the largest eigenvalue per doubling of the points."""
 
 
 class CirculantKernel(TangentKernel):
@@ -35,7 +41,7 @@ class CirculantKernel(TangentKernel):
             impulse.
 
     Raises:
-        ShapeError: If there is not one number per point.
+        ShapeError: If there is not one finite floating point number per point.
         NumericalError: If it is not the row of a symmetric positive matrix.
 
     Example:
@@ -49,6 +55,12 @@ class CirculantKernel(TangentKernel):
 
     def __init__(self, lattice: Lattice, response: Float[Tensor, " m"]) -> None:
         lattice.check_points(len(response), "CirculantKernel")
+        if not response.dtype.is_floating_point:
+            raise ShapeError(
+                "CirculantKernel(response=...): expected floating point numbers, got "
+                f"{response.dtype}. Convert with response.double()."
+            )
+        check_finite("CirculantKernel(response=...)", response)
         self.lattice = lattice
         self.response = response
         count = lattice.num_points
@@ -59,8 +71,9 @@ class CirculantKernel(TangentKernel):
         self.dtype, self.device = response.dtype, response.device
         scaled = lattice.transform(response[:, None])[:, 0] * count**0.5
         largest = float(scaled.abs().max())
-        # The transform adds up m numbers; their roundings are what may be left over.
-        slack = count * torch.finfo(response.dtype).eps * largest
+        # A fast transform rounds once per doubling of the points.
+        roundings = _ROUNDINGS * (1.0 + math.log2(count))
+        slack = roundings * torch.finfo(response.dtype).eps * largest
         if float(scaled.imag.abs().max()) > slack or float(scaled.real.min()) < -slack:
             raise NumericalError(
                 "CirculantKernel(response=...): expected the first row of a symmetric "
@@ -215,7 +228,7 @@ def filtered(
     for gain in gains:
         waves = gain[:, None] * trained.lattice.transform(stacked)
         weights = trained.lattice.inverse(waves).real
-        impulses = torch.zeros(kernel.shape[0], weights.shape[1], dtype=kernel.dtype)
+        impulses = weights.new_zeros(kernel.shape[0], weights.shape[1])
         impulses[chosen] = weights
         found.append(kernel @ impulses)
     return torch.stack(found)
