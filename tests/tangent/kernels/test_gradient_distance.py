@@ -74,8 +74,21 @@ def test_a_vanishing_gradient_is_at_right_angles_to_all():
 
 def test_bad_input():
     kernel = DenseKernel(torch.eye(3))
-    with pytest.raises(ShapeError, match="from 0 to 2, got 3"):
+    with pytest.raises(
+        ShapeError, match=r"gradient_distances\(points=.* 0 to 2, got 3"
+    ):
         gradient_distances(kernel, torch.tensor([0, 3]))
     between = DenseKernel(torch.ones(3, 2), is_symmetric=False)
-    with pytest.raises(ShapeError, match="Leave x2 out"):
+    with pytest.raises(ShapeError, match=r"gradient_cosines.*Leave x2 out"):
         gradient_cosines(between, torch.tensor([0]))
+
+
+def test_a_kernel_in_float32_gets_no_further_roundings():
+    """Squared lengths of 3 channels whose sum float32 would round."""
+    matrix = torch.diag(torch.tensor([1.0, 2.0**-24, 2.0**-24, 1.0, 0.0, 0.0]))
+    kernel = DenseKernel(matrix, num_outputs=3)
+    found = gradient_distances(kernel, torch.tensor([0]))
+    assert found.dtype == torch.float32
+    matrix[0, 3] = matrix[3, 0] = 1.0
+    close = gradient_distances(DenseKernel(matrix, num_outputs=3), torch.tensor([0]))
+    assert float(close[0, 1]) == pytest.approx((2.0**-23) ** 0.5, rel=1e-6)

@@ -29,7 +29,9 @@ def gradient_distances(
 ) -> Float[Tensor, "k n"]:
     """Return the distances of some points to all points, in gradient space.
 
-    Distances below 1e-8 of the gradients' lengths are rounding.
+    Distances below sqrt(eps) of the gradients' lengths are rounding, eps being that of
+    the kernel's dtype: 1.5e-8 in float64, 3.5e-4 in float32. What is computed here from
+    the kernel's numbers is computed in float64 and adds nothing to that.
 
     Args:
         kernel: Of the points with themselves.
@@ -45,11 +47,12 @@ def gradient_distances(
         >>> gradient_distances(kernel, torch.tensor([0])).tolist()
         [[0.0, 5.0]]
     """
-    products, squares = _products(kernel, points)
+    products, squares = _products(kernel, points, "gradient_distances")
     apart = squares[points][:, None] + squares - 2 * products
     found = apart.clamp(min=0).sqrt()
     # A point is no distance from itself, whatever the roundings.
-    return found.scatter(1, points[:, None], 0.0)
+    found = found.scatter(1, points[:, None].to(found.device), 0.0)
+    return found.to(kernel.dtype)
 
 
 def gradient_cosines(
@@ -74,24 +77,27 @@ def gradient_cosines(
         >>> gradient_cosines(kernel, torch.tensor([0])).round(decimals=6).tolist()
         [[1.0, 0.6000000238418579]]
     """
-    products, squares = _products(kernel, points)
+    products, squares = _products(kernel, points, "gradient_cosines")
     lengths = squares.clamp(min=0).sqrt()
     scale = lengths[points][:, None] * lengths
     known = scale > 0
     cosines = products / torch.where(known, scale, 1.0)
-    return torch.where(known, cosines, 0.0).clamp(-1.0, 1.0)
+    return torch.where(known, cosines, 0.0).clamp(-1.0, 1.0).to(kernel.dtype)
 
 
-def _products(kernel: GramMatrix, points: Tensor) -> tuple[Tensor, Tensor]:
+def _products(kernel: GramMatrix, points: Tensor, where: str) -> tuple[Tensor, Tensor]:
     """Return inner products [k, n] and squared lengths [n], over channels together."""
-    kernel.check_symmetric("gradient_distances(kernel=...)")
+    kernel.check_symmetric(f"{where}(kernel=...)")
     count, channels = kernel.num_points[0], kernel.num_outputs
     inside = (points >= 0) & (points < count)
     if not bool(inside.all()):
         raise ShapeError(
-            f"points: expected numbers from 0 to {count - 1}, got "
-            f"{int(points[~inside][0])}."
+            f"{where}(points=...): expected numbers from 0 to {count - 1}, got "
+            f"{int(points[~inside][0])}. Points are numbered as the kernel was given "
+            "them."
         )
-    blocks = kernel.columns(points).reshape(count, channels, len(points), channels)
+    blocks = (
+        kernel.columns(points).double().reshape(count, channels, len(points), channels)
+    )
     products = torch.einsum("nckc->kn", blocks)
-    return products, kernel.diagonal().reshape(count, channels).sum(1)
+    return products, kernel.diagonal().double().reshape(count, channels).sum(1)
