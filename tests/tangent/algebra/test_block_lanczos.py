@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tangrid.tangent.algebra import block_lanczos as module
 from tangrid.tangent.algebra.block_lanczos import BLOCK, leading_pairs
 from tangrid.tangent.kernels.kernel import DenseKernel
 from tests.tangent.known_spectra import SPECTRA, kernel_of
@@ -51,3 +52,20 @@ def test_all_of_a_small_kernel(seeded: torch.Generator):
     found = leading_pairs(kernel_of(values, seeded), 5, generator=seeded, **SETTINGS)
     assert found.num_products == 5
     assert torch.allclose(found.values, values, atol=LINEAR_ALGEBRA)
+
+
+def test_small_blocks_need_fewer_products_where_eigenvalues_lie_close(
+    monkeypatch: pytest.MonkeyPatch, seeded: torch.Generator
+):
+    values = 1.0 / (1.0 + torch.arange(600).double() / 40.0)
+    kernel = kernel_of(values, seeded)
+    counts = {}
+    for block in (1, 4, 16):
+        monkeypatch.setattr(module, "BLOCK", block)
+        found = leading_pairs(
+            kernel, 10, generator=seeded, tolerance=1e-8, max_products=600
+        )
+        assert found.converged == 10
+        counts[block] = found.num_products
+    assert 2 * counts[1] < counts[16]
+    assert counts[BLOCK] < 0.75 * counts[16]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tangrid.errors import ConfigError, NumericalError, ShapeError
-from tangrid.tangent import extreme_eigenvalues as module
+from tangrid.tangent.algebra import extreme_eigenvalues as module
 from tangrid.tangent.algebra.extreme_eigenvalues import extreme_eigenvalues
 from tangrid.tangent.kernels.kernel import DenseKernel
 from tests.tangent.known_spectra import SPECTRA, float64, kernel_of
@@ -144,3 +144,19 @@ def test_all_eigenvalues_of_the_largest_dense_kernel():
     exact: Tensor = 2.0 - 2.0 * torch.cos(math.pi * numbers / (rows + 1))
     found = DenseKernel(matrix).eigenvalues()
     assert (found - exact).abs().max() < rows * 2.0**-52 * 4.0
+
+
+def test_dense_matrix_steps_in_where_lanczos_fails(
+    monkeypatch: pytest.MonkeyPatch, seeded: torch.Generator
+):
+    monkeypatch.setattr(module, "_LANCZOS_FROM", 20)
+    kernel = kernel_of(SPECTRA["flat"](N), seeded)
+    found = extreme_eigenvalues(kernel, 2, max_products=8)
+    assert found.method == "dense"
+    assert torch.allclose(found.values, SPECTRA["flat"](N)[:2], atol=LINEAR_ALGEBRA)
+
+
+def test_advice_names_the_number_of_products(large: None, seeded: torch.Generator):
+    kernel = kernel_of(SPECTRA["flat"](N), seeded)
+    with pytest.raises(NumericalError, match=r"extreme_eigenvalues\(max_products"):
+        extreme_eigenvalues(kernel, 2, max_products=8)

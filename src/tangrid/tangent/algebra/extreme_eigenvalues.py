@@ -1,9 +1,10 @@
 r"""The largest or smallest eigenvalues of a kernel, with how far each may be off.
 
 Up to `DENSE_LIMIT` rows all eigenvalues come from the dense matrix; beyond, and for a
-few leading ones of a large matrix, from Lanczos methods: leading ones by blocks, since
-a product with a kernel costs little more for several vectors than for one, trailing
-ones by ARPACK (through SciPy), which restarts as often as they need. For a pair with
+few leading ones of a large matrix, from Lanczos methods: leading ones by small blocks,
+since a product with several vectors costs less than one with each, trailing ones by
+ARPACK (through SciPy), which restarts as often as they need. Where leading ones do not
+converge and the dense matrix would fit, it is made after all. For a pair with
 residual :math:`\rho = \|Kv - \theta v\|`, the kernel has an eigenvalue
 within :math:`\rho` of :math:`\theta`.
 
@@ -48,7 +49,7 @@ class ExtremeEigenvalues:
         vectors: Their eigenvectors, one per column; None if they were not asked for.
         residuals: How far each may be off.
         resolution: Size of rounding, n eps times the largest eigenvalue.
-        method: ``dense`` or ``lanczos``.
+        method: ``dense``, also where Lanczos failed before, or ``lanczos``.
         num_products: Products with single vectors that were made.
     """
 
@@ -71,7 +72,7 @@ def extreme_eigenvalues(
     *,
     largest: bool = True,
     with_vectors: bool = False,
-    tolerance: float = 1e-10,
+    tolerance: float = 1e-8,
     max_products: int = 2000,
     generator: torch.Generator | None = None,
 ) -> ExtremeEigenvalues:
@@ -93,7 +94,8 @@ def extreme_eigenvalues(
     Raises:
         ConfigError: If ``k`` is not between 1 and the number of rows.
         ShapeError: If the kernel is one between different points.
-        NumericalError: If Lanczos does not converge, or a number is not finite.
+        NumericalError: If Lanczos does not converge and there are too many rows for the
+            dense matrix, or a number is not finite.
 
     Example:
         >>> from tangrid.tangent.kernels.kernel import DenseKernel
@@ -114,7 +116,12 @@ def extreme_eigenvalues(
         raise _too_many(rows)
     start = seeded(0, "lanczos") if generator is None else generator
     search = _leading if largest else _trailing
-    values, vectors, count = search(kernel, k, tolerance, max_products, start)
+    try:
+        values, vectors, count = search(kernel, k, tolerance, max_products, start)
+    except _NotConvergedError:
+        if rows > DENSE_LIMIT:
+            raise
+        return _dense(kernel, k, largest=largest, with_vectors=with_vectors)
     images = product(kernel, vectors)
     residuals = torch.linalg.vector_norm(images - vectors * values, dim=0)
     top = float(values[0]) if largest else _largest(kernel, start)
@@ -127,6 +134,8 @@ def extreme_eigenvalues(
         num_products=count + k,
     )
     rough = residuals > torch.clamp(1e3 * tolerance * values.abs(), found.resolution)
+    if rough.any() and rows <= DENSE_LIMIT:
+        return _dense(kernel, k, largest=largest, with_vectors=with_vectors)
     if rough.any():
         raise _not_converged(kernel, int(rough.sum()), k, count, largest, start)
     return found
@@ -172,6 +181,10 @@ def _dense(
         method="dense",
         num_products=0,
     )
+
+
+class _NotConvergedError(NumericalError):
+    """Lanczos gave up."""
 
 
 class _Products(LinearOperator):
@@ -265,18 +278,18 @@ def _not_converged(
     count: int,
     largest: bool,
     generator: torch.Generator,
-) -> NumericalError:
+) -> _NotConvergedError:
     least, most = _ends(kernel, generator)
     bound = (
         f"The largest is at least {most:.4g}."
         if largest
         else f"The smallest is at most {least:.4g}, which is no estimate of it."
     )
-    return NumericalError(
+    return _NotConvergedError(
         f"kernel.eigenvalues(k={k}, largest={largest}): expected convergence, got "
-        f"{missing} of {k} eigenvalues open after {count} products. {bound} Take at "
-        f"most {DENSE_LIMIT} rows, where all are computed at once, or work with a "
-        "ridge."
+        f"{missing} of {k} eigenvalues open after {count} products. {bound} Allow "
+        f"more with extreme_eigenvalues(max_products=...), take at most {DENSE_LIMIT} "
+        "rows, where all are computed at once, or work with a ridge."
     )
 
 
