@@ -242,6 +242,37 @@ def test_steps_are_whole():
         GradientDescent(0.1).response(VALUES, [1.0, 1.5, math.inf])
 
 
+def test_late_steps_are_not_rounded_in_single_precision():
+    """Step 2^24 + 1 is odd, and has no float32."""
+    one = torch.ones(1)
+    found = GradientDescent(2 - 1e-9).response(one, [2**24, 2**24 + 1])
+    assert found.factors.dtype == torch.float32
+    assert found.factors.flatten().tolist() == pytest.approx([0.98336, -0.98336], 1e-4)
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, math.inf, math.nan])
+def test_impossible_decays_are_refused(factor: float):
+    with pytest.raises(ConfigError, match="above 1"):
+        GradientFlow(1.0).times_to_decay(VALUES, factor)
+
+
+def test_impossible_losses_are_refused():
+    for turn in (effective_rate, effective_ridge):
+        with pytest.raises(ConfigError, match="got 'mse' over 0"):
+            turn(0.1, "mse", 0)
+        with pytest.raises(ConfigError, match="got 'l1' over 5"):
+            turn(0.1, "l1", 5)
+
+
+@pytest.mark.parametrize("way", WAYS, ids=repr)
+def test_nothing_swings_after_the_time_of_swings(way: Descent):
+    bare = dataclasses.replace(way, ridge=0.0)
+    last = math.ceil(way.swing_time(VALUES))
+    left = bare.response(VALUES + way.ridge, torch.arange(last, last + 200)).factors
+    assert (left.diff(dim=0) <= 1e-15).all()
+    assert (left >= -1e-15).all()
+
+
 def test_negative_eigenvalues_are_refused():
     with pytest.raises(ShapeError, match="1 of 2 others, the least -1e-17"):
         GradientFlow(1.0).response(torch.tensor([1.0, -1e-17]).double(), 1.0)

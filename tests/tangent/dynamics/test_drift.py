@@ -250,3 +250,13 @@ def test_bad_input_is_refused(seeded):
         kernel_drift(before, DenseKernel(after.matrix * math.inf))
     with pytest.raises(ConfigError, match="increasing"):
         drift_curve(lambda: before, lambda step: None, [3, 3])
+
+
+def test_few_points_need_no_other_default():
+    kernel = DenseKernel(torch.diag(torch.tensor([3.0, 2.0, 1.0]).double()))
+    assert kernel_drift(kernel, kernel).whole.leading.num_asked == 3
+    found = drift_curve(lambda: kernel, lambda _: None, [1])
+    assert found[1].whole.relative == 0
+    nothing = DenseKernel(torch.ones(0, 0).double())
+    with pytest.raises(ShapeError, match="at least one point"):
+        kernel_drift(nothing, nothing)

@@ -203,7 +203,13 @@ def test_steps_to_a_quality_are_the_first(
     curve = predict_training(kernel, values, None, descent, torch.arange(400)).psnr
     wanted = float(curve[250]) - 1e-9
     first = int((curve >= wanted).nonzero()[0])
-    assert steps_to_psnr(kernel, values, None, descent, wanted) == first
+    found = steps_to_psnr(kernel, values, None, descent, wanted)
+    if isinstance(descent, GradientFlow):
+        assert first - 1 < found <= first
+        reached = predict_training(kernel, values, None, descent, found).psnr
+        assert float(reached) == pytest.approx(wanted, abs=1e-9)
+    else:
+        assert found == first
     assert steps_to_psnr(kernel, values, None, descent, 300.0) == math.inf
     assert steps_to_psnr(kernel, values, None, descent, -50.0) == 0.0
 
@@ -233,3 +239,49 @@ def test_kernels_between_different_points_are_refused():
     kernel = DenseKernel(torch.eye(2).double(), is_symmetric=False)
     with pytest.raises(ShapeError, match="one set of points with itself"):
         predict_training(kernel, torch.ones(2, 1), None, GradientFlow(1.0), 1.0)
+
+
+def test_flow_reaches_a_quality_between_steps():
+    kernel = DenseKernel(torch.eye(2).double())
+    for rate in (1.0, 1e6, 1e-6):
+        found = steps_to_psnr(
+            kernel, torch.ones(2, 1), None, GradientFlow(rate), 10 * math.log10(16)
+        )
+        assert found == pytest.approx(math.log(4) / rate, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "descent",
+    [
+        GradientDescent(1.2, ridge=0.4),
+        GradientDescent(0.8, momentum=0.9, ridge=0.4),
+        GradientDescent(0.8, momentum=0.9, nesterov=True),
+    ],
+    ids=repr,
+)
+def test_ridge_may_leave_more_than_there_was_on_the_way(descent: GradientDescent):
+    kernel = DenseKernel(torch.diag(torch.tensor([1.0, 0.7, 0.01]).double()))
+    values = torch.tensor([[1.0], [1.0], [0.1]])
+    curve = predict_training(kernel, values, None, descent, torch.arange(300)).psnr
+    wanted = float(curve.max()) if descent.ridge else float(curve[:20].max())
+    if descent.ridge:
+        assert wanted > float(curve[-1]) + 0.1
+    first = int((curve >= wanted - 1e-9).nonzero()[0])
+    assert steps_to_psnr(kernel, values, None, descent, wanted - 1e-9) == first
+    assert steps_to_psnr(kernel, values, None, descent, 200.0) in {math.inf} or (
+        descent.ridge == 0
+    )
+
+
+def test_swings_that_do_not_end_are_refused_with_a_ridge():
+    kernel = DenseKernel(torch.eye(2).double())
+    with pytest.raises(NumericalError, match="settle within 65536 steps"):
+        steps_to_psnr(
+            kernel, torch.ones(2, 1), None, GradientDescent(1.99999, ridge=1e-6), 90.0
+        )
+
+
+def test_no_points_are_named():
+    kernel = DenseKernel(torch.ones(0, 0).double())
+    with pytest.raises(ShapeError, match="at least one point"):
+        predict_training(kernel, torch.ones(0, 1), None, GradientFlow(1.0), 1.0)

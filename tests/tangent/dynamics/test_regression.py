@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tangrid.errors import NumericalError, NumericalWarning, ShapeError
+from tangrid.errors import ConfigError, NumericalError, NumericalWarning, ShapeError
 from tangrid.tangent import DenseKernel, TangentKernel
 from tangrid.tangent.dynamics.descent import GradientDescent, GradientFlow
 from tangrid.tangent.dynamics.regression import KernelRegression
@@ -339,3 +339,77 @@ def test_what_does_not_fit_is_refused(model: LinearModel):
         fit.predict(1.0, wrong, torch.ones(3, 2))
     with pytest.raises(ShapeError, match=r"prior=.*expected shape \[2\]"):
         fit.posterior_variance(wrong, torch.ones(3).double())
+
+
+def test_initial_values_and_priors_are_numbers(model: LinearModel):
+    fit = model.fit()
+    start = model.initial_test.clone()
+    start[0, 0] = math.nan
+    with pytest.raises(ShapeError, match="initial_test: expected finite numbers"):
+        fit.predict(1.0, model.kernel_test, start)
+    prior = model.jacobian_test.square().sum(1)
+    for wrong in (math.nan, math.inf, -1.0):
+        prior[0] = wrong
+        with pytest.raises(ShapeError, match="expected finite variances"):
+            fit.posterior_variance(model.kernel_test, prior)
+
+
+def test_unknown_words_are_refused(model: LinearModel):
+    with pytest.raises(ConfigError, match="got 'pinv'"):
+        model.fit(singular="pinv")
+
+
+@pytest.mark.parametrize("ridge", [-0.1, math.nan, math.inf])
+def test_impossible_ridges_are_refused(model: LinearModel, ridge: float):
+    fit = model.fit()
+    prior = model.jacobian_test.square().sum(1)
+    for ask in (
+        fit.leave_one_out,
+        fit.generalised_cross_validation,
+        fit.relative_ridge,
+        lambda given: fit.posterior_variance(model.kernel_test, prior, given),
+    ):
+        with pytest.raises(ConfigError, match="finite number >= 0"):
+            ask(ridge)
+
+
+def test_cross_validation_does_not_divide_by_rounding():
+    fits = [
+        KernelRegression(
+            DenseKernel(
+                torch.diag(torch.stack((1 - share, 0.9 + 0 * share, 1.1 + share)))
+            ),
+            torch.ones(3, 1),
+            descent=GradientDescent(1.0),
+        )
+        for share in torch.linspace(0.1, 0.8, 33).double()
+    ]
+    # Factors of both signs cancel, in some up to one rounding only.
+    assert any(fit.mode_residuals(1).sum() != 0 for fit in fits)
+    for fit in fits:
+        with pytest.raises(NumericalError, match="something is left to learn"):
+            fit.cross_validation_at(1)
+    assert float(fits[0].cross_validation_at(2)) > 0
+
+
+def test_kernel_of_nothing_learns_nothing():
+    zero = torch.zeros(3, 3).double()
+    fit = KernelRegression(DenseKernel(zero), torch.ones(3, 1))
+    test = DenseKernel(zero, is_symmetric=False)
+    assert not fit.predict(5.0, test).any()
+    with pytest.raises(NumericalError, match="rank 0 of 3"):
+        fit.predict(math.inf, test)
+    fit = KernelRegression(
+        DenseKernel(zero), torch.ones(3, 1), singular="least-squares"
+    )
+    assert not fit.predict(math.inf, test).any()
+
+
+def test_values_in_the_range_are_seen_in_single_precision(seeded: torch.Generator):
+    factor = torch.randn(40, 5, generator=seeded)
+    targets = factor @ torch.randn(5, 1, generator=seeded)
+    fit = KernelRegression(DenseKernel(factor @ factor.T), targets)
+    assert fit.outside_range > 1e-8
+    test = DenseKernel(factor @ factor.T, is_symmetric=False)
+    found = fit.predict(math.inf, test)[0]
+    assert torch.allclose(found, targets, rtol=0, atol=1e-3)

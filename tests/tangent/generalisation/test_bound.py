@@ -279,7 +279,7 @@ class TestConditions:
             ("samples", {"delta": 1e-22}),
             ("labels", {"targets": torch.full((50, 1), 1.1)}),
             ("smallest eigenvalue", {"smallest_allowed": 1.1}),
-            ("training time", {"descent": GradientDescent(0.9), "time": 6.0}),
+            ("training time", {"descent": GradientDescent(0.9), "time": 2.0}),
             (
                 "loss",
                 {
@@ -299,6 +299,30 @@ class TestConditions:
         failing = {n for n, holds in verdicts(bound).items() if holds is False}
         assert failing == {name, "ball fixed beforehand"}
         assert f"FAILS: {name}" in str(bound)
+
+    @pytest.mark.parametrize(
+        "descent",
+        [
+            GradientFlow(0.5),
+            GradientFlow(0.5, ridge=3.0),
+            GradientDescent(0.4),
+            GradientDescent(0.01, momentum=0.9),
+        ],
+        ids=repr,
+    )
+    def test_training_time_is_that_of_the_descent(self, descent):
+        one = torch.ones(1, dtype=torch.float64)
+        needed = math.ceil(float(descent.times_to_decay(one, 50 / 0.05)))
+        for time, holds in ((needed, True), (needed - 1, False)):
+            found = self.bound(descent=descent, time=float(time))
+            assert verdicts(found)["training time"] is holds
+
+    def test_no_time_suffices_for_an_eigenvalue_of_zero(self):
+        found = self.bound(smallest_allowed=0.0, time=1e6)
+        assert verdicts(found)["training time"] is False
+        for wrong in (-1.0, math.nan):
+            with pytest.raises(ConfigError, match="smallest_allowed"):
+                self.bound(smallest_allowed=wrong)
 
     def test_rate_beyond_the_limit_fails(self):
         with pytest.warns(NumericalWarning, match="diverge"):

@@ -96,3 +96,30 @@ def test_bad_input_is_refused():
         two_point_map(FAR, num_labels=1)
     with pytest.raises(ShapeError, match="same labels"):
         map_difference(two_point_map(FAR, num_labels=3), two_point_map(FAR))
+
+
+def test_kernel_of_nothing_fits_nothing_in_either_form():
+    found = two_point_map(kernel_of([0.0, 0.0], [0.0, 0.0]), num_labels=3)
+    for form in (found.raw, found.trace_normalised):
+        assert float(form[1, 1]) == 0
+        assert int(torch.isinf(form).sum()) == 8
+
+
+@pytest.mark.parametrize("scale", [1.0, 3.0, 0.1])
+def test_rounding_decides_nothing(scale: float):
+    one, other = two_point_map(FAR), two_point_map(DenseKernel(scale * FAR.matrix))
+    found = map_difference(one, other)
+    assert math.isnan(found.share_lower_normalised)
+    assert math.isnan(found.share_lower_raw) == (scale == 1)
+
+
+def test_infinite_bound_is_the_higher_one():
+    flat = two_point_map(kernel_of([1.0, 1.0], [1.0, 1.0]), num_labels=3)
+    found = map_difference(two_point_map(NEAR, num_labels=3), flat)
+    # Six pairs of different labels are infinite in one of both.
+    assert found.share_lower_raw == pytest.approx(6 / 8)
+
+
+def test_sum_of_channels_is_no_channel():
+    with pytest.raises(ShapeError, match="sum of channels"):
+        two_point_map(DenseKernel(torch.eye(2).double(), outputs="trace"))

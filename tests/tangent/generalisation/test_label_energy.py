@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from tangrid.errors import NumericalError, ShapeError
+from tangrid.errors import ConfigError, NumericalError, ShapeError
 from tangrid.tangent.generalisation.label_energy import label_energy
 from tangrid.tangent.kernels.kernel import DenseKernel
 from tests.tolerances import LINEAR_ALGEBRA
@@ -128,3 +128,27 @@ def test_labels_that_do_not_fit_are_refused(seeded):
         label_energy(kernel, torch.zeros(11, 1))
     with pytest.raises(ShapeError, match="finite"):
         label_energy(kernel, torch.full((12, 1), math.nan))
+
+
+def test_labels_in_the_range_are_seen_in_single_precision(seeded):
+    factor = gaussian(seeded, 40, 5).float()
+    kernel = kernel_of(factor)
+    weights = gaussian(seeded, 5, 1).float()
+    found = label_energy(kernel, factor @ weights)
+    assert found.rank == 5
+    assert found.value == pytest.approx(float(weights.square().sum()), rel=1e-3)
+    assert label_energy(kernel, gaussian(seeded, 40, 1).float()).value == math.inf
+
+
+@pytest.mark.parametrize("ridge", [-0.1, math.nan, math.inf])
+def test_impossible_ridges_are_refused(seeded, ridge: float):
+    kernel = kernel_of(gaussian(seeded, 6, 9))
+    for solve in (None, lambda columns: columns):
+        with pytest.raises(ConfigError, match="finite number >= 0"):
+            label_energy(kernel, torch.ones(6, 1), ridge=ridge, solve=solve)
+
+
+def test_ridge_that_rounding_hides_is_none(seeded):
+    kernel = kernel_of(gaussian(seeded, 20, 5))
+    hidden = 1e-18 * kernel.eigensystem.largest
+    assert label_energy(kernel, gaussian(seeded, 20, 1), ridge=hidden).value == math.inf

@@ -15,6 +15,8 @@ from tangrid.errors import NumericalError
 
 Matrix = Float[Tensor, "n n"]
 
+_RANGE_TOLERANCE = 1e-8
+
 
 @dataclass(frozen=True)
 class Eigensystem:
@@ -85,6 +87,24 @@ def resolution(values: Float[Tensor, " n"]) -> float:
     if len(values) == 0:
         return 0.0
     return len(values) * torch.finfo(values.dtype).eps * float(values.max())
+
+
+def range_tolerance(rows: int, dtype: torch.dtype) -> float:
+    r"""Return the share of a vector outside a kernel's range that is rounding.
+
+    That is the larger of 1e-8 and :math:`n\,\epsilon`, by which eigenvectors are off.
+
+    Args:
+        rows: Rows of the kernel (n).
+        dtype: In which the kernel and its eigenvectors were computed.
+
+    Example:
+        >>> range_tolerance(100, torch.float64)
+        1e-08
+        >>> round(range_tolerance(100, torch.float32), 8)
+        1.192e-05
+    """
+    return max(_RANGE_TOLERANCE, rows * torch.finfo(dtype).eps)
 
 
 def eigensystem_of(matrix: Matrix) -> Eigensystem:

@@ -29,10 +29,10 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tangrid.errors import ConfigError, NumericalError, NumericalWarning, ShapeError
@@ -44,11 +44,13 @@ Times = Tensor | Sequence[float | int] | float | int
 Loss = Literal["sum", "mse", "half-mse"]
 """Half the sum of squares; ``torch.nn.functional.mse_loss``; half of that."""
 
+_ROUNDING = 1e16
+
 Modes = Float[Tensor, " m"]
 OverTime = Float[Tensor, "t m"]
 
 
-def effective_rate(rate: float, loss: Loss, num_values: int) -> float:
+def effective_rate(rate: float, loss: Loss | str, num_values: int) -> float:
     r"""Return the rate on half the sum of squares that makes the same steps.
 
     A step of :math:`\eta` on ``mse`` is one of :math:`2\eta/(nC)` on half the sum,
@@ -60,6 +62,9 @@ def effective_rate(rate: float, loss: Loss, num_values: int) -> float:
         loss: That loss.
         num_values: Points times channels (n C) that it averages over.
 
+    Raises:
+        ConfigError: If there is no such loss, or no value.
+
     Example:
         >>> effective_rate(0.5, "mse", 100)
         0.01
@@ -67,13 +72,16 @@ def effective_rate(rate: float, loss: Loss, num_values: int) -> float:
     return rate * _gradient_scale(loss, num_values)
 
 
-def effective_ridge(decay: float, loss: Loss, num_values: int) -> float:
+def effective_ridge(decay: float, loss: Loss | str, num_values: int) -> float:
     r"""Return the ridge on half the sum of squares that pulls as a given decay does.
 
     Args:
         decay: Factor of :math:`\theta - \theta_0` in the gradient that is really used.
         loss: The loss it was added to.
         num_values: Points times channels (n C) that the loss averages over.
+
+    Raises:
+        ConfigError: If there is no such loss, or no value.
 
     Example:
         >>> effective_ridge(0.01, "mse", 100)
@@ -82,7 +90,12 @@ def effective_ridge(decay: float, loss: Loss, num_values: int) -> float:
     return decay / _gradient_scale(loss, num_values)
 
 
-def _gradient_scale(loss: Loss, num_values: int) -> float:
+def _gradient_scale(loss: str, num_values: int) -> float:
+    if loss not in get_args(Loss) or num_values < 1:
+        raise ConfigError(
+            f"effective_rate: expected one of {', '.join(get_args(Loss))} over at "
+            f"least 1 value, got {loss!r} over {num_values}."
+        )
     scales = {"sum": 1.0, "mse": 2.0 / num_values, "half-mse": 1.0 / num_values}
     return scales[loss]
 
@@ -187,7 +200,9 @@ class Descent(ABC):
             ([[0.125, 1.0]], [[0.875, 1.5]])
         """
         _check_values(values)
-        when = as_times(times).to(values.dtype).to(values.device)
+        # In float32 late steps would be rounded to others, and odd ones to even ones.
+        when = as_times(times).to(values.device)
+        dtype, values = values.dtype, values.double()
         damped = values + self.ridge
         self._check_stable(damped, when)
         transient, gains = self._transient(damped, when)
@@ -198,8 +213,9 @@ class Descent(ABC):
                 f"{self.largest_stable_rate(float(values.max())):.6g}."
             )
         if self.ridge == 0:
-            return Response(transient, gains)
-        return Response((self.ridge + values * transient) / damped, gains)
+            return Response(transient.to(dtype), gains.to(dtype))
+        factors = (self.ridge + values * transient) / damped
+        return Response(factors.to(dtype), gains.to(dtype))
 
     def _check_stable(self, damped: Modes, times: Tensor) -> None:
         reached = self.rate * float(damped.max()) if len(damped) else 0.0
@@ -250,12 +266,40 @@ class Descent(ABC):
             values: Eigenvalues, none below 0.
             factor: Such as 100 for a hundredth of the residual.
 
+        Raises:
+            ConfigError: If it is not a finite number above 1.
+
         Example:
             >>> steps = GradientDescent(0.5).times_to_decay(torch.tensor([1.0]), 8.0)
             >>> round(float(steps), 6)
             3.0
         """
+        if not 1 < factor < math.inf:
+            raise ConfigError(
+                f"times_to_decay(factor=...): expected a finite number above 1, got "
+                f"{factor}. Give 100 for a hundredth."
+            )
         return math.log(factor) * self.time_constants(values)
+
+    def swing_time(self, values: Modes) -> float:
+        """Return the time after which no mode swings about its limit, but to rounding.
+
+        From then on the error only falls. Before, it may be below its limit, where
+        there is a ridge, or rise again, with momentum.
+
+        Args:
+            values: Eigenvalues, none below 0.
+        """
+        _check_values(values)
+        swinging = values[self._swings(values + self.ridge)]
+        if len(swinging) == 0:
+            return 0.0
+        # Twice, as two equal roots decay a little later than their powers do.
+        return 2 * float(self.times_to_decay(swinging, _ROUNDING).max())
+
+    def _swings(self, damped: Modes) -> Bool[Tensor, " m"]:
+        """Return which modes come to their limit from both sides: none of a flow."""
+        return torch.zeros_like(damped, dtype=torch.bool)
 
 
 def _check_values(values: Tensor) -> None:
@@ -356,6 +400,12 @@ class GradientDescent(Descent):
         return -torch.where(
             step < 1, torch.log1p(-step.clamp(max=1)), torch.log((step - 1).abs())
         )
+
+    def _swings(self, damped: Modes) -> Bool[Tensor, " m"]:
+        beta = self.momentum
+        # Where the two roots of a step meet and become complex.
+        root = (1 - beta) / (1 + beta) if self.nesterov else 1 - beta**0.5
+        return self.rate * damped > root**2
 
 
 def _exponential(

@@ -28,6 +28,7 @@ from tangrid.tangent.kernels.kernel import TangentKernel
 
 Matrix = Float[Tensor, "n n"]
 
+_USUAL_LEADING = 10
 _SAFE_GAPS = 1e3
 """A cut is kept if rounding turns the space by less than the inverse of this."""
 
@@ -94,14 +95,15 @@ class KernelDrift:
 
 
 def kernel_drift(
-    before: TangentKernel, after: TangentKernel, *, num_leading: int = 10
+    before: TangentKernel, after: TangentKernel, *, num_leading: int | None = None
 ) -> KernelDrift:
     """Return how a tangent kernel changed, as a whole and part by part.
 
     Args:
         before: Kernel of the field as it was, of one set of points with itself.
         after: Kernel of the same points after training.
-        num_leading: Eigenvectors in the spaces between which the angle is taken.
+        num_leading: Eigenvectors in the spaces between which the angle is taken; None
+            for 10, or all of a smaller kernel.
 
     Raises:
         ShapeError: If the two are not kernels of the same points and outputs.
@@ -117,6 +119,8 @@ def kernel_drift(
         (1.0, 2.0, 1.0)
     """
     _check_comparable(before, after)
+    if num_leading is None:
+        num_leading = min(_USUAL_LEADING, before.shape[0])
     if not 1 <= num_leading <= before.shape[0]:
         raise ConfigError(
             f"kernel_drift(num_leading=...): expected 1 to {before.shape[0]}, the rows "
@@ -142,7 +146,7 @@ def drift_curve(
     train_to: Callable[[int], object],
     steps: Iterable[int],
     *,
-    num_leading: int = 10,
+    num_leading: int | None = None,
 ) -> dict[int, KernelDrift]:
     """Return the drift after numbers of steps, training on between them.
 
@@ -150,7 +154,8 @@ def drift_curve(
         kernel_now: Makes the kernel of the field as it is, always of the same points.
         train_to: Trains the field until it has made so many steps in all.
         steps: Increasing numbers of steps.
-        num_leading: Eigenvectors in the spaces between which the angle is taken.
+        num_leading: Eigenvectors in the spaces between which the angle is taken; None
+            for 10, or all of a smaller kernel.
 
     Raises:
         ConfigError: If the numbers do not increase.
@@ -181,6 +186,8 @@ def _check_comparable(before: TangentKernel, after: TangentKernel) -> None:
             f"outputs, got {one[0]} points with outputs {one[2]!r} and {two[0]} points "
             f"with outputs {two[2]!r}."
         )
+    if one[0] == 0:
+        raise ShapeError("kernel_drift: expected at least one point, got kernels of 0.")
 
 
 def _change(

@@ -157,6 +157,11 @@ def predicted_displacement(
             f"{field.num_channels}], got {list(weights.shape)}. Take one time of "
             "KernelRegression.weights(times)."
         )
+    if not bool(torch.isfinite(weights).all()):
+        raise ShapeError(
+            "predicted_displacement(weights=...): expected finite numbers, got others. "
+            "Take one time of KernelRegression.weights(times)."
+        )
     subject = subject_of(field, parameters, weights.dtype)
     given = {n: p.clone().requires_grad_() for n, p in subject.parameters.items()}
     total = {name: torch.zeros_like(p) for name, p in subject.parameters.items()}

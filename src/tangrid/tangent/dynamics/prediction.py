@@ -18,16 +18,17 @@ References:
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tangrid.errors import ShapeError
+from tangrid.errors import NumericalError, ShapeError
 from tangrid.notation import Values
 from tangrid.tangent.algebra.eigensystem import resolution
-from tangrid.tangent.dynamics.descent import Descent, Times, as_times
+from tangrid.tangent.dynamics.descent import Descent, GradientFlow, Times, as_times
 from tangrid.tangent.kernels.kernel import TangentKernel
 
 Labels = Tensor
@@ -37,6 +38,9 @@ Labels = Tensor
 _SMALLEST = 1e-30
 # Beyond 2^52 a float cannot tell one step from the next.
 _LAST_STEP = 2.0**52
+_MOST_SCANNED = 2**16
+_SCANNED_AT_ONCE = 256
+_REAL_TIMES = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +138,8 @@ def residual_of(
 
 
 def _checked(kernel: TangentKernel, values: Labels) -> Values:
+    if kernel.num_points[0] == 0:
+        raise ShapeError("targets: expected at least one point, got a kernel of none.")
     values = values[:, None] if values.ndim == 1 else values
     kernel.stacked(values)
     return values.detach().to(kernel.device, kernel.dtype)
@@ -258,8 +264,9 @@ def steps_to_psnr(
 ) -> float:
     """Return the predicted steps to a PSNR; infinite if it is never reached.
 
-    With momentum the error may swing: it is then one of the steps at which it is
-    reached and was not reached one step before.
+    A flow answers with a real time, steps with a whole number. While modes swing about
+    their limits, the error may rise again or be below its limit: these steps are tried
+    one by one, and the first is the answer.
 
     Args:
         kernel: Kernel of the training points, of all trained parameters.
@@ -270,7 +277,8 @@ def steps_to_psnr(
 
     Raises:
         ShapeError: If shapes do not fit.
-        NumericalError: If training would leave the finite numbers.
+        NumericalError: If training would leave the finite numbers, or modes swing about
+            the limits of a ridge for too long to try all steps.
     """
     modes = residual_modes(kernel, targets, initial)
     wanted = 10 ** (-psnr / 10)
@@ -280,15 +288,45 @@ def steps_to_psnr(
 
     if is_reached(0.0):
         return 0.0
-    if not is_reached(math.inf):
+    # Asked for first, as it refuses rates without a limit.
+    in_the_end = is_reached(math.inf)
+    last = _last_swing(modes, descent)
+    for start in range(1, last + 1, _SCANNED_AT_ONCE):
+        steps = torch.arange(start, min(start + _SCANNED_AT_ONCE, last + 1))
+        reached = _mse_of(modes, descent, steps) <= wanted
+        if bool(reached.any()):
+            return float(steps[reached][0])
+    if not in_the_end:
         return math.inf
-    late = 1.0
+    early, late = float(last), max(2.0 * last, 1.0)
     while not is_reached(late):
-        late *= 2
+        early, late = late, 2 * late
         if late > _LAST_STEP:
             return math.inf
-    early = late // 2
-    while late - early > 1:
-        middle = (early + late) // 2
+    return _bisected(is_reached, early, late, isinstance(descent, GradientFlow))
+
+
+def _last_swing(modes: ResidualModes, descent: Descent) -> int:
+    """Return the step up to which all have to be tried."""
+    if descent.ridge == 0 and not getattr(descent, "momentum", 0.0):
+        return 0  # Powers of factors below 1 in size only fall.
+    swing = descent.swing_time(modes.values)
+    if swing > _MOST_SCANNED and descent.ridge > 0:
+        raise NumericalError(
+            f"steps_to_psnr: expected modes that settle within {_MOST_SCANNED} steps, "
+            f"as the error of a descent with a ridge may swing below its limit, got "
+            f"{swing:.3g}. Take a smaller rate or less momentum."
+        )
+    return math.ceil(min(swing, _MOST_SCANNED))
+
+
+def _bisected(
+    is_reached: Callable[[float], bool], early: float, late: float, is_real: bool
+) -> float:
+    """Return the first time that is reached, a whole one unless it may be real."""
+    while is_real and early == 0 and late > 0 and is_reached(late / 2):
+        late /= 2
+    while late - early > (_REAL_TIMES * late if is_real else 1):
+        middle = (early + late) / 2 if is_real else (early + late) // 2
         early, late = (early, middle) if is_reached(middle) else (middle, late)
     return late

@@ -19,14 +19,16 @@ References:
 """
 
 import warnings
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tangrid.errors import NumericalError, NumericalWarning, ShapeError
+from tangrid.errors import ConfigError, NumericalError, NumericalWarning, ShapeError
 from tangrid.notation import Values
+from tangrid.tangent.algebra.conjugate_gradients import check_ridge
+from tangrid.tangent.algebra.eigensystem import range_tolerance
 from tangrid.tangent.dynamics.descent import Descent, GradientFlow, Times
 from tangrid.tangent.dynamics.prediction import Labels, residual_modes
 from tangrid.tangent.kernels.kernel import TangentKernel
@@ -34,8 +36,6 @@ from tangrid.tangent.kernels.kernel import TangentKernel
 Singular = Literal["refuse", "least-squares"]
 """What to do with a limit that a singular kernel does not have."""
 
-RANGE_TOLERANCE = 1e-8
-"""Share of the residual outside the kernel's range that counts as rounding."""
 _NEGATIVE_TOLERANCE = 1e-6
 _VARIANCE = "posterior_variance"
 
@@ -53,6 +53,11 @@ class KernelRegression:
         descent: How parameters go downhill; its ridge is the ridge of the limit.
         singular: ``least-squares`` takes the limit to which training of parameters
             tends, with what lies outside the kernel's range left unlearned.
+
+    Raises:
+        ConfigError: If ``singular`` is another word.
+        ShapeError: If kernel and values do not fit.
+        NumericalError: If the kernel is not finite.
 
     Attributes:
         modes: The initial residual along the eigenvectors.
@@ -74,8 +79,13 @@ class KernelRegression:
         initial: Labels | None = None,
         *,
         descent: Descent | None = None,
-        singular: Singular = "refuse",
+        singular: Singular | str = "refuse",
     ) -> None:
+        if singular not in get_args(Singular):
+            raise ConfigError(
+                "KernelRegression(singular=...): expected 'refuse' or 'least-squares', "
+                f"got {singular!r}."
+            )
         self.modes = residual_modes(kernel, targets, initial)
         self.descent = GradientFlow(1.0) if descent is None else descent
         self.singular = singular
@@ -97,12 +107,21 @@ class KernelRegression:
         lost = float(self.modes.coefficients[self.modes.values == 0].norm())
         return lost / whole if whole > 0 else 0.0
 
+    @property
+    def _range_tolerance(self) -> float:
+        vectors = self.modes.vectors
+        return range_tolerance(len(vectors), vectors.dtype)
+
     def relative_ridge(self, share: float) -> float:
         """Return a ridge as a share of the mean eigenvalue.
 
         Args:
             share: Such as 1e-3.
+
+        Raises:
+            ConfigError: If it is negative or not finite.
         """
+        check_ridge("KernelRegression.relative_ridge", share)
         return share * float(self.modes.values.mean())
 
     def residuals(self, times: Times) -> Float[Tensor, "t n c"]:
@@ -178,6 +197,7 @@ class KernelRegression:
             ridge: In the place of the descent's; see `relative_ridge`.
 
         Raises:
+            ConfigError: If the ridge is negative or not finite.
             NumericalError: If the kernel is singular and there is no ridge.
         """
         inverse = self._inverse("leave_one_out", ridge)
@@ -201,6 +221,7 @@ class KernelRegression:
             ridge: In the place of the descent's; see `relative_ridge`.
 
         Raises:
+            ConfigError: If the ridge is negative or not finite.
             NumericalError: If the kernel is singular and there is no ridge.
         """
         inverse = self._inverse("generalised_cross_validation", ridge)
@@ -217,12 +238,14 @@ class KernelRegression:
             times: When to stop, in steps or units of time.
 
         Raises:
-            NumericalError: If everything is learned by then, and nothing is left to
-                judge by.
+            NumericalError: If everything but rounding is learned by then, or errors
+                of both signs cancel, and nothing is left to judge by.
         """
         factors = self.descent.response(self.modes.values, times).factors
         left = factors.mean(1)
-        if bool((left == 0).any()):
+        # A mean of factors that cancel, or of the rounding of some, is no number.
+        rounding = len(factors[0]) * torch.finfo(factors.dtype).eps
+        if bool((left.abs() <= rounding * factors.abs().amax(1).clamp(min=1)).any()):
             raise NumericalError(
                 "KernelRegression.cross_validation_at(times=...): expected times at "
                 "which something is left to learn, got one at which nothing is. Use "
@@ -248,6 +271,7 @@ class KernelRegression:
             ridge: In the place of the descent's; see `relative_ridge`.
 
         Raises:
+            ConfigError: If the ridge is negative or not finite.
             ShapeError: If kernel or diagonal do not fit.
             NumericalError: If the kernel is singular and there is no ridge.
         """
@@ -257,6 +281,11 @@ class KernelRegression:
                 f"posterior_variance(prior=...): expected shape "
                 f"[{kernel_test.shape[0]}], got {list(prior.shape)}. Give "
                 "tangent_kernel(field, x_test).diagonal()."
+            )
+        if not bool(((prior >= 0) & torch.isfinite(prior)).all()):
+            raise ShapeError(
+                "posterior_variance(prior=...): expected finite variances >= 0, got "
+                "others. Give tangent_kernel(field, x_test).diagonal()."
             )
         inverse = self._inverse(_VARIANCE, ridge)
         across = kernel_test @ self.modes.vectors / self.modes.num_shared
@@ -284,11 +313,12 @@ class KernelRegression:
         if not bool(unresolved.any()):
             return gains
         reach = gains[:, unresolved].amax(1) * self.modes.resolution
-        late = reach > 1
+        # Of a kernel that is 0 the resolution is 0 too, and 0 times infinity is nan.
+        late = (reach > 1) | torch.isinf(gains[:, unresolved]).any(1)
         if (
             bool(late.any())
             and self.singular == "refuse"
-            and self.outside_range > RANGE_TOLERANCE
+            and self.outside_range > self._range_tolerance
         ):
             raise self._singular_error("weights at times so late", is_limit=True)
         return torch.where(late[:, None] & unresolved, 0.0, gains)
@@ -296,6 +326,7 @@ class KernelRegression:
     def _inverse(self, what: str, ridge: float | None) -> Float[Tensor, " m"]:
         """Return 1 / (lambda + mu), 0 for modes that may be left out."""
         ridge = self.descent.ridge if ridge is None else ridge
+        check_ridge(f"KernelRegression.{what}", ridge)
         damped = self.modes.values + ridge
         if ridge > self.modes.resolution or not self.is_singular:
             return 1 / damped
@@ -337,5 +368,10 @@ class KernelRegression:
             raise ShapeError(
                 f"initial_test: expected shape {list(outputs.shape[1:])}, got "
                 f"{list(values.shape)}. Give the field's outputs at the test points."
+            )
+        if not bool(torch.isfinite(values).all()):
+            raise ShapeError(
+                "initial_test: expected finite numbers, got others. Give the field's "
+                "outputs at the test points."
             )
         return values

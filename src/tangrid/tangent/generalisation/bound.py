@@ -151,7 +151,7 @@ def generalisation_bound(
             eigenvalues; Delta then comes from it and the rest from products.
 
     Raises:
-        ConfigError: If delta is no probability.
+        ConfigError: If delta is no probability, or lambda_0 no eigenvalue.
         ShapeError: If kernel, values and time do not fit.
         NumericalError: If training diverges or the solver did not solve.
 
@@ -166,6 +166,11 @@ def generalisation_bound(
     if not 0 < delta < 1:
         raise ConfigError(
             f"generalisation_bound(delta=...): expected a probability, got {delta}."
+        )
+    if smallest_allowed is not None and not 0 <= smallest_allowed < math.inf:
+        raise ConfigError(
+            "generalisation_bound(smallest_allowed=...): expected a finite number "
+            f">= 0, got {smallest_allowed}."
         )
     descent = descent or GradientFlow(1.0)
     norm = norm or NormGrid()

@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
+
 from tangrid.tangent.dynamics.descent import Descent
 from tangrid.tangent.dynamics.stationarity import Stationarity
 from tangrid.tangent.generalisation.bounded_loss import BoundedLoss
@@ -200,17 +202,17 @@ def _training(case: Circumstances) -> Iterator[Condition]:
 
 def _steps(case: Circumstances) -> Condition:
     shrink = case.num_points / case.delta
-    floor = case.smallest_allowed or case.energy.smallest
+    allowed = case.smallest_allowed
+    floor = case.energy.smallest if allowed is None else allowed
     wanted = f"time for the slowest mode to shrink by n/delta = {shrink:.3g}"
     if case.time == math.inf:
         found, holds = "training goes on for ever", True
     elif floor is None:
         found, holds = f"t = {case.time:g}; lambda_min is unknown", None
     else:
-        needed = math.inf
-        if floor > 0:
-            needed = math.log(shrink) / (case.descent.rate * floor)
-        found = f"t = {case.time:g}, log(n/delta)/(eta lambda_0) = {needed:.3g}"
+        slowest = torch.tensor([floor], dtype=torch.float64)
+        needed = float(case.descent.times_to_decay(slowest, shrink))
+        found = f"t = {case.time:g}, needed are {needed:.3g} with {case.descent}"
         holds = case.time >= needed
     return Condition(
         name="training time",

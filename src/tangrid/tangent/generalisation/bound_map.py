@@ -24,6 +24,9 @@ from tangrid.tangent.kernels.kernel import TangentKernel
 
 Map = Float[Tensor, "m m"]
 
+_MARGIN = 1e-12
+"""Relative difference of two maps that may be rounding."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BoundMap:
@@ -52,7 +55,8 @@ class MapDifference:
     Attributes:
         raw: First minus second.
         trace_normalised: The same for the scale-free form.
-        share_lower_raw: Share of labels for which the first is lower, ties left out.
+        share_lower_raw: Share of labels for which the first is lower, ties left out,
+            and differences that are rounding; nan if nothing else is left.
         share_lower_normalised: The same for the scale-free form.
     """
 
@@ -80,6 +84,12 @@ def two_point_map(kernel: TangentKernel, *, num_labels: int = 101) -> BoundMap:
         True
     """
     kernel.check_symmetric("two_point_map(kernel=...)")
+    if kernel.outputs == "trace":
+        raise ShapeError(
+            "two_point_map(kernel=...): expected the kernel of one channel, got the "
+            "sum of channels ('trace'), which is larger than that of any. Make it with "
+            "outputs=0."
+        )
     if kernel.shape != (2, 2) or kernel.num_outputs != 1:
         raise ShapeError(
             "two_point_map(kernel=...): expected the kernel of two points and one "
@@ -97,12 +107,15 @@ def two_point_map(kernel: TangentKernel, *, num_labels: int = 101) -> BoundMap:
     resolved = found.clipped > 0
     energy = (powers[resolved] / found.values[resolved, None]).sum(0)
     energy[~is_in_range(powers, resolved)] = torch.inf
-    trace = float(found.values.sum())
+    trace = max(float(found.values.sum()), 0.0)
     size = energy.sqrt().reshape(num_labels, num_labels)
     return BoundMap(
         labels=labels,
         raw=size,  # sqrt(2 Delta / n) with n = 2
-        trace_normalised=size * ball_complexity(1.0, trace, 2),
+        # What cannot be fitted is so at any scale, a trace of 0 included.
+        trace_normalised=torch.where(
+            torch.isinf(size), size, size * ball_complexity(1.0, trace, 2)
+        ),
         eigenvalues=found.values,
         trace=trace,
     )
@@ -123,17 +136,23 @@ def map_difference(first: BoundMap, second: BoundMap) -> MapDifference:
             "map_difference(first, second): expected maps of the same labels, got "
             f"{len(first.labels)} and {len(second.labels)} a side."
         )
-    raw = first.raw - second.raw
-    normalised = first.trace_normalised - second.trace_normalised
     return MapDifference(
-        raw=raw,
-        trace_normalised=normalised,
-        share_lower_raw=_share_below(raw),
-        share_lower_normalised=_share_below(normalised),
+        raw=first.raw - second.raw,
+        trace_normalised=first.trace_normalised - second.trace_normalised,
+        share_lower_raw=_share_below(first.raw, second.raw),
+        share_lower_normalised=_share_below(
+            first.trace_normalised, second.trace_normalised
+        ),
     )
 
 
-def _share_below(difference: Map) -> float:
-    """Return the share of negative numbers among those that are not 0."""
-    decided = int((difference < 0).sum() + (difference > 0).sum())
-    return int((difference < 0).sum()) / decided if decided else math.nan
+def _share_below(first: Map, second: Map) -> float:
+    """Return the share of lower numbers among those that differ by more than rounding.
+
+    Of infinities of both there is no difference, of one there is.
+    """
+    larger = torch.maximum(first.abs(), second.abs())
+    margin = torch.where(torch.isinf(larger), 0.0, _MARGIN * larger)
+    lower = int((second - first > margin).sum())
+    decided = lower + int((first - second > margin).sum())
+    return lower / decided if decided else math.nan

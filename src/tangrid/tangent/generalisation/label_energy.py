@@ -10,12 +10,13 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tangrid.errors import NumericalError, ShapeError
 from tangrid.notation import Values
+from tangrid.tangent.algebra.conjugate_gradients import check_ridge
+from tangrid.tangent.algebra.eigensystem import range_tolerance
 from tangrid.tangent.dynamics.prediction import (
     ResidualModes,
     residual_modes,
@@ -26,8 +27,6 @@ from tangrid.tangent.kernels.kernel import TangentKernel
 Solve = Callable[[Float[Tensor, "rows r"]], Float[Tensor, "rows r"]]
 r"""Columns to :math:`(K + \mu)^{-1}` times columns, such as conjugate gradients."""
 
-_IN_RANGE = torch.finfo(torch.float64).eps ** 0.5
-"""Share of r that rounding may put outside the range of K."""
 _SOLVED = 1e-6
 """Residual of a solver over its right side, up to which it has solved."""
 
@@ -94,6 +93,7 @@ def label_energy(
         solve: Solver for K plus ridge, where all eigenvalues are too many.
 
     Raises:
+        ConfigError: If the ridge is negative or not finite.
         ShapeError: If kernel and values do not fit.
         NumericalError: If the solver did not solve.
 
@@ -120,7 +120,8 @@ def is_in_range(
         powers: Squared components along the eigenvectors.
         resolved: Which eigenvalues are not 0.
     """
-    return powers[~resolved].sum(0) <= _IN_RANGE**2 * powers.sum(0)
+    share = range_tolerance(len(powers), powers.dtype)
+    return powers[~resolved].sum(0) <= share**2 * powers.sum(0)
 
 
 def energy_of_modes(modes: ResidualModes, ridge: float) -> LabelEnergy:
@@ -128,8 +129,14 @@ def energy_of_modes(modes: ResidualModes, ridge: float) -> LabelEnergy:
 
     Args:
         modes: Residual along the eigenvectors of the kernel.
-        ridge: Added to every eigenvalue.
+        ridge: Added to every eigenvalue; one that rounding hides is taken for none.
+
+    Raises:
+        ConfigError: If the ridge is negative or not finite.
     """
+    check_ridge("label_energy", ridge)
+    # Unresolved eigenvalues are rounding of this size: what is added is lost in them.
+    hidden = ridge <= modes.resolution
     powers = modes.coefficients.square().sum(1)
     total = float(powers.sum())
     resolved = modes.values > 0
@@ -137,11 +144,11 @@ def energy_of_modes(modes: ResidualModes, ridge: float) -> LabelEnergy:
     outside = math.sqrt(beyond / total) if total > 0 else 0.0
     fits = bool(is_in_range(powers[:, None], resolved))
     damped = modes.values + ridge
-    if ridge == 0:
+    if hidden:
         powers, damped = powers[resolved], damped[resolved]
     value = float((powers / damped).sum())
     rounding = float((powers / damped.square()).sum()) * modes.resolution
-    if ridge == 0 and not fits:
+    if hidden and not fits:
         value = math.inf
     return LabelEnergy(
         value=value,
@@ -171,9 +178,11 @@ def solve_energy(
         solve: Solver for K plus ridge.
 
     Raises:
+        ConfigError: If the ridge is negative or not finite.
         ShapeError: If the kernel is a sum of channels.
         NumericalError: If it did not solve: then K is singular or needs more steps.
     """
+    check_ridge("label_energy", ridge)
     if kernel.outputs == "trace" and stacked.shape[1] > 1:
         raise ShapeError(
             "label_energy(solve=...): expected a kernel of one channel or of all pairs "
