@@ -285,3 +285,10 @@ def test_no_points_are_named():
     kernel = DenseKernel(torch.ones(0, 0).double())
     with pytest.raises(ShapeError, match="at least one point"):
         predict_training(kernel, torch.ones(0, 1), None, GradientFlow(1.0), 1.0)
+
+
+def test_kernel_names_what_is_wrong_with_values():
+    kernel = DenseKernel(torch.eye(2).double())
+    assert kernel.stacked(torch.ones(2)).shape == (2, 1)
+    with pytest.raises(ShapeError, match="expected floating point numbers"):
+        kernel.stacked(torch.ones(2, 1, dtype=torch.int64))

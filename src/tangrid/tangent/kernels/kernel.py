@@ -92,7 +92,7 @@ class TangentKernel(GramMatrix):
         """
         return solve_kernel(self, rhs, ridge=ridge).solution
 
-    def stacked(self, values: Values) -> Float[Tensor, "rows r"]:
+    def stacked(self, values: Tensor) -> Float[Tensor, "rows r"]:
         """Return values of all points as columns that the kernel can be applied to.
 
         Over all pairs of channels that is one column, point by point; over one channel
