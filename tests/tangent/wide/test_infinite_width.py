@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tangrid.encodings import FourierConfig, HashGridConfig
 from tangrid.encodings.fourier import FourierEncoding
-from tangrid.errors import ConfigError, ShapeError
+from tangrid.errors import ConfigError, NumericalError, ShapeError
 from tangrid.ops import implementation
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
@@ -287,3 +287,17 @@ def test_bad_input():
 def test_there_are_two_kinds():
     with pytest.raises(ConfigError, match="one of 'ntk', 'nngp', got 'NTK'"):
         infinite_width_kernel(normal("kinds", 3, 2), kind="NTK")
+
+
+def test_impossible_inner_products_are_refused():
+    gram = torch.tensor([[1.0, 2.0], [2.0, 1.0]], dtype=torch.float64)
+    with pytest.raises(ShapeError, match="got 2 larger ones"):
+        infinite_width_of_gram(gram)
+    with pytest.raises(ShapeError, match="squares down to -1"):
+        infinite_width_of_gram(-torch.eye(2, dtype=torch.float64))
+
+
+def test_overflow_is_refused():
+    points = torch.full((2, 2), 1e200, dtype=torch.float64)
+    with pytest.raises(NumericalError, match="got an overflow"):
+        infinite_width(points)

@@ -32,7 +32,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from tangrid.errors import ConfigError, ShapeError
+from tangrid.errors import ConfigError, NumericalError, ShapeError
 from tangrid.notation import Coords, Features
 from tangrid.tangent.algebra.gram_matrix import check_finite
 from tangrid.tangent.choices import check_choice
@@ -51,6 +51,8 @@ Kind = Literal["ntk", "nngp"]
 """Tangent kernel, or covariance of the outputs at random weights."""
 
 _TILE = 1 << 20
+_SLACK = 1e-6
+"""Share by which inner products may exceed lengths, in float32 too."""
 
 
 class InfiniteKernels(NamedTuple):
@@ -122,6 +124,7 @@ def infinite_width(
 
     Raises:
         ShapeError: If points or features have a wrong shape or are not finite.
+        NumericalError: If the kernels leave the finite numbers.
 
     Example:
         >>> found = infinite_width(torch.eye(2), network=ReluNetwork(num_hidden=1))
@@ -205,7 +208,9 @@ def infinite_width_of_gram(
         NNGP and NTK.
 
     Raises:
-        ShapeError: If the numbers do not fit or are not finite.
+        ShapeError: If the numbers do not fit, are not finite, or are no inner products
+            of vectors with these lengths.
+        NumericalError: If the kernels leave the finite numbers.
 
     Example:
         >>> points = torch.rand(4, 3, dtype=torch.float64)
@@ -227,8 +232,23 @@ def infinite_width_of_gram(
         )
     for name, numbers in (("gram", gram), ("rows", rows), ("columns", columns)):
         check_finite(f"infinite_width_of_gram({name})", numbers)
-    pairs = opened(gram.double(), rows.double(), columns.double())
+    gram, rows, columns = gram.double(), rows.double(), columns.double()
+    _check_possible(gram, rows, columns)
+    pairs = opened(gram, rows, columns)
     return _propagate(pairs, num_features, network or ReluNetwork())
+
+
+def _check_possible(gram: Tensor, rows: Tensor, columns: Tensor) -> None:
+    """Refuse products that exceed the lengths, beyond what rounding explains."""
+    negative = min(float(rows.min()), float(columns.min())) if gram.numel() else 0.0
+    lengths = rows.clamp(min=0).sqrt()[:, None] * columns.clamp(min=0).sqrt()
+    beyond = int((gram.abs() > (1 + _SLACK) * lengths).sum())
+    if negative < 0 or beyond:
+        raise ShapeError(
+            "infinite_width_of_gram(gram=...): expected inner products no larger than "
+            f"the lengths and squares >= 0, got {beyond} larger ones and squares down "
+            f"to {negative:.3g}. Are squares lengths instead of squared lengths?"
+        )
 
 
 def _propagate(
@@ -242,7 +262,13 @@ def _propagate(
         passed = weight * (math.pi - pairs.angle) / (2 * math.pi)
         pairs = through_layer(rectified(pairs), weight, bias)
         ntk = pairs.products + passed * ntk
-    return InfiniteKernels(pairs.products, ntk)
+    found = InfiniteKernels(pairs.products, ntk)
+    if not all(bool(torch.isfinite(part).all()) for part in found):
+        raise NumericalError(
+            "infinite_width: expected finite kernels, got an overflow. Scale the "
+            "inputs down, or take smaller variances."
+        )
+    return found
 
 
 def _features_of(name: str, points: Tensor, features: FeatureMap | None) -> Features:
