@@ -11,9 +11,8 @@ from tangrid.tangent.dynamics.descent import (
     GradientDescent,
     GradientFlow,
     as_times,
-    effective_rate,
-    effective_ridge,
 )
+from tangrid.tangent.dynamics.loss_scale import effective_rate, effective_ridge
 from tests.tolerances import EXACT_DESCENT
 
 VALUES = torch.tensor([1.9, 1.0, 0.3, 1e-3, 1e-9, 0.0], dtype=torch.float64)

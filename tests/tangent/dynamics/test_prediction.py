@@ -14,12 +14,8 @@ from tangrid.fields import EncodedFieldConfig, Field
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
 from tangrid.tangent import DenseKernel, tangent_kernel
-from tangrid.tangent.dynamics.descent import (
-    Descent,
-    GradientDescent,
-    GradientFlow,
-    effective_rate,
-)
+from tangrid.tangent.dynamics.descent import Descent, GradientDescent, GradientFlow
+from tangrid.tangent.dynamics.loss_scale import effective_rate
 from tangrid.tangent.dynamics.prediction import (
     predict_mse,
     predict_training,

@@ -5,15 +5,19 @@ within :math:`\{X, KX, K^2X, \dots\}`. A product with a block costs less than on
 each of its vectors, as the field's gradients are read once; but of as many vectors in
 larger blocks less comes out, as the powers of K do not reach so far. Where the leading
 eigenvalues lie close, blocks of 16 need more than twice the vectors that single ones
-do, which eats up what they save. Small blocks are the middle, and still find every copy
-of an eigenvalue that three channels share.
+do, which eats up what they save. Small blocks are the middle.
+
+A block of b vectors sees b copies of an eigenvalue that repeats, as those of three
+channels and of symmetric grids do; further ones come late, out of rounding, and smaller
+eigenvalues may converge before. So what is found is held against new random vectors:
+nothing larger may be left outside of it.
 
 References:
     Golub, Underwood: The Block Lanczos Method for Computing Eigenvalues, 1977.
     Musco, Musco: Randomized Block Krylov Methods, arXiv 1504.05477.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -28,6 +32,8 @@ BLOCK = 4
 
 _BETWEEN_LOOKS = 1.05
 """Growth of the space between looks at its eigenpairs, which cost its cube."""
+_PROBING = 6
+"""Blocks that are grown from new vectors to see whether something was left out."""
 _ROUNDINGS = 32.0
 
 
@@ -69,7 +75,25 @@ def leading_pairs(
         ResourceError: If the vectors would not fit into memory.
         NumericalError: If a product is not finite.
     """
-    space, looks_at = _BlockSpace(kernel, generator), k
+    space, probed = _BlockSpace(kernel, generator), 0
+    while True:
+        found = _grown(space, k, tolerance, max_products - probed)
+        probed_out = found.num_products + probed >= max_products
+        if found.converged < k or space.is_full or probed_out:
+            break
+        missed, count = _left_out(space, found, tolerance)
+        probed += count
+        if missed.shape[1] == 0:
+            break
+        space.take(missed)
+    return replace(found, num_products=found.num_products + probed)
+
+
+def _grown(
+    space: "_BlockSpace", k: int, tolerance: float, max_products: int
+) -> LeadingPairs:
+    """Return the pairs of a space grown until all have converged."""
+    looks_at = k
     while True:
         space.grow()
         is_last = space.is_full or space.num_products + BLOCK > max_products
@@ -90,17 +114,43 @@ def leading_pairs(
     )
 
 
-class _BlockSpace:
-    """A Krylov space that grows by blocks, with K seen from within."""
+def _left_out(
+    space: "_BlockSpace", found: LeadingPairs, tolerance: float
+) -> tuple[Tensor, int]:
+    """Return what has larger eigenvalues than the last pair, and products made."""
+    outside = _BlockSpace(space.kernel, space.generator, known=found.vectors)
+    least = float(found.values[-1])
+    limit = least + 10.0 * tolerance * abs(least) + 2.0 * space.rounding
+    for _ in range(_PROBING):
+        outside.grow()
+        values, inner, _ = outside.pairs(BLOCK)
+        if bool((values > limit).any()) or outside.is_full:
+            break
+    return outside.basis @ inner[:, values > limit], outside.num_products
 
-    def __init__(self, kernel: GramMatrix, generator: torch.Generator) -> None:
+
+class _BlockSpace:
+    """A Krylov space that grows by blocks, with K seen from within.
+
+    What is known already stays outside of it.
+    """
+
+    def __init__(
+        self,
+        kernel: GramMatrix,
+        generator: torch.Generator,
+        known: Tensor | None = None,
+    ) -> None:
         self.kernel, self.generator = kernel, generator
         self.num_products = 0
-        rows = kernel.shape[0]
+        self.known = [] if known is None else [known]
+        rows = kernel.shape[0] - (0 if known is None else known.shape[1])
         self.blocks: list[Tensor] = []
         self.inner = torch.zeros(0, 0, dtype=torch.float64, device=kernel.device)
         self.coupling = self.inner
-        self.next = torch.linalg.qr(self._random(min(BLOCK, rows)))[0]
+        self.size = rows
+        drawn = self._outside(self._random(min(BLOCK, rows)))
+        self.next = torch.linalg.qr(drawn)[0]
 
     @property
     def basis(self) -> Tensor:
@@ -123,9 +173,20 @@ class _BlockSpace:
     def _outside(self, vectors: Tensor) -> Tensor:
         # Twice is enough: what one pass leaves is down to rounding after the other.
         for _ in range(2):
-            for block in self.blocks:
+            for block in (*self.known, *self.blocks):
                 vectors = vectors - block @ (block.T @ vectors)
         return vectors
+
+    def take(self, vectors: Tensor) -> None:
+        """Add vectors to the next block, which nothing in the space leads to."""
+        vectors = self._outside(vectors)
+        for _ in range(2):
+            vectors = vectors - self.next @ (self.next.T @ vectors)
+        room = self.size - self.inner.shape[0] - self.next.shape[1]
+        vectors = torch.linalg.qr(vectors)[0][:, :room]
+        self.next = torch.cat([self.next, vectors], dim=1)
+        nothing = self.coupling.new_zeros(vectors.shape[1], self.coupling.shape[1])
+        self.coupling = torch.cat([self.coupling, nothing])
 
     def grow(self) -> None:
         """Take the next block into the space."""
@@ -152,11 +213,11 @@ class _BlockSpace:
         self._take_next(self._outside(image))
 
     def _take_next(self, left: Tensor) -> None:
-        free = left.shape[0] - self.inner.shape[0]
+        free = self.size - self.inner.shape[0]
         vectors, sizes, _ = torch.linalg.svd(left, full_matrices=False)
         count = min(int((sizes > self.rounding).sum()), free)
         # Directions that are exhausted make room for others, coupled to nothing.
-        drawn = self._random(min(BLOCK, free) - count)
+        drawn = self._random(max(min(BLOCK, free) - count, 0))
         vectors = torch.cat([vectors[:, :count], drawn], dim=1)
         # What was hardly above rounding is not orthogonal once it has length 1.
         self.next = torch.linalg.qr(self._outside(vectors))[0]

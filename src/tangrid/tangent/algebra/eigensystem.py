@@ -114,17 +114,33 @@ def eigensystem_of(matrix: Matrix) -> Eigensystem:
         matrix: The kernel, dense.
 
     Raises:
-        NumericalError: If it holds numbers that are not finite.
+        NumericalError: If it holds numbers that are not finite, is not symmetric, or
+            has eigenvalues clearly below 0.
 
     Example:
         >>> found = eigensystem_of(torch.tensor([[2.0, 0.0], [0.0, 3.0]]))
         >>> found.values.tolist(), found.rank
         ([3.0, 2.0], 2)
     """
+    if matrix.numel() == 0:
+        return Eigensystem(matrix.new_empty(0), matrix)
     if not torch.isfinite(matrix).all():
         raise NumericalError(
             "eigensystem_of(matrix=...): expected finite numbers, got some that are "
             "not. The field's gradients overflow; look at its parameters."
         )
+    margin = torch.finfo(matrix.dtype).eps ** 0.5
     values, vectors = torch.linalg.eigh(matrix)
+    if not torch.allclose(matrix, matrix.T, atol=margin * float(matrix.abs().amax())):
+        raise NumericalError(
+            "eigensystem_of(matrix=...): expected a symmetric matrix, as products of "
+            "gradients are, got one that is not. Give the kernel of points with "
+            "themselves."
+        )
+    if float(values[0]) < -margin * float(values[-1].abs()):
+        raise NumericalError(
+            "eigensystem_of(matrix=...): expected no eigenvalue below 0 but for "
+            f"rounding, got {float(values[0]):.3g} beside {float(values[-1]):.3g}. "
+            "Products of gradients have none; look at where the matrix comes from."
+        )
     return Eigensystem(values.flip(0), vectors.flip(1))

@@ -1,7 +1,7 @@
 r"""Ways of descent, seen by one eigenmode of the tangent kernel at a time.
 
 Parameters descend :math:`\tfrac12\|f - Y\|^2 + \tfrac\mu2\|\theta - \theta_0\|^2`,
-which fixes what a rate is (see `effective_rate` for other losses). If the outputs are
+which fixes what a rate is (see `loss_scale` for other losses). If the outputs are
 affine in the parameters, the residual :math:`r = Y - f_0` falls apart into eigenmodes
 of :math:`K = V \operatorname{diag}(\lambda) V^\top` that do not know of each other.
 After a time t, mode i has the share :math:`s_i(t)` of its residual left, and the
@@ -29,7 +29,6 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float
@@ -41,63 +40,10 @@ from tangrid.tangent.dynamics.momentum import momentum_rate, momentum_response
 Times = Tensor | Sequence[float | int] | float | int
 """Steps, or units of time of a flow; ``math.inf`` asks for the limit."""
 
-Loss = Literal["sum", "mse", "half-mse"]
-"""Half the sum of squares; ``torch.nn.functional.mse_loss``; half of that."""
-
 _ROUNDING = 1e16
 
 Modes = Float[Tensor, " m"]
 OverTime = Float[Tensor, "t m"]
-
-
-def effective_rate(rate: float, loss: Loss | str, num_values: int) -> float:
-    r"""Return the rate on half the sum of squares that makes the same steps.
-
-    A step of :math:`\eta` on ``mse`` is one of :math:`2\eta/(nC)` on half the sum,
-    because the loss divides by the number of values and has no half in front;
-    ``half-mse``, the loss of neural-tangents, gives :math:`\eta/(nC)`.
-
-    Args:
-        rate: Learning rate on the loss that is really used.
-        loss: That loss.
-        num_values: Points times channels (n C) that it averages over.
-
-    Raises:
-        ConfigError: If there is no such loss, or no value.
-
-    Example:
-        >>> effective_rate(0.5, "mse", 100)
-        0.01
-    """
-    return rate * _gradient_scale(loss, num_values)
-
-
-def effective_ridge(decay: float, loss: Loss | str, num_values: int) -> float:
-    r"""Return the ridge on half the sum of squares that pulls as a given decay does.
-
-    Args:
-        decay: Factor of :math:`\theta - \theta_0` in the gradient that is really used.
-        loss: The loss it was added to.
-        num_values: Points times channels (n C) that the loss averages over.
-
-    Raises:
-        ConfigError: If there is no such loss, or no value.
-
-    Example:
-        >>> effective_ridge(0.01, "mse", 100)
-        0.5
-    """
-    return decay / _gradient_scale(loss, num_values)
-
-
-def _gradient_scale(loss: str, num_values: int) -> float:
-    if loss not in get_args(Loss) or num_values < 1:
-        raise ConfigError(
-            f"effective_rate: expected one of {', '.join(get_args(Loss))} over at "
-            f"least 1 value, got {loss!r} over {num_values}."
-        )
-    scales = {"sum": 1.0, "mse": 2.0 / num_values, "half-mse": 1.0 / num_values}
-    return scales[loss]
 
 
 @dataclass(frozen=True, eq=False)

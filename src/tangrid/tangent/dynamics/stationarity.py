@@ -37,7 +37,8 @@ An affine field leaves rounding, some 1e-15 times the roundings on the way; a no
 one leaves far more as soon as steps are not small against what bends it.
 """
 _STEP_SIZES = (1e-2, 1.0, 10.0)
-"""Small steps see smooth bends, large ones the kinks of rectifiers."""
+"""Steps over one plus the typical size of each parameter: small ones see smooth bends,
+large ones the kinks of rectifiers. A bend farther away than that is not seen."""
 _NUM_POINTS = 64
 
 Steps = dict[str, Tensor]
@@ -223,8 +224,12 @@ def _second_differences(
             return subject.function(given, inputs)
 
     def drawn(names: list[str], size: float) -> Steps:
+        # What is large bends over large steps, what is near 0 over steps of order 1.
         return {
-            name: size * _normal(subject.parameters[name], source) for name in names
+            name: size
+            * (1 + _typical(subject.parameters[name]))
+            * _normal(subject.parameters[name], source)
+            for name in names
         }
 
     for size in _STEP_SIZES:
@@ -236,14 +241,17 @@ def _second_differences(
                 -moved(first),
                 -moved(second),
             ))
-            largest = float(values.abs().sum(0).max())
-            difference = float(values.sum(0).abs().max())
-            if not math.isfinite(largest):
+            # By channel: a large one would hide what bends a small one.
+            largest = values.abs().sum(0).amax(0)
+            difference = values.sum(0).abs().amax(0)
+            if not bool(torch.isfinite(largest).all()):
                 yield math.inf
-            elif largest > 0:
-                yield difference / largest
-            else:
-                yield 0.0
+                continue
+            yield float(torch.where(largest > 0, difference / largest, 0.0).max())
+
+
+def _typical(parameter: Tensor) -> float:
+    return float(parameter.double().square().mean().sqrt())
 
 
 def _normal(like: Tensor, source: torch.Generator) -> Tensor:
