@@ -38,6 +38,28 @@ def test_finds_every_copy_of_a_repeated_eigenvalue(seeded: torch.Generator):
     assert torch.allclose(found.values, exact, atol=1e-9)
 
 
+@pytest.mark.parametrize("copies", [6, 12, 24])
+@pytest.mark.parametrize("k", [10, 30])
+def test_leaves_no_copy_out_where_there_are_more_than_a_block(
+    k: int, copies: int, seeded: torch.Generator
+):
+    # Without probing from new vectors, smaller eigenvalues take the place of copies.
+    values = 1.0 / torch.arange(1, 1 + 240 // copies).double()
+    values = values.repeat_interleave(copies)
+    found = leading_pairs(
+        kernel_of(values, seeded), k, generator=seeded, tolerance=1e-6, max_products=900
+    )
+    assert found.converged == k
+    assert torch.allclose(found.values, values[:k], atol=1e-9)
+
+
+def test_a_copy_that_cannot_be_followed_is_not_passed_over(seeded: torch.Generator):
+    values = (1.0 / torch.arange(1, 11).double()).repeat_interleave(24)
+    kernel = kernel_of(values, seeded)
+    found = leading_pairs(kernel, 10, generator=seeded, tolerance=1e-6, max_products=64)
+    assert found.converged < 10
+
+
 def test_says_how_many_have_converged(seeded: torch.Generator):
     kernel = kernel_of(SPECTRA["flat"](N), seeded)
     found = leading_pairs(

@@ -78,12 +78,14 @@ def leading_pairs(
     space, probed = _BlockSpace(kernel, generator), 0
     while True:
         found = _grown(space, k, tolerance, max_products - probed)
-        probed_out = found.num_products + probed >= max_products
-        if found.converged < k or space.is_full or probed_out:
+        if found.converged < k or space.is_full:
             break
         missed, count = _left_out(space, found, tolerance)
         probed += count
         if missed.shape[1] == 0:
+            break
+        if found.num_products + probed + BLOCK > max_products:
+            found = replace(found, converged=0)
             break
         space.take(missed)
     return replace(found, num_products=found.num_products + probed)
@@ -121,12 +123,12 @@ def _left_out(
     outside = _BlockSpace(space.kernel, space.generator, known=found.vectors)
     least = float(found.values[-1])
     limit = least + 10.0 * tolerance * abs(least) + 2.0 * space.rounding
-    for _ in range(_PROBING):
+    while True:
         outside.grow()
         values, inner, _ = outside.pairs(BLOCK)
-        if bool((values > limit).any()) or outside.is_full:
-            break
-    return outside.basis @ inner[:, values > limit], outside.num_products
+        is_last = outside.is_full or outside.num_products >= _PROBING * BLOCK
+        if is_last or bool((values > limit).any()):
+            return outside.basis @ inner[:, values > limit], outside.num_products
 
 
 class _BlockSpace:
@@ -179,11 +181,12 @@ class _BlockSpace:
 
     def take(self, vectors: Tensor) -> None:
         """Add vectors to the next block, which nothing in the space leads to."""
-        vectors = self._outside(vectors)
-        for _ in range(2):
-            vectors = vectors - self.next @ (self.next.T @ vectors)
         room = self.size - self.inner.shape[0] - self.next.shape[1]
-        vectors = torch.linalg.qr(vectors)[0][:, :room]
+        vectors = vectors[:, :room]
+        for _ in range(2):
+            vectors = self._outside(vectors)
+            vectors = vectors - self.next @ (self.next.T @ vectors)
+            vectors = torch.linalg.qr(vectors)[0]
         self.next = torch.cat([self.next, vectors], dim=1)
         nothing = self.coupling.new_zeros(vectors.shape[1], self.coupling.shape[1])
         self.coupling = torch.cat([self.coupling, nothing])
