@@ -248,7 +248,7 @@ def test_estimates_of_shells_are_right_on_average(seeded):
 
 
 def test_few_probes_do_not_make_a_kernel_look_more_stationary(seeded):
-    lattice = Lattice((8, 8))
+    lattice = Lattice((4, 4))
     kernel = random_kernel(lattice, seeded)
     found = [
         shell_spectrum(kernel, lattice, seeded, probes=2).non_stationarity

@@ -121,12 +121,7 @@ def bound_trials(
         ShapeError: If points or labels are drawn that are not finite.
     """
     _check_numbers(delta, num_points, num_trials, num_fresh)
-    verdict = stationarity(model, parameters)
-    if not verdict.holds:
-        raise ConfigError(
-            "bound_trials(model, parameters): expected values affine in the trained "
-            f"parameters, for which the bound is proven, got others. {verdict}"
-        )
+    _check_affine(model, parameters)
     subject = subject_of(model, parameters, torch.float64)
     fresh, fresh_labels = _doubled(draw(num_fresh, generator))
     before = fresh_labels - subject.function(subject.parameters, fresh)
@@ -139,20 +134,12 @@ def bound_trials(
         given = _moved(subject, step)
         losses = loss(labels - subject.function(given, points))
         left = fresh_labels - subject.function(given, fresh)
-        largest = max(largest, float(left.norm(dim=1).max()))
-        true = loss(left)
-        form = finite_time_form(
-            losses,
-            float(step.norm()),
-            trace,
-            num_channels=labels.shape[1],
-            norm=norm,
-            loss=loss,
-            delta=delta,
-            # Affinity and loss are looked at here; to draw independently is the
-            # caller's part.
-            is_proven=True,
-        )
+        largest, true = max(largest, float(left.norm(dim=1).max())), loss(left)
+        # Affinity and loss are looked at here; to draw independently is the caller's
+        # part.
+        promises = {"norm": norm, "loss": loss, "delta": delta, "is_proven": True}
+        size, channels = float(step.norm()), labels.shape[1]
+        form = finite_time_form(losses, size, trace, num_channels=channels, **promises)
         bounds.append(form.total)
         truths.append(float(true.mean()))
         trained_losses.append(form.training_loss)
@@ -165,6 +152,15 @@ def bound_trials(
         delta=delta,
         standard_error=max(errors),
     )
+
+
+def _check_affine(model: nn.Module, parameters: Selection) -> None:
+    verdict = stationarity(model, parameters)
+    if not verdict.holds:
+        raise ConfigError(
+            "bound_trials(model, parameters): expected values affine in the trained "
+            f"parameters, for which the bound is proven, got others. {verdict}"
+        )
 
 
 def _doubled(drawn: tuple[Coords, Values]) -> tuple[Coords, Values]:

@@ -98,6 +98,7 @@ def label_energy(
         NumericalError: If the solver did not solve.
 
     Example:
+        >>> import torch
         >>> from tangrid.tangent.kernels.kernel import DenseKernel
         >>> kernel = DenseKernel(torch.diag(torch.tensor([2.0, 0.0])).double())
         >>> inside = torch.tensor([[1.0], [0.0]])
