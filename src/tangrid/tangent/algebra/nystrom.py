@@ -274,8 +274,10 @@ def _accepted(inner: Tensor, limits: Tensor, most: int) -> list[int]:
             break
         if float(left[own, own].diagonal().sum()) <= float(limits[number]):
             continue
-        kept.append(number)
         taken = _factor(left[:, own], left[own, own])
+        if taken.shape[1] == 0:
+            continue
+        kept.append(number)
         left = left - taken @ taken.T
     return kept
 
