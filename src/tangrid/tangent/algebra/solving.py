@@ -18,6 +18,7 @@ from torch import Tensor
 from tangrid.errors import NumericalError, NumericalWarning
 from tangrid.seeding import generator as seeded
 from tangrid.tangent.algebra.conjugate_gradients import check_ridge, conjugate_gradients
+from tangrid.tangent.algebra.eigensystem import range_tolerance
 from tangrid.tangent.algebra.extreme_eigenvalues import DENSE_LIMIT
 from tangrid.tangent.algebra.gram_matrix import (
     GramMatrix,
@@ -26,9 +27,6 @@ from tangrid.tangent.algebra.gram_matrix import (
     product,
 )
 from tangrid.tangent.algebra.nystrom import NystromApproximation, pivoted_cholesky
-
-RANGE_TOLERANCE = 1e-8
-"""Share of a right-hand side outside of the range that counts as its rounding."""
 
 _MAX_RANK = 1000
 
@@ -199,7 +197,7 @@ def _check_range(
     shares = lost / torch.where(lengths > 0, lengths, 1.0)
     worst = int(shares.argmax())
     share, size = float(shares[worst]), float(lost[worst])
-    tolerance = max(RANGE_TOLERANCE, rows * torch.finfo(kernel.dtype).eps)
+    tolerance = range_tolerance(rows, kernel.dtype)
     if share > tolerance:
         mean = float(kernel.diagonal().double().mean())
         advice = (
