@@ -136,17 +136,19 @@ def test_products_are_those_of_the_overlap(width: int, name: str):
     weights, more = (
         torch.randn(count, 4, width, generator=source).double() for count in (30, 50)
     )
-    values = torch.randn(50, 3, 2, generator=source).double()
+    values = torch.randn(50, 2, 3, generator=source).double()
     matrices = []
     for reads, numbers in ((rows, weights), (others, more)):
         matrix = torch.zeros(len(reads), 40, 3, dtype=torch.float64)
         for i, k in torch.cartesian_prod(torch.arange(len(reads)), torch.arange(4)):
             matrix[i, reads[i, k]] += numbers[i, k]
         matrices.append(matrix)
-    wanted = torch.einsum("nto,mto,mor->nor", *matrices, values)
+    wanted = torch.einsum("nto,mto,mro->nro", *matrices, values)
     lists = list_nodes(others)
     with implementation(name):
-        found = overlap_product(lists.places_of(rows), weights, lists, more, values)
+        found = overlap_product(
+            lists.places_of(rows), weights, lists, lists.listed(more), values
+        )
     assert torch.allclose(found, wanted, rtol=1e-12, atol=1e-12)
 
 
@@ -154,12 +156,12 @@ def test_threads_do_not_change_the_bits_of_products():
     source = generator(0, "threads")
     rows = torch.randint(900, (20_000, 4), generator=source)
     weights = torch.randn(20_000, 4, 1, generator=source).double()
-    values = torch.randn(20_000, 2, 1, generator=source).double()
+    values = torch.randn(20_000, 1, 2, generator=source).double()
     lists = list_nodes(rows)
-    places = lists.places_of(rows)
-    shared = overlap_product(places, weights, lists, weights, values)
+    places, listed = lists.places_of(rows), lists.listed(weights)
+    shared = overlap_product(places, weights, lists, listed, values)
     with single_threaded():
-        alone = overlap_product(places, weights, lists, weights, values)
+        alone = overlap_product(places, weights, lists, listed, values)
     assert torch.equal(alone, shared)
 
 

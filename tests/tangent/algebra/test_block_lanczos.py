@@ -82,7 +82,7 @@ def test_small_blocks_need_fewer_products_where_eigenvalues_lie_close(
     values = 1.0 / (1.0 + torch.arange(600).double() / 40.0)
     kernel = kernel_of(values, seeded)
     counts = {}
-    for block in (1, 4, 16):
+    for block in (1, BLOCK, 16):
         monkeypatch.setattr(module, "BLOCK", block)
         found = leading_pairs(
             kernel, 10, generator=seeded, tolerance=1e-8, max_products=600

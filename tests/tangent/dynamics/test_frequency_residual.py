@@ -42,14 +42,15 @@ def test_a_stationary_kernel_learns_each_frequency_at_its_own_pace(
 ):
     """On a ring a shift-invariant kernel has waves for eigenvectors."""
     lattice = Lattice((20,))
-    row = (1 + torch.cos(2 * math.pi * torch.arange(20) / 20)) ** 2
+    angle = 2 * math.pi * torch.arange(20, dtype=torch.float64) / 20
+    row = (1 + angle.cos()) ** 2
     shifts = (torch.arange(20)[:, None] - torch.arange(20)) % 20
-    kernel = DenseKernel(row.double()[shifts])
+    kernel = DenseKernel(row[shifts])
     targets = drawn(seeded, 20, 1)
     flow, times = GradientFlow(0.05), [0.0, 1.0, 3.0]
     left = predict_training(kernel, targets, None, flow, times).residuals
     found = residual_by_frequency(left, lattice)
-    paces = torch.fft.fft(row.double()).real[:11].clamp(min=0)
+    paces = torch.fft.fft(row).real[:11].clamp(min=0)
     wanted = torch.exp(-0.05 * torch.tensor(times)[:, None] * paces)
     assert torch.allclose(found.shares, wanted, atol=1e-10)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Int32, Int64, Shaped
 from torch import Tensor
 
 
@@ -26,23 +26,32 @@ class NodeLists:
     num_corners: int
 
     @cached_property
-    def points(self) -> Int64[Tensor, " reads"]:
+    def points(self) -> Int32[Tensor, " reads"]:
         """The point of every read."""
-        return self.order // self.num_corners
+        # Loops go through these and through places: short numbers are half to read.
+        return (self.order // self.num_corners).int()
 
     @property
     def counts(self) -> Int64[Tensor, " t"]:
         """The number of reads of every node."""
         return self.starts.diff()
 
-    def places_of(self, rows: Int64[Tensor, "n k"]) -> Int64[Tensor, "n k"]:
+    def listed(self, numbers: Shaped[Tensor, "m k *c"]) -> Shaped[Tensor, "reads *c"]:
+        """Return what belongs to every read in the order of the lists.
+
+        Args:
+            numbers: Something for every read of every point.
+        """
+        return numbers.flatten(0, 1)[self.order]
+
+    def places_of(self, rows: Int64[Tensor, "n k"]) -> Int32[Tensor, "n k"]:
         """Return the place of every row among the nodes, -1 where it is not.
 
         Args:
             rows: Rows that other points read.
         """
         found = torch.searchsorted(self.nodes, rows).clamp(max=len(self.nodes) - 1)
-        return torch.where(self.nodes[found] == rows, found, -1)
+        return torch.where(self.nodes[found] == rows, found, -1).int()
 
 
 def list_nodes(rows: Int64[Tensor, "n k"]) -> NodeLists:

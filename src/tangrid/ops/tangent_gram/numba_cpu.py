@@ -10,7 +10,7 @@ import typing
 
 from numba import njit, prange
 
-from tangrid.ops.loops import OUTER, PARALLEL
+from tangrid.ops.loops import INLINE, OUTER, PARALLEL, pointer
 
 
 @typing.no_type_check
@@ -53,81 +53,77 @@ def add_parallel(places, entries, starts, points, others, lower, out):
         _add_row(i, places, entries, starts, points, others, lower, out)
 
 
-# Values are laid out as [., o r]: with one weight for all, that is one loop.
-
-
 @typing.no_type_check
-@njit(**OUTER)
-def _add_weighted(weights, repeats, values, target):
-    if weights.shape[0] == 1:
-        for q in range(values.shape[0]):
-            target[q] += weights[0] * values[q]
+@njit(**INLINE)
+def _add_weighted(weights, row, values, source, target, goal):
+    """Add a row of values to another, each channel by its weight or all by one."""
+    columns, width = values.shape[1], values.shape[2]
+    count = columns * width
+    numbers, sums = pointer(values, source * count), pointer(target, goal * count)
+    if weights.shape[1] == 1:
+        weight = weights[row, 0]
+        for q in range(count):
+            sums[q] += weight * numbers[q]
     else:
-        for o in range(weights.shape[0]):
-            for q in range(o * repeats, (o + 1) * repeats):
-                target[q] += weights[o] * values[q]
+        for r in range(columns):
+            for o in range(width):
+                sums[r * width + o] += weights[row, o] * numbers[r * width + o]
+
+
+@typing.no_type_check
+@njit(**INLINE)
+def _clear(target, row):
+    count = target.shape[1] * target.shape[2]
+    sums = pointer(target, row * count)
+    for q in range(count):
+        sums[q] = 0
 
 
 @typing.no_type_check
 @njit(**OUTER)
-def _write_node(node, starts, order, points, weights, repeats, values, written):
-    corners = weights.shape[1]
+def _write_node(node, starts, points, weights, values, written):
+    _clear(written, node)
     for at in range(starts[node], starts[node + 1]):
-        point = points[at]
-        corner = order[at] - point * corners
-        _add_weighted(weights[point, corner], repeats, values[point], written[node])
+        _add_weighted(weights, at, values, points[at], written, node)
 
 
 @typing.no_type_check
 @njit(**OUTER)
-def _read_point(i, places, weights, repeats, written, read):
-    for k in range(places.shape[1]):
-        node = places[i, k]
-        if node >= 0:
-            _add_weighted(weights[i, k], repeats, written[node], read[i])
-
-
-@typing.no_type_check
-@njit(**OUTER)
-def product_serial(
-    places,
-    weights,
-    starts,
-    order,
-    points,
-    other_weights,
-    repeats,
-    values,
-    written,
-    read,
-):
-    """Write and read on the calling thread."""
+def write_serial(starts, points, weights, values, written):
+    """Collect what is written to every node on the calling thread."""
     for node in range(written.shape[0]):
-        _write_node(
-            node, starts, order, points, other_weights, repeats, values, written
-        )
-    for i in range(places.shape[0]):
-        _read_point(i, places, weights, repeats, written, read)
+        _write_node(node, starts, points, weights, values, written)
 
 
 @typing.no_type_check
 @njit(**PARALLEL)
-def product_parallel(
-    places,
-    weights,
-    starts,
-    order,
-    points,
-    other_weights,
-    repeats,
-    values,
-    written,
-    read,
-):
-    """Write and read with numba's threads."""
+def write_parallel(starts, points, weights, values, written):
+    """Collect what is written to every node with numba's threads."""
     for node in prange(written.shape[0]):
-        _write_node(
-            node, starts, order, points, other_weights, repeats, values, written
-        )
+        _write_node(node, starts, points, weights, values, written)
+
+
+@typing.no_type_check
+@njit(**OUTER)
+def _read_point(i, places, weights, written, read):
+    _clear(read, i)
+    corners = places.shape[1]
+    for k in range(corners):
+        if places[i, k] >= 0:
+            _add_weighted(weights, i * corners + k, written, places[i, k], read, i)
+
+
+@typing.no_type_check
+@njit(**OUTER)
+def read_serial(places, weights, written, read):
+    """Read all points on the calling thread."""
+    for i in range(places.shape[0]):
+        _read_point(i, places, weights, written, read)
+
+
+@typing.no_type_check
+@njit(**PARALLEL)
+def read_parallel(places, weights, written, read):
+    """Read all points with numba's threads."""
     for i in prange(places.shape[0]):
-        _read_point(i, places, weights, repeats, written, read)
+        _read_point(i, places, weights, written, read)

@@ -1,7 +1,7 @@
 """The public operators on gradients in tables: checks and choice of implementation."""
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int32
 from torch import Tensor
 
 from tangrid.errors import ShapeError
@@ -15,7 +15,7 @@ _MEETINGS_FOR_THREADS = 2**16
 
 
 def tangent_gram(
-    places: Int64[Tensor, "n k"],
+    places: Int32[Tensor, "n k"],
     entries: Float[Tensor, "n k c o"],
     lists: NodeLists,
     other_entries: Float[Tensor, "m l e o"],
@@ -58,7 +58,7 @@ def tangent_gram(
             f"one width, got {list(out.shape)} and widths {entries.shape[3]} and "
             f"{other_entries.shape[3]}."
         )
-    _check_reads("tangent_gram", places, entries, lists, other_entries)
+    _check_reads("tangent_gram", places, entries, lists, other_entries.flatten(0, 1))
     tensors = {"entries": entries, "other_entries": other_entries, "out": out}
     refusals = numba_refusals(tensors, _DTYPES)
     if not out.is_contiguous():
@@ -72,7 +72,7 @@ def tangent_gram(
             entries.contiguous().numpy(),
             lists.starts.numpy(),
             lists.points.numpy(),
-            other_entries.flatten(0, 1)[lists.order].numpy(),
+            lists.listed(other_entries).numpy(),
             lower,
             out.numpy(),
         )
@@ -89,10 +89,10 @@ def _check_reads(
     operator: str, places: Tensor, mine: Tensor, lists: NodeLists, others: Tensor
 ) -> None:
     reads = len(lists.order)
-    if places.shape != mine.shape[:2] or others.shape[:2].numel() != reads:
+    if places.shape != mine.shape[:2] or len(others) != reads:
         raise ShapeError(
             f"{operator}: expected numbers for every read, {list(places.shape)} and "
-            f"{reads} in all, got {list(mine.shape[:2])} and {list(others.shape[:2])}."
+            f"{reads} in all, got {list(mine.shape[:2])} and {len(others)}."
         )
 
 
@@ -101,12 +101,12 @@ def _sides(entries: Float[Tensor, "n k c o"]) -> tuple[int, int]:
 
 
 def overlap_product(
-    places: Int64[Tensor, "n k"],
+    places: Int32[Tensor, "n k"],
     weights: Float[Tensor, "n k w"],
     lists: NodeLists,
-    other_weights: Float[Tensor, "m l w"],
-    values: Float[Tensor, "m o r"],
-) -> Float[Tensor, "n o r"]:
+    listed_weights: Float[Tensor, "reads w"],
+    values: Float[Tensor, "m r o"],
+) -> Float[Tensor, "n r o"]:
     r"""Return what points read of a table into which others have written values.
 
     With S the sparse matrix of weights: :math:`S (S'^\top V)`, where nothing but the
@@ -117,7 +117,7 @@ def overlap_product(
         weights: With which weights; the last axis is 1, or o where every channel has
             its own.
         lists: The reads of the points that write.
-        other_weights: With which weights they write.
+        listed_weights: With which weights they write, in the order of the lists.
         values: What they write.
 
     Raises:
@@ -128,34 +128,36 @@ def overlap_product(
         >>> rows, weights = torch.tensor([[5], [5]]), torch.ones(2, 1, 1)
         >>> lists = list_nodes(rows)
         >>> values = torch.tensor([1.0, 2.0]).view(2, 1, 1)
-        >>> places = lists.places_of(rows)
-        >>> overlap_product(places, weights, lists, weights, values).flatten().tolist()
+        >>> places, listed = lists.places_of(rows), lists.listed(weights)
+        >>> overlap_product(places, weights, lists, listed, values).flatten().tolist()
         [3.0, 3.0]
     """
-    _check_reads("overlap_product", places, weights, lists, other_weights)
-    if len(values) != len(other_weights):
+    _check_reads("overlap_product", places, weights, lists, listed_weights)
+    if len(values) * lists.num_corners != len(lists.order):
         raise ShapeError(
-            f"overlap_product(values=...): expected one row for each of "
-            f"{len(other_weights)} points, got {len(values)}."
+            "overlap_product(values=...): expected one row for each of "
+            f"{len(lists.order) // lists.num_corners} points, got {len(values)}."
         )
-    tensors = {"weights": weights, "other_weights": other_weights, "values": values}
+    tensors = {"weights": weights, "listed_weights": listed_weights, "values": values}
     if resolve("overlap_product", numba_refusals(tensors, _DTYPES)) == "reference":
-        return reference.overlap_product(places, weights, lists, other_weights, values)
+        return reference.overlap_product(places, weights, lists, listed_weights, values)
     is_serial = is_single_threaded() or len(lists.order) < _MEETINGS_FOR_THREADS
-    compute = numba_cpu.product_serial if is_serial else numba_cpu.product_parallel
-    width, repeats = values.shape[1:]
-    written = values.new_zeros(len(lists.nodes), width * repeats)
-    read = values.new_zeros(len(places), width * repeats)
-    compute(
-        places.contiguous().numpy(),
-        weights.contiguous().numpy(),
+    write, read = numba_cpu.write_parallel, numba_cpu.read_parallel
+    if is_serial:
+        write, read = numba_cpu.write_serial, numba_cpu.read_serial
+    written = values.new_empty(len(lists.nodes), *values.shape[1:])
+    write(
         lists.starts.numpy(),
-        lists.order.numpy(),
         lists.points.numpy(),
-        other_weights.contiguous().numpy(),
-        repeats,
-        values.reshape(len(values), width * repeats).numpy(),
+        listed_weights.contiguous().numpy(),
+        values.contiguous().numpy(),
         written.numpy(),
-        read.numpy(),
     )
-    return read.view(-1, width, repeats)
+    result = values.new_empty(len(places), *values.shape[1:])
+    read(
+        places.contiguous().numpy(),
+        weights.flatten(0, 1).contiguous().numpy(),
+        written.numpy(),
+        result.numpy(),
+    )
+    return result

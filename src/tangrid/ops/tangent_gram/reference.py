@@ -1,14 +1,14 @@
 """Gram matrices and products in plain PyTorch: the truth that the fast forms match."""
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int32, Int64
 from torch import Tensor
 
 from tangrid.ops.tangent_gram.nodes import NodeLists
 
 
 def tangent_gram(
-    places: Int64[Tensor, "n k"],
+    places: Int32[Tensor, "n k"],
     entries: Float[Tensor, "n k c o"],
     lists: NodeLists,
     other_entries: Float[Tensor, "m l e o"],
@@ -28,43 +28,48 @@ def tangent_gram(
 
 
 def _scattered(
-    places: Int64[Tensor, "n k"], entries: Float[Tensor, "n k c o"], count: int
+    places: Int32[Tensor, "n k"], entries: Float[Tensor, "n k c o"], count: int
 ) -> Float[Tensor, "n c t o"]:
     """Return gradients in all nodes; what is read elsewhere has a node of its own."""
     points, corners, channels, width = entries.shape
-    index = places.where(places >= 0, count)
+    index = places.where(places >= 0, count).long()
     index = index[:, None, :, None].expand(points, channels, corners, width)
     dense = entries.new_zeros(points, channels, count + 1, width)
     return dense.scatter_add(2, index, entries.transpose(1, 2))[:, :, :-1]
 
 
-def _places_listed(lists: NodeLists) -> Int64[Tensor, "m l"]:
+def _nodes_listed(lists: NodeLists) -> Int64[Tensor, " reads"]:
+    nodes = torch.arange(len(lists.nodes), device=lists.order.device)
+    return nodes.repeat_interleave(lists.counts)
+
+
+def _places_listed(lists: NodeLists) -> Int32[Tensor, "m l"]:
     places = torch.empty_like(lists.order)
-    nodes = torch.arange(len(lists.nodes), device=places.device)
-    places[lists.order] = nodes.repeat_interleave(lists.counts)
-    return places.view(-1, lists.num_corners)
+    places[lists.order] = _nodes_listed(lists)
+    return places.view(-1, lists.num_corners).int()
 
 
 def overlap_product(
-    places: Int64[Tensor, "n k"],
+    places: Int32[Tensor, "n k"],
     weights: Float[Tensor, "n k w"],
     lists: NodeLists,
-    other_weights: Float[Tensor, "m l w"],
-    values: Float[Tensor, "m o r"],
-) -> Float[Tensor, "n o r"]:
+    listed_weights: Float[Tensor, "reads w"],
+    values: Float[Tensor, "m r o"],
+) -> Float[Tensor, "n r o"]:
     """Return what points read of a table into which others have written values.
 
     Args:
         places: Which of the listed nodes each point reads; -1 for another.
         weights: With which weights; the last axis is 1 or o.
         lists: The reads of the points that write.
-        other_weights: With which weights they write.
+        listed_weights: With which weights they write, in the order of the lists.
         values: What they write.
     """
-    written = values.new_zeros(len(lists.nodes) + 1, *values.shape[1:])
-    for corner, nodes in enumerate(_places_listed(lists).unbind(1)):
-        written.index_add_(0, nodes, other_weights[:, corner, :, None] * values)
+    written = values.new_zeros(len(lists.nodes), *values.shape[1:])
+    writes = listed_weights[:, None, :] * values[lists.points]
+    written.index_add_(0, _nodes_listed(lists), writes)
     read = values.new_zeros(len(places), *values.shape[1:])
     for corner, nodes in enumerate(places.unbind(1)):
-        read += weights[:, corner, :, None] * written[nodes]
+        known = (nodes >= 0)[:, None] * weights[:, corner]
+        read += known[:, None, :] * written[nodes]
     return read

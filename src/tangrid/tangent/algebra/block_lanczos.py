@@ -4,8 +4,8 @@ Krylov spaces grow by blocks here: from random vectors :math:`X`, the eigenpairs
 within :math:`\{X, KX, K^2X, \dots\}`. A product with a block costs less than one with
 each of its vectors, as the field's gradients are read once; but of as many vectors in
 larger blocks less comes out, as the powers of K do not reach so far. Where the leading
-eigenvalues lie close, blocks of 16 need more than twice the vectors that single ones
-do, which eats up what they save. Small blocks are the middle.
+eigenvalues lie close, pairs need an eighth more vectors than single ones do and blocks
+of 4 more than twice as many, which eats up what they save.
 
 A block of b vectors sees b copies of an eigenvalue that repeats, as those of three
 channels and of symmetric grids do; further ones come late, out of rounding, and smaller
@@ -27,12 +27,12 @@ from tangrid.devices import require_memory
 from tangrid.errors import NumericalError
 from tangrid.tangent.algebra.gram_matrix import GramMatrix, product
 
-BLOCK = 4
+BLOCK = 2
 """Vectors per product."""
 
 _BETWEEN_LOOKS = 1.05
 """Growth of the space between looks at its eigenpairs, which cost its cube."""
-_PROBING = 6
+_PROBING = 12
 """Blocks that are grown from new vectors to see whether something was left out."""
 _ROUNDINGS = 32.0
 

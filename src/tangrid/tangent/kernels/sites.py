@@ -23,13 +23,18 @@ from itertools import product
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int32, Int64
 from torch import Tensor
 
 from tangrid.ops.tangent_gram import NodeLists, list_nodes, overlap_product
 from tangrid.tangent.kernels.kernel import Outputs
 
 Cotangents = Float[Tensor, "n c o"]
+
+_NUMBERS_OF_A_TILE = 2**18
+"""Numbers of a tile of points: with what it is made from, a second-level cache."""
+_POINTS_OF_A_TILE = 32
+"""The least points of a tile, however wide it is."""
 
 
 @dataclass(frozen=True)
@@ -146,11 +151,21 @@ class OuterSite(GradientSite):
         Returns:
             [n, c, r].
         """
-        answered = _gathered(vectors, other.cotangents)
-        points, width, count = answered.shape
-        gradient = other.inputs.T @ answered.view(points, width * count)
-        pulled = (self.inputs @ gradient).view(self.num_points, width, count)
-        return _answered(self.cotangents, pulled)
+        (_, _, width), count = other.cotangents.shape, vectors.shape[2]
+        gradient = vectors.new_zeros(other.inputs.shape[1], width * count)
+        # Tiles that stay in the cache: a layer holds its width times the columns for
+        # every point, many times what it reads.
+        step = max(_NUMBERS_OF_A_TILE // (width * count), _POINTS_OF_A_TILE)
+        for start in range(0, other.num_points, step):
+            rows = slice(start, start + step)
+            gathered = _gathered(vectors[rows], other.cotangents[rows])
+            gradient.addmm_(other.inputs[rows].T, gathered.flatten(1))
+        answers = vectors.new_empty(self.num_points, self.num_outputs, count)
+        for start in range(0, self.num_points, step):
+            rows = slice(start, start + step)
+            pulled = (self.inputs[rows] @ gradient).view(-1, count, width)
+            answers[rows] = _answered(self.cotangents[rows], pulled)
+        return answers
 
 
 @dataclass(frozen=True)
@@ -182,10 +197,15 @@ class LookupSite(GradientSite):
         return list_nodes(self.rows)
 
     @cached_property
-    def _own_places(self) -> Int64[Tensor, "n k"]:
+    def listed_weights(self) -> Float[Tensor, "reads _o"]:
+        """The weights in the order of the lists."""
+        return self.lists.listed(self.channel_weights)
+
+    @cached_property
+    def _own_places(self) -> Int32[Tensor, "n k"]:
         return self.lists.places_of(self.rows)
 
-    def places_among(self, other: "LookupSite") -> Int64[Tensor, "n k"]:
+    def places_among(self, other: "LookupSite") -> Int32[Tensor, "n k"]:
         """Return where another side's nodes hold the rows, -1 if nowhere.
 
         Args:
@@ -211,7 +231,7 @@ class LookupSite(GradientSite):
         """
         places, count = self.places_among(other), len(other.lists.nodes)
         weights = self.channel_weights * (places >= 0)[:, :, None]
-        places = places.clamp(min=0)
+        places = places.clamp(min=0).long()
         sites = []
         for channel in range(weights.shape[2]):
             dense = weights.new_zeros(self.num_points, count)
@@ -274,7 +294,7 @@ class LookupSite(GradientSite):
             self.places_among(other),
             self.channel_weights,
             other.lists,
-            other.channel_weights,
+            other.listed_weights,
             _gathered(vectors, other.cotangents),
         )
         return _answered(self.cotangents, pulled)
@@ -282,22 +302,22 @@ class LookupSite(GradientSite):
 
 def _gathered(
     vectors: Float[Tensor, "m c r"], cotangents: Cotangents
-) -> Float[Tensor, "m o r"]:
+) -> Float[Tensor, "m r o"]:
     """Return cotangents summed over channels with the columns for weights."""
     # A loop over few channels: as batches of tiny matrices it takes ten times as long.
     terms = zip(vectors.unbind(1), cotangents.unbind(1), strict=True)
-    first, *rest = (vector[:, None, :] * found[:, :, None] for vector, found in terms)
+    first, *rest = (vector[:, :, None] * found[:, None, :] for vector, found in terms)
     for term in rest:
         first += term
     return first
 
 
 def _answered(
-    cotangents: Cotangents, pulled: Float[Tensor, "n o r"]
+    cotangents: Cotangents, pulled: Float[Tensor, "n r o"]
 ) -> Float[Tensor, "n c r"]:
     """Return the answer of every channel to a change of what the part gives."""
     return torch.stack(
-        [(found[:, :, None] * pulled).sum(1) for found in cotangents.unbind(1)], dim=1
+        [(found[:, None, :] * pulled).sum(2) for found in cotangents.unbind(1)], dim=1
     )
 
 

@@ -161,9 +161,15 @@ class StructuredKernel(TangentKernel):
     def _multiply(self, stacked: Float[Tensor, "columns r"]) -> Float[Tensor, "rows r"]:
         vectors = stacked.detach().reshape(self.num_points[1], self.num_outputs, -1)
         result = vectors.new_empty(*self._row_shape, vectors.shape[2])
-        # A layer holds its width times the columns for every point.
-        width = max(site.cotangents.shape[2] for p in self.second for site in p.sites)
-        step = max(_NUMBERS_AT_ONCE // (width * max(self.num_points)), 1)
+        # A table holds its width times the columns for every point and every node.
+        widths = [
+            site.cotangents.shape[2]
+            for part in self.second
+            for site in part.sites
+            if isinstance(site, LookupSite)
+        ]
+        held = max(widths, default=1) * max(self.num_points)
+        step = max(_NUMBERS_AT_ONCE // held, 1)
         for start in range(0, vectors.shape[2], step):
             chosen = slice(start, start + step)
             result[:, :, chosen] = self._product(vectors[:, :, chosen])
