@@ -10,6 +10,7 @@ from tangrid.fields import Field
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
 from tangrid.tangent import tangent_kernel
+from tangrid.tangent.kernels.subject import subject_of
 from tests.tolerances import PARITY_FLOAT64
 
 SITE = Site(num_dims=2, num_channels=2)
@@ -160,6 +161,45 @@ def test_reads_of_one_table_meet_whatever_the_points(how: str):
     x2 = torch.tensor([[0.85, 0.55], [1.0, 0.62], [0.9, 0.0], [0.5, 0.5]]).double()
     assert_right(SharedReads(how), x, x2)
     assert_right(SharedReads(how))
+
+
+class MoreThanReads(Strange):
+    """A grid whose table is used as a whole too."""
+
+    def __init__(self, use: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.use = use
+        self.grid = GRID.build(SITE, generator(0, "init"))
+        self.decoder = nn.Linear(self.grid.num_features, 2)
+
+    def forward(self, coords: Tensor) -> Tensor:
+        values = self.decoder(self.grid(coords))
+        if self.use == "mean":
+            return values * (1 + self.grid.table.square().mean())
+        # In the arithmetic of the points, which a table that is shared does not have.
+        return values + coords @ self.grid.table[:2]
+
+
+@pytest.mark.parametrize("use", ["mean", "matrix"])
+def test_a_table_that_is_used_as_a_whole_too(use: str):
+    assert tangent_kernel(MoreThanReads(use), points()).explicit == ("grid.table",)
+    assert_right(MoreThanReads(use))
+
+
+def test_a_table_is_neither_copied_nor_converted_where_its_rows_are_read():
+    field = SharedReads("one table")
+    subject = subject_of(field, "all", torch.float64, share_tables=True)
+    assert subject.shared == {"grid.table"}
+    assert subject.module is not None
+    shared = subject.module.get_parameter("other.table")
+    assert shared.data_ptr() == field.grid.table.data_ptr()
+    assert subject.parameters["decoder.weight"].dtype == torch.float64
+    assert subject.function(subject.parameters, points()).dtype == torch.float64
+    tangent_kernel(field, points())
+    assert field.grid.table.dtype == torch.float32
+    assert field.grid.table.requires_grad
+    assert "forward" not in field.grid.__dict__
 
 
 class Supersampled(Strange):

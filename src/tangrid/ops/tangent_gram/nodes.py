@@ -36,7 +36,7 @@ class NodeLists:
         """The number of reads of every node."""
         return self.starts.diff()
 
-    def listed(self, numbers: Shaped[Tensor, "m k *c"]) -> Shaped[Tensor, "reads *c"]:
+    def listed(self, numbers: Shaped[Tensor, "m k ..."]) -> Shaped[Tensor, "reads ..."]:
         """Return what belongs to every read in the order of the lists.
 
         Args:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from tangrid.devices import require_memory
 from tangrid.errors import ConfigError, ShapeError
+from tangrid.fields import Field
 from tangrid.fields.doors import check_coords
 from tangrid.tangent.kernels.assembly import assemble
 from tangrid.tangent.kernels.jacobian import jacobian_kernel
@@ -87,8 +88,34 @@ def tangent_kernel(
     _check_choices(implementation, dtype)
     # Gradients are taken in here, whatever mode the caller is in.
     with torch.inference_mode(False), torch.no_grad():
+        if isinstance(field, Field) and implementation in ("auto", "structured"):
+            return _field_kernel(field, x, x2, parameters, outputs, dtype)
         subject = subject_of(field, parameters, dtype)
         return _kernel_of(subject, x, x2, outputs, implementation)
+
+
+def _field_kernel(
+    field: Field,
+    x: Inputs,
+    x2: Inputs | None,
+    parameters: Selection,
+    outputs: Outputs,
+    dtype: torch.dtype,
+) -> TangentKernel:
+    """Return a field's kernel from its parts, at a cost that no table's size enters."""
+    subject = subject_of(field, parameters, dtype, share_tables=True)
+    try:
+        kernel = _kernel_of(subject, x, x2, outputs, "structured")
+    except RuntimeError:
+        # Something does more with a table than read it; see what, with a copy.
+        if not subject.shared:
+            raise
+    else:
+        assert isinstance(kernel, StructuredKernel)
+        if not subject.shared.intersection(kernel.explicit):
+            return kernel
+    subject = subject_of(field, parameters, dtype)
+    return _kernel_of(subject, x, x2, outputs, "structured")
 
 
 def _kernel_of(
@@ -155,8 +182,6 @@ def _require_room(subject: Subject, sides: list[Inputs]) -> None:
 
 
 def _choose(subject: Subject, x: Inputs, x2: Inputs | None) -> KernelImplementation:
-    if subject.field is not None:
-        return "structured"
     rows = rows_of(x) * subject.num_channels(x)
     columns = rows if x2 is None else rows_of(x2) * subject.num_channels(x)
     numbers = max(rows, columns) * subject.num_parameters

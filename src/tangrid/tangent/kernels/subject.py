@@ -7,14 +7,17 @@ of named parameters and inputs, with the parameters whose gradients count.
 import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from tangrid.encodings.contract import GridEncoding
 from tangrid.errors import ConfigError, ShapeError
 from tangrid.fields import EncodedField, Field
-from tangrid.notation import Values
+from tangrid.notation import Coords, Features, Values
 from tangrid.ops import implementation
 
 Inputs = Tensor | tuple[Tensor, ...]
@@ -40,6 +43,8 @@ class Subject:
             gradient; None for a plain callable.
         dtype: Arithmetic of parameters, inputs and values.
         device: Where they live.
+        shared: Tables that are the model's own, in its arithmetic: rows are converted
+            as they are read.
     """
 
     function: Function
@@ -47,6 +52,7 @@ class Subject:
     module: nn.Module | None
     dtype: torch.dtype
     device: torch.device
+    shared: frozenset[str] = frozenset()
 
     @property
     def field(self) -> Field | None:
@@ -70,7 +76,11 @@ class Subject:
 
 
 def subject_of(
-    model: nn.Module | Function, parameters: Selection, dtype: torch.dtype
+    model: nn.Module | Function,
+    parameters: Selection,
+    dtype: torch.dtype,
+    *,
+    share_tables: bool = False,
 ) -> Subject:
     """Return the function behind a field, a module or a callable.
 
@@ -81,6 +91,9 @@ def subject_of(
             beginnings of dotted names; for a plain callable the parameters themselves
             by name.
         dtype: Arithmetic to use; parameters and buffers are converted.
+        share_tables: Whether the chosen tables of grids stay as they are, which saves
+            the time of a copy where few rows are read. It goes wrong, at once or by a
+            rounding, where something else is done with them than reading rows.
 
     Raises:
         ConfigError: If the choice names nothing, or there is nothing to choose from.
@@ -99,27 +112,83 @@ def subject_of(
             "plain callable; write for example parameters='all'."
         )
     names = select_names(model, parameters)
+    tables = _tables_of(model, names) if share_tables else {}
     # The copy may be converted and watched; the user's module stays as it is.
-    module = _copy_of(model).to(dtype).requires_grad_(False).eval()
+    module = _converted_copy(model, tables, dtype)
     for part in module.modules():
         if isinstance(part, EncodedField):
             part.decoder_dtype = (
                 "float32"  # as the features are: no rounding on the way
             )
+        if isinstance(part, GridEncoding) and tables:
+            part.forward = _forward_by_rows(part)  # pyright: ignore
     held = dict(module.named_parameters())
     chosen: dict[str, Tensor] = {name: held[name] for name in names}
+    inner = _ForwardOnly(module) if tables else module
+    prefix = "module." if tables else ""
 
     def function(given: Mapping[str, Tensor], inputs: Inputs) -> Values:
         rows = inputs if isinstance(inputs, tuple) else (inputs,)
         with implementation("reference"):
-            return functional_call(module, dict(given), rows)
+            named = {prefix + name: tensor for name, tensor in given.items()}
+            return functional_call(inner, named, rows)
 
-    return Subject(function, chosen, module, dtype, _device_of(module))
+    return Subject(
+        function, chosen, module, dtype, _device_of(module), frozenset(tables)
+    )
 
 
-def _copy_of(model: nn.Module) -> nn.Module:
+class _ForwardOnly(nn.Module):
+    """A field without its door, which lets in points of the tables' dtype alone."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *inputs: Tensor) -> Values:
+        return self.module.forward(*inputs)
+
+
+def _forward_by_rows(grid: GridEncoding) -> Callable[[Coords], Features]:
+    def forward(coords: Coords) -> Features:
+        lookups = grid.lookups(coords, grid.select(coords))
+        return grid.combine(tuple(map(grid.read, lookups)), coords)
+
+    return forward
+
+
+def _tables_of(model: nn.Module, names: Iterable[str]) -> dict[str, Tensor]:
+    """Return the parameters among some that grids read, by name."""
+    read: set[int] = set()
+    for grid in model.modules():
+        sample = next(grid.parameters(), None)
+        if isinstance(grid, GridEncoding) and sample is not None:
+            coords = sample.new_full((1, grid.num_dims), 0.5)
+            with torch.no_grad():
+                lookups = grid.lookups(coords, grid.select(coords))
+            read |= {id(attrgetter(lookup.table)(grid)) for lookup in lookups}
+    held = dict(model.named_parameters())
+    return {name: held[name] for name in names if id(held[name]) in read}
+
+
+def _converted_copy(
+    model: nn.Module, tables: Mapping[str, Tensor], dtype: torch.dtype
+) -> nn.Module:
+    # In the place of a table something small is copied and converted.
+    places = {
+        id(table): nn.Parameter(table.new_empty(0), requires_grad=False)
+        for table in tables.values()
+    }
+    module = _copy_of(model, dict(places))
+    module = module.to(dtype).requires_grad_(False).eval()
+    for table in tables.values():
+        places[id(table)].data = table.detach()
+    return module
+
+
+def _copy_of(model: nn.Module, memo: dict[int, Any]) -> nn.Module:
     try:
-        return copy.deepcopy(model)
+        return copy.deepcopy(model, memo)
     except RuntimeError as error:
         raise ConfigError(
             f"tangent_kernel(field=...): expected a {type(model).__name__} that can be "

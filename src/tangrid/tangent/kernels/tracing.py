@@ -207,6 +207,7 @@ def _watched(subject: Subject, recorder: _Recorder) -> Iterator[None]:
     grids = [
         part for part in subject.module.modules() if isinstance(part, GridEncoding)
     ]
+    forwards = [grid.__dict__.get("forward") for grid in grids]
     for grid in grids:
         grid.forward = _watched_forward(grid, recorder)  # pyright: ignore
     for parameter in subject.parameters.values():
@@ -217,8 +218,10 @@ def _watched(subject: Subject, recorder: _Recorder) -> Iterator[None]:
     finally:
         for parameter in subject.parameters.values():
             parameter.requires_grad_(False)
-        for grid in grids:
+        for grid, forward in zip(grids, forwards, strict=True):
             del grid.__dict__["forward"]  # pyright: ignore[reportIndexIssue]
+            if forward is not None:
+                grid.forward = forward
 
 
 def _watched_forward(
