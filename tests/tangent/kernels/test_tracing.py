@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from tangrid.encodings import DenseGridConfig, HashGridConfig
-from tangrid.errors import ConfigError, ShapeError
+from tangrid.errors import ConfigError, NumericalError, ShapeError
 from tangrid.fields import Field
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
@@ -241,6 +241,15 @@ def test_points_that_are_mixed_on_the_way_are_refused():
     x = points(5)
     found = tangent_kernel(field, x, implementation="jacobian").to_dense()
     assert torch.allclose(found, one_by_one(field, x, x))
+
+
+def test_a_field_that_diverged_is_not_said_to_mix_points():
+    field = SharedReads("mirrored")
+    with torch.no_grad():
+        field.decoder.weight.fill_(torch.inf)
+    kernel = tangent_kernel(field, points())
+    with pytest.raises(NumericalError, match="finite"):
+        kernel.eigenvalues(1)
 
 
 class Dropping(Strange):

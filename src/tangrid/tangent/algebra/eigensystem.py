@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tangrid.errors import NumericalError
+from tangrid.tangent.algebra.finiteness import check_gradients
 
 Matrix = Float[Tensor, "n n"]
 
@@ -124,11 +125,7 @@ def eigensystem_of(matrix: Matrix) -> Eigensystem:
     """
     if matrix.numel() == 0:
         return Eigensystem(matrix.new_empty(0), matrix)
-    if not torch.isfinite(matrix).all():
-        raise NumericalError(
-            "eigensystem_of(matrix=...): expected finite numbers, got some that are "
-            "not. The field's gradients overflow; look at its parameters."
-        )
+    check_gradients("eigensystem_of(matrix=...)", matrix)
     margin = torch.finfo(matrix.dtype).eps ** 0.5
     values, vectors = torch.linalg.eigh(matrix)
     if not torch.allclose(matrix, matrix.T, atol=margin * float(matrix.abs().amax())):

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tangrid.errors import ShapeError
 from tangrid.tangent.algebra.eigensystem import Eigensystem, eigensystem_of
+from tangrid.tangent.algebra.finiteness import check_finite, check_gradients
 
 
 class GramMatrix(ABC):
@@ -129,26 +130,27 @@ def product(kernel: GramMatrix, vectors: Float[Tensor, "n r"]) -> Float[Tensor, 
     Args:
         kernel: A kernel of points with themselves.
         vectors: Columns in float64.
-    """
-    return (kernel @ vectors.to(kernel.dtype)).double()
-
-
-def check_finite(where: str, values: Tensor) -> None:
-    """Refuse numbers that are not finite.
-
-    Args:
-        where: Name of what they are, for the message.
-        values: The numbers.
 
     Raises:
-        ShapeError: If one of them is not.
+        NumericalError: If a number is not finite.
     """
-    bad = int((~torch.isfinite(values)).sum())
-    if bad:
-        raise ShapeError(
-            f"{where}: expected finite numbers, got {bad} of {values.numel()} that are "
-            "not. Look at the points and labels they were made of."
-        )
+    image = (kernel @ vectors.to(kernel.dtype)).double()
+    check_gradients("kernel @ vectors", image)
+    return image
+
+
+def finite_matrix(kernel: GramMatrix) -> Float[Tensor, "n n"]:
+    """Return a kernel's matrix, in which every number is finite.
+
+    Args:
+        kernel: A kernel of points with themselves.
+
+    Raises:
+        NumericalError: If a number is not finite.
+    """
+    matrix = kernel.to_dense()
+    check_gradients("kernel.to_dense()", matrix)
+    return matrix
 
 
 def columns_of(kernel: GramMatrix, values: Tensor, what: str) -> Float[Tensor, "n r"]:

@@ -22,8 +22,8 @@ from tangrid.tangent.algebra.eigensystem import range_tolerance
 from tangrid.tangent.algebra.extreme_eigenvalues import DENSE_LIMIT
 from tangrid.tangent.algebra.gram_matrix import (
     GramMatrix,
-    check_finite,
     columns_of,
+    finite_matrix,
     product,
 )
 from tangrid.tangent.algebra.nystrom import NystromApproximation, pivoted_cholesky
@@ -136,8 +136,7 @@ def _by_cholesky(
     kernel: GramMatrix, right: Tensor, ridge: float
 ) -> KernelSolution | None:
     """Return the solution; None if the kernel is too close to singular for it."""
-    matrix = kernel.to_dense().double()
-    check_finite("kernel.solve: numbers of the kernel", matrix)
+    matrix = finite_matrix(kernel).double()
     if ridge > 0:
         matrix = matrix.clone()
         matrix.diagonal().add_(ridge)

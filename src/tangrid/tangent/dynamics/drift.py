@@ -23,7 +23,8 @@ from jaxtyping import Float
 from scipy.linalg import eigh, subspace_angles
 from torch import Tensor
 
-from tangrid.errors import ConfigError, NumericalError, ShapeError
+from tangrid.errors import ConfigError, ShapeError
+from tangrid.tangent.algebra.finiteness import check_gradients
 from tangrid.tangent.kernels.kernel import TangentKernel
 
 Matrix = Float[Tensor, "n n"]
@@ -194,11 +195,8 @@ def _change(
     before: TangentKernel, after: TangentKernel, num_leading: int
 ) -> KernelChange:
     old, new = before.to_dense(), after.to_dense()
-    if not (torch.isfinite(old).all() and torch.isfinite(new).all()):
-        raise NumericalError(
-            "kernel_drift(before, after): expected finite numbers, got some that are "
-            "not. The field's gradients overflow: training may have diverged."
-        )
+    check_gradients("kernel_drift(before=...)", old)
+    check_gradients("kernel_drift(after=...)", new)
     # In units of the larger one no square over- or underflows; a power of 2 is exact.
     largest = float(torch.maximum(old.abs().max(), new.abs().max()))
     unit = 2.0 ** math.frexp(largest)[1]

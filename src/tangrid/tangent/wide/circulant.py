@@ -22,7 +22,7 @@ from torch import Tensor
 
 from tangrid.errors import ConfigError, NumericalError, ShapeError
 from tangrid.notation import Values
-from tangrid.tangent.algebra.gram_matrix import check_finite
+from tangrid.tangent.algebra.finiteness import check_finite
 from tangrid.tangent.dynamics.descent import Descent, Times
 from tangrid.tangent.kernels.kernel import TangentKernel
 from tangrid.tangent.spectra.lattice import Lattice

@@ -29,7 +29,7 @@ from torch import Tensor
 from tangrid.encodings.fourier import FourierEncoding
 from tangrid.errors import ConfigError, ShapeError
 from tangrid.notation import Coords
-from tangrid.tangent.algebra.gram_matrix import check_finite
+from tangrid.tangent.algebra.finiteness import check_finite
 from tangrid.tangent.kernels.kernel import DenseKernel
 
 _PHASES = 1 << 22
