@@ -1,9 +1,18 @@
 import os
+from pathlib import Path
 
 import pytest
 import torch
 
-from tangrid.devices import available_threads, peak_memory_mb, torch_threads
+from tangrid import devices
+from tangrid.devices import (
+    available_memory_mb,
+    available_threads,
+    peak_memory_mb,
+    require_memory,
+    torch_threads,
+)
+from tangrid.errors import ResourceError
 
 
 def test_threads_are_those_the_process_may_use():
@@ -40,3 +49,19 @@ def test_peak_memory_counts_megabytes():
     assert after >= before
     assert after > 300
     del held
+
+
+def test_a_container_limits_what_is_available(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setattr(devices, "_CONTAINER", tmp_path)
+    machine = available_memory_mb()
+    (tmp_path / "memory.max").write_text("5000000\n")
+    assert available_memory_mb() == pytest.approx(machine, rel=0.2)
+    (tmp_path / "memory.current").write_text("3000000\n")
+    (tmp_path / "memory.stat").write_text("anon 7\ninactive_file 500000\n")
+    assert available_memory_mb() == 2.5
+    with pytest.raises(ResourceError, match=r"at most 0\.0 GB, got 0\.1 GB"):
+        require_memory(1e8, "a matrix", "Take fewer points.")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert available_memory_mb() == pytest.approx(machine, rel=0.2)

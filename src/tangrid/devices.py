@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -11,6 +12,9 @@ from tangrid.errors import ResourceError
 
 _SHARE_OF_MEMORY = 0.8
 """What one object may take of the free memory; the rest is for what is made of it."""
+_MEMINFO = Path("/proc/meminfo")
+_CONTAINER = Path("/sys/fs/cgroup")
+"""Limits of the container, by version 2 of Linux's control groups."""
 
 
 def available_threads() -> int:
@@ -48,13 +52,34 @@ def peak_memory_mb() -> float | None:
 
 
 def available_memory_mb() -> float | None:
-    """Return the memory that can be had now, in megabytes; None if unknown."""
+    """Return the memory that can be had now, in megabytes; None if unknown.
+
+    Where the process runs in a container, what that may still take counts if it is
+    less than what the machine has.
+    """
+    known = [room for room in (_machine_room(), _container_room()) if room is not None]
+    return min(known) / 1e6 if known else None
+
+
+def _machine_room() -> float | None:
     try:
-        with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123
-            facts = dict(line.split(":") for line in file)
-        return int(facts["MemAvailable"].split()[0]) * 1024 / 1e6
+        lines = _MEMINFO.read_text("ascii").splitlines()
+        facts = dict(line.split(":") for line in lines)
+        return int(facts["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError, ValueError):
         return None
+
+
+def _container_room() -> float | None:
+    try:
+        most = int((_CONTAINER / "memory.max").read_text("ascii"))
+        taken = int((_CONTAINER / "memory.current").read_text("ascii"))
+        lines = (_CONTAINER / "memory.stat").read_text("ascii").splitlines()
+        # Copies of files that nobody uses are dropped when memory is needed.
+        cached = int(dict(line.split() for line in lines)["inactive_file"])
+    except (OSError, KeyError, ValueError):
+        return None
+    return max(most - taken + cached, 0)
 
 
 def room_bytes() -> float | None:

@@ -152,6 +152,25 @@ def test_products_are_those_of_the_overlap(width: int, name: str):
     assert torch.allclose(found, wanted, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["auto", "reference"])
+def test_nothing_is_read_where_nobody_writes(name: str):
+    lists = list_nodes(torch.tensor([[3], [5]]))
+    values = torch.tensor([torch.inf, torch.nan]).double().view(2, 1, 1)
+    places = lists.places_of(torch.tensor([[4], [7]]))
+    ones = torch.ones(2, 1, 1).double()
+    with implementation(name):
+        found = overlap_product(places, ones, lists, lists.listed(ones), values)
+    assert found.tolist() == [[[0.0]], [[0.0]]]
+
+
+def test_weights_are_one_for_all_or_one_for_each():
+    rows = torch.zeros(2, 1, dtype=torch.int64)
+    lists, weights = list_nodes(rows), torch.ones(2, 1, 3)
+    values = torch.ones(2, 1, 4)
+    with pytest.raises(ShapeError, match="one weight for all channels or 4"):
+        overlap_product(lists.places, weights, lists, lists.listed(weights), values)
+
+
 def test_threads_do_not_change_the_bits_of_products():
     source = generator(0, "threads")
     rows = torch.randint(900, (20_000, 4), generator=source)
@@ -177,4 +196,5 @@ def test_lists_hold_every_read_once():
         assert torch.equal(points, points.sort().values)
         assert (rows.flatten()[lists.order[start:end]] == lists.nodes[node]).all()
     assert torch.equal(lists.nodes[lists.places_of(rows)], rows)
+    assert torch.equal(lists.places, lists.places_of(rows))
     assert (lists.places_of(rows + 100) == -1).all()

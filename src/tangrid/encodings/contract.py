@@ -38,6 +38,15 @@ class Lookup:
     rows: Int64[Tensor, "n k"]
     weights: Tensor
 
+    def read(self, table: Tensor) -> Tensor:
+        """Return what is read, [n, f], in plain PyTorch.
+
+        Args:
+            table: The values in every row, [rows, f].
+        """
+        weights = self.weights[:, :, None] if self.weights.ndim == 2 else self.weights
+        return (weights * table[self.rows]).sum(1)
+
 
 SizeFamily = Callable[[float], "EncodingConfig"]
 """Settings that grow with a size from 0 to 1; see `EncodingConfig.families`."""
@@ -106,11 +115,8 @@ class GridEncoding(Encoding, ABC):
         Args:
             lookup: Rows and weights.
         """
-        weights = lookup.weights
-        if weights.ndim == 2:
-            weights = weights[:, :, None]
         # Not by `get_parameter`: under torch.func a parameter is any tensor.
-        return (weights * attrgetter(lookup.table)(self)[lookup.rows]).sum(1)
+        return lookup.read(attrgetter(lookup.table)(self))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,20 +1,33 @@
 """Fields that use their parameters in unusual ways still get the right kernel."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from tangrid.encodings import DenseGridConfig, HashGridConfig
 from tangrid.errors import ConfigError, NumericalError, ShapeError
-from tangrid.fields import Field
+from tangrid.fields import EncodedFieldConfig, Field
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
 from tangrid.tangent import tangent_kernel
-from tangrid.tangent.kernels.subject import subject_of
+from tangrid.tangent.kernels import building
+from tangrid.tangent.kernels import subject as subjects_module
+from tangrid.tangent.kernels.subject import Subject, subject_of
 from tests.tolerances import PARITY_FLOAT64
 
 SITE = Site(num_dims=2, num_channels=2)
 GRID = HashGridConfig(num_levels=3, log2_table_size=5, base_resolution=3)
+
+
+@pytest.fixture(autouse=True, params=["shared", "copied"])
+def small_tables(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Treat small tables as large ones, which are not copied, and as what they are."""
+    if request.param == "shared":
+        monkeypatch.setattr(subjects_module, "LARGE_TABLE", 1)
 
 
 class Strange(Field):
@@ -174,32 +187,73 @@ class MoreThanReads(Strange):
         self.decoder = nn.Linear(self.grid.num_features, 2)
 
     def forward(self, coords: Tensor) -> Tensor:
-        values = self.decoder(self.grid(coords))
-        if self.use == "mean":
-            return values * (1 + self.grid.table.square().mean())
-        # In the arithmetic of the points, which a table that is shared does not have.
-        return values + coords @ self.grid.table[:2]
+        values, table = self.decoder(self.grid(coords)), self.grid.table
+        match self.use:
+            case "mean":
+                return values * (1 + table.square().mean())
+            case "detached mean":
+                return values * (1 + table.detach().square().mean())
+            case "matrix":
+                return values + coords @ table[:2]
+            case _:
+                return values + table.view(-1)[:2]
 
 
-@pytest.mark.parametrize("use", ["mean", "matrix"])
+@pytest.mark.parametrize("use", ["mean", "detached mean", "matrix", "view"])
 def test_a_table_that_is_used_as_a_whole_too(use: str):
-    assert tangent_kernel(MoreThanReads(use), points()).explicit == ("grid.table",)
+    explicit = tangent_kernel(MoreThanReads(use), points()).explicit
+    assert explicit == (() if use == "detached mean" else ("grid.table",))
     assert_right(MoreThanReads(use))
 
 
-def test_a_table_is_neither_copied_nor_converted_where_its_rows_are_read():
-    field = SharedReads("one table")
-    subject = subject_of(field, "all", torch.float64, share_tables=True)
-    assert subject.shared == {"grid.table"}
-    assert subject.module is not None
-    shared = subject.module.get_parameter("other.table")
-    assert shared.data_ptr() == field.grid.table.data_ptr()
-    assert subject.parameters["decoder.weight"].dtype == torch.float64
-    assert subject.function(subject.parameters, points()).dtype == torch.float64
-    tangent_kernel(field, points())
-    assert field.grid.table.dtype == torch.float32
-    assert field.grid.table.requires_grad
-    assert "forward" not in field.grid.__dict__
+class Nested(Strange):
+    """A field of two others, each with a door of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        config = EncodedFieldConfig(encoding=GRID)
+        self.parts = nn.ModuleList(
+            config.build(SITE, generator(seed, "init")) for seed in (0, 1)
+        )
+
+    def forward(self, coords: Tensor) -> Tensor:
+        return self.parts[0](coords) + self.parts[1](coords)
+
+
+@pytest.mark.parametrize("make", [Nested, lambda: SharedReads("one table")])
+def test_tables_that_only_rows_are_read_of_are_not_copied(
+    make: Callable[[], Field], monkeypatch: pytest.MonkeyPatch
+):
+    subjects = []
+
+    def remembered(*args: object, **options: object) -> Subject:
+        subjects.append(subject_of(*args, **options))
+        return subjects[-1]
+
+    monkeypatch.setattr(building, "subject_of", remembered)
+    monkeypatch.setattr(subjects_module, "LARGE_TABLE", 1)
+    field = make()
+    before = {name: p.clone() for name, p in field.named_parameters()}
+    found = tangent_kernel(field, points()).to_dense()
+    (subject,) = subjects
+    tables = [name for name in before if name.endswith("table")]
+    assert subject.shared_names == set(tables)
+    for name in tables:
+        # One number, whatever the size.
+        assert subject.parameters[name].untyped_storage().nbytes() == 8
+    for name, parameter in field.named_parameters():
+        assert torch.equal(parameter, before[name])
+        assert parameter.requires_grad
+    assert not any("forward" in part.__dict__ for part in field.modules())
+    assert torch.allclose(found, one_by_one(field, points(), points()))
+
+
+def test_a_table_may_be_finer_than_the_kernel():
+    field = SharedReads("mirrored").double()
+    found = tangent_kernel(field, points().float(), dtype=torch.float32).to_dense()
+    assert found.dtype == torch.float32
+    exact = tangent_kernel(field, points().float().double()).to_dense()
+    assert torch.allclose(found.double(), exact, rtol=1e-4, atol=1e-7)
 
 
 class Supersampled(Strange):

@@ -31,6 +31,14 @@ class NodeLists:
         # Loops go through these and through places: short numbers are half to read.
         return (self.order // self.num_corners).int()
 
+    @cached_property
+    def places(self) -> Int32[Tensor, "n k"]:
+        """The place of every read's row among the nodes."""
+        numbers = torch.arange(len(self.nodes), device=self.order.device).int()
+        places = torch.empty_like(self.order, dtype=torch.int32)
+        places[self.order] = numbers.repeat_interleave(self.counts)
+        return places.view(-1, self.num_corners)
+
     @property
     def counts(self) -> Int64[Tensor, " t"]:
         """The number of reads of every node."""

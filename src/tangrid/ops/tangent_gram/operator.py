@@ -138,6 +138,13 @@ def overlap_product(
             "overlap_product(values=...): expected one row for each of "
             f"{len(lists.order) // lists.num_corners} points, got {len(values)}."
         )
+    widths = {weights.shape[2], listed_weights.shape[1]}
+    if widths != {1} and widths != {values.shape[2]}:
+        raise ShapeError(
+            "overlap_product(weights=...): expected one weight for all channels or "
+            f"{values.shape[2]}, as values have, got {weights.shape[2]} and "
+            f"{listed_weights.shape[1]}."
+        )
     tensors = {"weights": weights, "listed_weights": listed_weights, "values": values}
     if resolve("overlap_product", numba_refusals(tensors, _DTYPES)) == "reference":
         return reference.overlap_product(places, weights, lists, listed_weights, values)

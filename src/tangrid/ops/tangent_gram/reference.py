@@ -1,7 +1,7 @@
 """Gram matrices and products in plain PyTorch: the truth that the fast forms match."""
 
 import torch
-from jaxtyping import Float, Int32, Int64
+from jaxtyping import Float, Int32
 from torch import Tensor
 
 from tangrid.ops.tangent_gram.nodes import NodeLists
@@ -23,7 +23,7 @@ def tangent_gram(
     """
     count = len(lists.nodes)
     first = _scattered(places, entries, count)
-    second = _scattered(_places_listed(lists), other_entries, count)
+    second = _scattered(lists.places, other_entries, count)
     return torch.einsum("ncto,meto->ncme", first, second)
 
 
@@ -36,17 +36,6 @@ def _scattered(
     index = index[:, None, :, None].expand(points, channels, corners, width)
     dense = entries.new_zeros(points, channels, count + 1, width)
     return dense.scatter_add(2, index, entries.transpose(1, 2))[:, :, :-1]
-
-
-def _nodes_listed(lists: NodeLists) -> Int64[Tensor, " reads"]:
-    nodes = torch.arange(len(lists.nodes), device=lists.order.device)
-    return nodes.repeat_interleave(lists.counts)
-
-
-def _places_listed(lists: NodeLists) -> Int32[Tensor, "m l"]:
-    places = torch.empty_like(lists.order)
-    places[lists.order] = _nodes_listed(lists)
-    return places.view(-1, lists.num_corners).int()
 
 
 def overlap_product(
@@ -65,11 +54,14 @@ def overlap_product(
         listed_weights: With which weights they write, in the order of the lists.
         values: What they write.
     """
-    written = values.new_zeros(len(lists.nodes), *values.shape[1:])
-    writes = listed_weights[:, None, :] * values[lists.points]
-    written.index_add_(0, _nodes_listed(lists), writes)
+    # What is read elsewhere has a last node of its own, where nothing is written.
+    written = values.new_zeros(len(lists.nodes) + 1, *values.shape[1:])
+    reads = (lists.listed(lists.places), lists.points, listed_weights)
+    # By parts, as all of them take the room of the values for every corner.
+    parts = (part.split(max(len(values), 1)) for part in reads)
+    for nodes, points, part in zip(*parts, strict=True):
+        written.index_add_(0, nodes, part[:, None, :] * values[points])
     read = values.new_zeros(len(places), *values.shape[1:])
     for corner, nodes in enumerate(places.unbind(1)):
-        known = (nodes >= 0)[:, None] * weights[:, corner]
-        read += known[:, None, :] * written[nodes]
+        read += weights[:, corner, None, :] * written[nodes]
     return read

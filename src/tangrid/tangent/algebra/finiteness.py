@@ -37,5 +37,6 @@ def check_gradients(where: str, numbers: Tensor) -> None:
     if not torch.isfinite(numbers).all():
         raise NumericalError(
             f"{where}: expected finite numbers, got others. The field's gradients "
-            "overflow; look at its parameters: training may have diverged."
+            "overflow, so that training may have diverged, or what they are multiplied "
+            "by is out of range."
         )

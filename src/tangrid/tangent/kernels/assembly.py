@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from tangrid.errors import ShapeError
-from tangrid.tangent.kernels.sites import GradientSite, LookupSite, Part
+from tangrid.tangent.kernels.parts import Part
+from tangrid.tangent.kernels.sites import GradientSite, LookupSite
 from tangrid.tangent.kernels.tracing import Trace, TracedRead
 
 _Groups = list[tuple[str, list[list[GradientSite]]]]

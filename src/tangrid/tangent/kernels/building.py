@@ -102,19 +102,14 @@ def _field_kernel(
     outputs: Outputs,
     dtype: torch.dtype,
 ) -> TangentKernel:
-    """Return a field's kernel from its parts, at a cost that no table's size enters."""
+    """Return a field's kernel from its parts, without a copy of large tables."""
     subject = subject_of(field, parameters, dtype, share_tables=True)
-    try:
-        kernel = _kernel_of(subject, x, x2, outputs, "structured")
-    except RuntimeError:
-        # Something does more with a table than read it; see what, with a copy.
-        if not subject.shared:
-            raise
-    else:
-        assert isinstance(kernel, StructuredKernel)
-        if not subject.shared.intersection(kernel.explicit):
-            return kernel
-    subject = subject_of(field, parameters, dtype)
+    if subject.tables:
+        try:
+            return _kernel_of(subject, x, x2, outputs, "structured")
+        except Exception:
+            # With a copy it is gone, or raised again.
+            subject = subject_of(field, parameters, dtype)
     return _kernel_of(subject, x, x2, outputs, "structured")
 
 
@@ -132,14 +127,14 @@ def _kernel_of(
             "tangent_kernel(x2=...): expected as many tensors as x has, got "
             f"{type(x).__name__} and {type(x2).__name__}. Give both in the same form."
         )
-    _check_outputs(subject, x, outputs)
+    if implementation == "structured":
+        return _structured(subject, x, x2, outputs)
+    _check_outputs(outputs, subject.num_channels(x))
     if implementation == "auto":
         implementation = _choose(subject, x, x2)
     if implementation == "jacobian":
         return jacobian_kernel(subject, x, x2, outputs)
-    if implementation == "matrix-free":
-        return MatrixFreeKernel(subject, x, x2, outputs)
-    return _structured(subject, x, x2, outputs)
+    return MatrixFreeKernel(subject, x, x2, outputs)
 
 
 def _structured(
@@ -148,6 +143,7 @@ def _structured(
     sides = [x] if x2 is None else [x, x2]
     _require_room(subject, sides)
     traces = [_traced(subject, points) for points in sides]
+    _check_outputs(outputs, traces[0].num_channels)
     first, *second = (
         [part.over(outputs) for part in parts] for parts in assemble(traces)
     )
@@ -255,25 +251,13 @@ def _check_points(tensor: Tensor, subject: Subject, name: str) -> None:
         )
 
 
-def _check_outputs(subject: Subject, x: Inputs, outputs: Outputs) -> None:
-    values = subject.function(subject.parameters, take_rows(x, slice(0, 1)))
-    if values.ndim != 2 or len(values) != 1 or values.shape[1] == 0:
-        raise ShapeError(
-            "tangent_kernel(field=...): expected values of shape [n, c], one row per "
-            f"point, got {list(values.shape)} for one point."
-        )
-    if values.dtype != subject.dtype:
-        raise ShapeError(
-            f"tangent_kernel(field=...): expected values of dtype {subject.dtype}, as "
-            f"parameters and points are given, got {values.dtype}. Compute in the "
-            "dtype of the inputs, outside of autocast."
-        )
+def _check_outputs(outputs: Outputs, num_channels: int) -> None:
     is_channel = isinstance(outputs, int) and not isinstance(outputs, bool)
     if outputs in ("full", "trace") or (
-        is_channel and 0 <= int(outputs) < values.shape[1]
+        is_channel and 0 <= int(outputs) < num_channels
     ):
         return
     raise ConfigError(
         f"tangent_kernel(outputs={outputs!r}): expected 'full', 'trace' or the number "
-        f"of a channel from 0 to {values.shape[1] - 1}."
+        f"of a channel from 0 to {num_channels - 1}."
     )

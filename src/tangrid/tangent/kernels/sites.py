@@ -17,9 +17,8 @@ References:
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import product
 from typing import Any
 
 import torch
@@ -56,6 +55,11 @@ class GradientSite(ABC):
     def num_outputs(self) -> int:
         """Rows of the kernel per point."""
         return self.cotangents.shape[1]
+
+    @property
+    @abstractmethod
+    def numbers_per_column(self) -> int:
+        """Numbers that a product holds at once for each of its columns."""
 
     @abstractmethod
     def take(self, points: Int64[Tensor, " k"]) -> "GradientSite":
@@ -114,6 +118,12 @@ class OuterSite(GradientSite):
     """
 
     inputs: Float[Tensor, "n i"]
+
+    @property
+    def numbers_per_column(self) -> int:
+        """Numbers that a product holds at once for each of its columns."""
+        width = self.cotangents.shape[2]
+        return width * (self.inputs.shape[1] + _POINTS_OF_A_TILE)
 
     def take(self, points: Int64[Tensor, " k"]) -> "OuterSite":
         """Return the site of some of the points.
@@ -201,10 +211,6 @@ class LookupSite(GradientSite):
         """The weights in the order of the lists."""
         return self.lists.listed(self.channel_weights)
 
-    @cached_property
-    def _own_places(self) -> Int32[Tensor, "n k"]:
-        return self.lists.places_of(self.rows)
-
     def places_among(self, other: "LookupSite") -> Int32[Tensor, "n k"]:
         """Return where another side's nodes hold the rows, -1 if nowhere.
 
@@ -212,8 +218,14 @@ class LookupSite(GradientSite):
             other: A site of the same table.
         """
         if other is self:
-            return self._own_places
+            return self.lists.places
         return other.lists.places_of(self.rows)
+
+    @property
+    def numbers_per_column(self) -> int:
+        """Numbers that a product holds at once for each of its columns."""
+        width = self.cotangents.shape[2]
+        return width * (self.num_points + len(self.lists.nodes))
 
     @property
     def entries(self) -> Float[Tensor, "n k c o"]:
@@ -319,77 +331,3 @@ def _answered(
     return torch.stack(
         [(found[:, None, :] * pulled).sum(2) for found in cotangents.unbind(1)], dim=1
     )
-
-
-@dataclass(frozen=True)
-class Part:
-    """Hold all sites where one group of parameters enters.
-
-    A layer that is called twice, or two reads of the same rows, have several; their
-    gradients add up, and the kernel has terms for every pair.
-
-    Attributes:
-        name: Which part, such as ``encoding.table, level 3`` or ``decoder.layers.0``.
-        sites: Where its parameters enter.
-    """
-
-    name: str
-    sites: tuple[GradientSite, ...]
-
-    @property
-    def num_points(self) -> int:
-        """Number of points."""
-        return self.sites[0].num_points
-
-    @property
-    def num_outputs(self) -> int:
-        """Rows of the kernel per point."""
-        return self.sites[0].num_outputs
-
-    @property
-    def num_bytes(self) -> int:
-        """Memory that its numbers take."""
-        tensors = [getattr(s, f.name) for s in self.sites for f in fields(s)]
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-
-    def take(self, points: Int64[Tensor, " k"]) -> "Part":
-        """Return the part at some of the points.
-
-        Args:
-            points: Their numbers.
-        """
-        return replace(self, sites=tuple(site.take(points) for site in self.sites))
-
-    def over(self, outputs: Outputs) -> "Part":
-        """Return the part for all channels, their sum, or one of them.
-
-        Args:
-            outputs: Which channels.
-        """
-        return replace(self, sites=tuple(site.over(outputs) for site in self.sites))
-
-    def pairs(self, other: "Part") -> list[tuple[GradientSite, GradientSite]]:
-        """Return every site with every site of another side.
-
-        Args:
-            other: The same part at other points, or itself.
-        """
-        return list(product(self.sites, other.sites))
-
-    def diagonal(self) -> Float[Tensor, "n c"]:
-        """Return the squared length of every gradient."""
-        terms = [first.inner(second) for first, second in self.pairs(self)]
-        return torch.stack(terms).sum(0)
-
-    def multiply(self, other: "Part", vectors: Float[Tensor, "m c r"]) -> Tensor:
-        """Return this part's term of the kernel with another side, times columns.
-
-        Args:
-            other: The same part at other points.
-            vectors: Columns, point by point.
-
-        Returns:
-            [n, c, r].
-        """
-        terms = [first.multiply(second, vectors) for first, second in self.pairs(other)]
-        return torch.stack(terms).sum(0)

@@ -14,7 +14,8 @@ from torch import Tensor
 from tangrid.devices import require_memory
 from tangrid.ops.tangent_gram import tangent_gram
 from tangrid.tangent.kernels.kernel import Outputs, TangentKernel
-from tangrid.tangent.kernels.sites import LookupSite, OuterSite, Part
+from tangrid.tangent.kernels.parts import Part
+from tangrid.tangent.kernels.sites import LookupSite, OuterSite
 
 _NUMBERS_AT_ONCE = 2**26
 """What a product may hold at once, in numbers: half a gigabyte."""
@@ -107,11 +108,12 @@ class StructuredKernel(TangentKernel):
         out = matrix.view(n, c, m, c)
         plan = self._plan()
         for first, second in plan.scattered:
+            others = second.entries
             tangent_gram(
                 first.places_among(second),
-                first.entries,
+                others if first is second else first.entries,
                 second.lists,
-                second.entries,
+                others,
                 out=out,
                 lower=self.is_symmetric,
             )
@@ -161,15 +163,9 @@ class StructuredKernel(TangentKernel):
     def _multiply(self, stacked: Float[Tensor, "columns r"]) -> Float[Tensor, "rows r"]:
         vectors = stacked.detach().reshape(self.num_points[1], self.num_outputs, -1)
         result = vectors.new_empty(*self._row_shape, vectors.shape[2])
-        # A table holds its width times the columns for every point and every node.
-        widths = [
-            site.cotangents.shape[2]
-            for part in self.second
-            for site in part.sites
-            if isinstance(site, LookupSite)
-        ]
-        held = max(widths, default=1) * max(self.num_points)
-        step = max(_NUMBERS_AT_ONCE // held, 1)
+        sites = (site for part in (*self.first, *self.second) for site in part.sites)
+        held = max(site.numbers_per_column for site in sites)
+        step = max(_NUMBERS_AT_ONCE // max(held, 1), 1)
         for start in range(0, vectors.shape[2], step):
             chosen = slice(start, start + step)
             result[:, :, chosen] = self._product(vectors[:, :, chosen])
@@ -228,5 +224,6 @@ def _add_products(
 def _mirror(tile: Float[Tensor, "n c m c"]) -> None:
     """Copy the lower triangle of points to the upper one."""
     n, c = tile.shape[:2]
-    lower = tile.reshape(n * c, n * c).tril()
-    tile.copy_((lower + lower.tril(-1).T).view(n, c, n, c))
+    whole = tile.reshape(n * c, n * c)
+    is_lower = torch.ones_like(whole, dtype=torch.bool).tril()
+    tile.copy_(torch.where(is_lower, whole, whole.T).view(n, c, n, c))

@@ -5,6 +5,7 @@ of named parameters and inputs, with the parameters whose gradients count.
 """
 
 import copy
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
@@ -27,6 +28,8 @@ Function = Callable[[Mapping[str, Tensor], Inputs], Values]
 Selection = str | Iterable[str] | Mapping[str, Tensor]
 """Groups or names of parameters; the parameters themselves for a plain callable."""
 
+LARGE_TABLE = 2**16
+"""Numbers from which on a table is worth not to be copied."""
 ALL = "all"
 """Selects every trainable parameter."""
 _COORDS = ("coords", "coordinates", "x")
@@ -43,8 +46,8 @@ class Subject:
             gradient; None for a plain callable.
         dtype: Arithmetic of parameters, inputs and values.
         device: Where they live.
-        shared: Tables that are the model's own, in its arithmetic: rows are converted
-            as they are read.
+        tables: Tables that were not copied, by the id of what stands for them in the
+            module; nothing but rows can be had of them, each converted as it is read.
     """
 
     function: Function
@@ -52,12 +55,17 @@ class Subject:
     module: nn.Module | None
     dtype: torch.dtype
     device: torch.device
-    shared: frozenset[str] = frozenset()
+    tables: Mapping[int, Tensor] = dataclasses.field(default_factory=dict)
 
     @property
     def field(self) -> Field | None:
         """The module, if it is a field: then its points are known to be independent."""
         return self.module if isinstance(self.module, Field) else None
+
+    @property
+    def shared_names(self) -> set[str]:
+        """Names of selected parameters that were not copied."""
+        return {name for name, p in self.parameters.items() if id(p) in self.tables}
 
     @property
     def num_parameters(self) -> int:
@@ -69,10 +77,37 @@ class Subject:
 
         Args:
             inputs: Some points.
+
+        Raises:
+            ShapeError: If they are no values of one point in the right arithmetic.
         """
         with torch.no_grad():
             first = take_rows(inputs, slice(0, 1))
-            return self.function(self.parameters, first).shape[1]
+            values = self.function(self.parameters, first)
+        self.check_values(values, 1)
+        return values.shape[1]
+
+    def check_values(self, values: Tensor, num_points: int) -> None:
+        """Refuse what are no values of so many points in the right arithmetic.
+
+        Args:
+            values: What the function returned.
+            num_points: At how many points.
+
+        Raises:
+            ShapeError: If shape or dtype is wrong.
+        """
+        if values.ndim != 2 or len(values) != num_points or values.shape[1] == 0:
+            raise ShapeError(
+                "tangent_kernel(field=...): expected values of shape [n, c], one row "
+                f"per point, got {list(values.shape)} for {num_points} points."
+            )
+        if values.dtype != self.dtype:
+            raise ShapeError(
+                f"tangent_kernel(field=...): expected values of dtype {self.dtype}, as "
+                f"parameters and points are given, got {values.dtype}. Compute in the "
+                "dtype of the inputs, outside of autocast."
+            )
 
 
 def subject_of(
@@ -91,9 +126,10 @@ def subject_of(
             beginnings of dotted names; for a plain callable the parameters themselves
             by name.
         dtype: Arithmetic to use; parameters and buffers are converted.
-        share_tables: Whether the chosen tables of grids stay as they are, which saves
-            the time of a copy where few rows are read. It goes wrong, at once or by a
-            rounding, where something else is done with them than reading rows.
+        share_tables: Whether large tables of grids, if chosen, are not copied, which
+            saves that time where few rows are read. Where a field does something else
+            with one than read rows, its values are not numbers, or a gradient arrives
+            at what stands for the table.
 
     Raises:
         ConfigError: If the choice names nothing, or there is nothing to choose from.
@@ -112,78 +148,62 @@ def subject_of(
             "plain callable; write for example parameters='all'."
         )
     names = select_names(model, parameters)
-    tables = _tables_of(model, names) if share_tables else {}
+    shared = _large_tables(model, names) if share_tables else {}
+    stand_ins = {id(table): _stand_in(table, dtype) for table in shared.values()}
     # The copy may be converted and watched; the user's module stays as it is.
-    module = _converted_copy(model, tables, dtype)
+    module = _copy_of(model, dict(stand_ins)).to(dtype).requires_grad_(False).eval()
+    tables = {id(stand_ins[id(table)]): table.detach() for table in shared.values()}
     for part in module.modules():
         if isinstance(part, EncodedField):
             part.decoder_dtype = (
                 "float32"  # as the features are: no rounding on the way
             )
         if isinstance(part, GridEncoding) and tables:
-            part.forward = _forward_by_rows(part)  # pyright: ignore
+            part.forward = _forward_by_rows(part, tables, dtype)  # pyright: ignore
     held = dict(module.named_parameters())
     chosen: dict[str, Tensor] = {name: held[name] for name in names}
-    inner = _ForwardOnly(module) if tables else module
-    prefix = "module." if tables else ""
 
     def function(given: Mapping[str, Tensor], inputs: Inputs) -> Values:
         rows = inputs if isinstance(inputs, tuple) else (inputs,)
         with implementation("reference"):
-            named = {prefix + name: tensor for name, tensor in given.items()}
-            return functional_call(inner, named, rows)
+            return functional_call(module, dict(given), rows)
 
-    return Subject(
-        function, chosen, module, dtype, _device_of(module), frozenset(tables)
-    )
+    return Subject(function, chosen, module, dtype, _device_of(module), tables)
 
 
-class _ForwardOnly(nn.Module):
-    """A field without its door, which lets in points of the tables' dtype alone."""
+def _large_tables(model: nn.Module, names: Iterable[str]) -> dict[str, Tensor]:
+    """Return the parameters among some that may be large tables of grids, by name."""
+    of_grids = {
+        id(parameter)
+        for grid in model.modules()
+        if isinstance(grid, GridEncoding)
+        for parameter in grid.parameters(recurse=False)
+    }
+    held = dict(model.named_parameters())
+    return {
+        name: held[name]
+        for name in names
+        if id(held[name]) in of_grids and held[name].numel() >= LARGE_TABLE
+    }
 
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
 
-    def forward(self, *inputs: Tensor) -> Values:
-        return self.module.forward(*inputs)
+def _stand_in(table: Tensor, dtype: torch.dtype) -> nn.Parameter:
+    """Return one NaN in the shape of a table: nothing can be made of it unnoticed."""
+    nothing = torch.full((), torch.nan, dtype=dtype, device=table.device)
+    return nn.Parameter(nothing.expand(table.shape), requires_grad=False)
 
 
-def _forward_by_rows(grid: GridEncoding) -> Callable[[Coords], Features]:
+def _forward_by_rows(
+    grid: GridEncoding, tables: Mapping[int, Tensor], dtype: torch.dtype
+) -> Callable[[Coords], Features]:
     def forward(coords: Coords) -> Features:
-        lookups = grid.lookups(coords, grid.select(coords))
-        return grid.combine(tuple(map(grid.read, lookups)), coords)
+        reads = []
+        for lookup in grid.lookups(coords, grid.select(coords)):
+            table = attrgetter(lookup.table)(grid)
+            reads.append(lookup.read(tables.get(id(table), table)).to(dtype))
+        return grid.combine(tuple(reads), coords)
 
     return forward
-
-
-def _tables_of(model: nn.Module, names: Iterable[str]) -> dict[str, Tensor]:
-    """Return the parameters among some that grids read, by name."""
-    read: set[int] = set()
-    for grid in model.modules():
-        sample = next(grid.parameters(), None)
-        if isinstance(grid, GridEncoding) and sample is not None:
-            coords = sample.new_full((1, grid.num_dims), 0.5)
-            with torch.no_grad():
-                lookups = grid.lookups(coords, grid.select(coords))
-            read |= {id(attrgetter(lookup.table)(grid)) for lookup in lookups}
-    held = dict(model.named_parameters())
-    return {name: held[name] for name in names if id(held[name]) in read}
-
-
-def _converted_copy(
-    model: nn.Module, tables: Mapping[str, Tensor], dtype: torch.dtype
-) -> nn.Module:
-    # In the place of a table something small is copied and converted.
-    places = {
-        id(table): nn.Parameter(table.new_empty(0), requires_grad=False)
-        for table in tables.values()
-    }
-    module = _copy_of(model, dict(places))
-    module = module.to(dtype).requires_grad_(False).eval()
-    for table in tables.values():
-        places[id(table)].data = table.detach()
-    return module
 
 
 def _copy_of(model: nn.Module, memo: dict[int, Any]) -> nn.Module:

@@ -6,7 +6,7 @@ detached parameters. What still gets a gradient afterwards is used in some other
 too, and is left to an explicit gradient for every point.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -56,6 +56,7 @@ class _Recorder(TorchFunctionMode):
 
     names: dict[int, str]
     num_points: int
+    tables: Mapping[int, Tensor]
     calls: list[_LinearCall] = field(default_factory=list)
     reads: list[_Read] = field(default_factory=list)
 
@@ -105,10 +106,9 @@ class _Recorder(TorchFunctionMode):
         name = self.names.get(id(table))
         if name is None or len(lookup.rows) != self.num_points:
             return grid.read(lookup)
-        weights = lookup.weights
-        if weights.ndim == 2:
-            weights = weights[:, :, None]
-        read = (weights * table.detach()[lookup.rows]).sum(1)
+        # A table that was not copied is in its own arithmetic.
+        known = self.tables.get(id(table), table).detach()
+        read = lookup.read(known).to(table.dtype)
         probe = torch.zeros_like(read, requires_grad=True)
         self.reads.append(_Read(name, level, lookup, probe))
         return read + probe
@@ -152,11 +152,13 @@ class Trace:
         layers: Calls of linear layers, in order.
         reads: Reads of tables, in order.
         explicit: Gradients of the parameters without a structure that is known.
+        num_channels: Values per point.
     """
 
     layers: tuple[TracedLayer, ...]
     reads: tuple[TracedRead, ...]
     explicit: dict[str, OuterSite]
+    num_channels: int
 
 
 def trace(subject: Subject, coords: Coords) -> Trace:
@@ -177,10 +179,12 @@ def trace(subject: Subject, coords: Coords) -> Trace:
             "Use implementation='jacobian' or 'matrix-free'."
         )
     names = {id(tensor): name for name, tensor in subject.parameters.items()}
-    recorder = _Recorder(names, len(coords))
+    recorder = _Recorder(names, len(coords), subject.tables)
     with torch.enable_grad(), _watched(subject, recorder):
         values = subject.field.forward(coords)
+        subject.check_values(values, len(coords))
         irregular = _irregular(recorder, values, subject.parameters)
+        _require_rows_alone(subject, recorder, values, irregular)
         cotangents = _cotangents(recorder, values)
     count = len(recorder.calls)
     layers = tuple(
@@ -197,7 +201,8 @@ def trace(subject: Subject, coords: Coords) -> Trace:
     structured |= {read.table for read in recorder.reads}
     structured -= irregular
     others = [name for name in subject.parameters if name not in structured]
-    return Trace(layers, reads, _explicit_sites(subject, coords, others))
+    explicit = _explicit_sites(subject, coords, others)
+    return Trace(layers, reads, explicit, values.shape[1])
 
 
 @contextmanager
@@ -261,6 +266,19 @@ def _irregular(
         if irregular.intersection(pair):
             irregular.update(name for name in pair if name)
     return irregular
+
+
+def _require_rows_alone(
+    subject: Subject, recorder: _Recorder, values: Values, irregular: set[str]
+) -> None:
+    """Refuse to go on without a copy of tables that are not only read by rows."""
+    reads = {read.table for read in recorder.reads} - irregular
+    is_known = not subject.tables or bool(torch.isfinite(values).all())
+    if not is_known or subject.shared_names - reads:
+        raise ConfigError(
+            "tangent_kernel(field=...): expected tables that are read row by row, got "
+            "one that is used in another way too. Copy it."
+        )
 
 
 def _still_reached(
