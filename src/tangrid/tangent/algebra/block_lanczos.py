@@ -4,8 +4,8 @@ Krylov spaces grow by blocks here: from random vectors :math:`X`, the eigenpairs
 within :math:`\{X, KX, K^2X, \dots\}`. A product with a block costs less than one with
 each of its vectors, as the field's gradients are read once; but of as many vectors in
 larger blocks less comes out, as the powers of K do not reach so far. Where the leading
-eigenvalues lie close, pairs need an eighth more vectors than single ones do and blocks
-of 4 more than twice as many, which eats up what they save.
+eigenvalues lie close, pairs need an eighth more vectors than single ones do, blocks of
+4 a third more and blocks of 16 more than twice as many, which eats up what they save.
 
 A block of b vectors sees b copies of an eigenvalue that repeats, as those of three
 channels and of symmetric grids do; further ones come late, out of rounding, and smaller
@@ -34,6 +34,8 @@ _BETWEEN_LOOKS = 1.05
 _PROBING = 12
 """Blocks that are grown from new vectors to see whether something was left out."""
 _ROUNDINGS = 32.0
+_CHUNK = 64
+"""Vectors that are held side by side."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ class _BlockSpace:
         self.num_products = 0
         self.known = [] if known is None else [known]
         rows = kernel.shape[0] - (0 if known is None else known.shape[1])
-        self.blocks: list[Tensor] = []
+        self._chunks: list[Tensor] = []
         self.inner = torch.zeros(0, 0, dtype=torch.float64, device=kernel.device)
         self.coupling = self.inner
         self.size = rows
@@ -154,8 +156,23 @@ class _BlockSpace:
         self.next = torch.linalg.qr(drawn)[0]
 
     @property
+    def blocks(self) -> list[Tensor]:
+        """The vectors of the space, many side by side: loops over few are slow."""
+        size = self.inner.shape[0]
+        return [
+            chunk[: size - start].T
+            for start, chunk in zip(range(0, size, _CHUNK), self._chunks, strict=True)
+        ]
+
+    @property
     def basis(self) -> Tensor:
         return torch.cat(self.blocks, dim=1)
+
+    def _hold(self, block: Tensor) -> None:
+        for number, vector in enumerate(block.T, start=self.inner.shape[0]):
+            if number % _CHUNK == 0:
+                self._chunks.append(block.new_empty(_CHUNK, len(vector)))
+            self._chunks[-1][number % _CHUNK] = vector
 
     @property
     def is_full(self) -> bool:
@@ -195,18 +212,18 @@ class _BlockSpace:
         block, before = self.next, self.inner.shape[0]
         rows, width = block.shape
         require_memory(
-            8.0 * rows * (before + 4 * width),
+            8.0 * rows * (before + _CHUNK),
             f"{before + width} Lanczos vectors of {rows} rows",
             "Ask for fewer eigenvalues.",
         )
         image = product(self.kernel, block)
         self.num_products += width
-        self.blocks.append(block)
-        columns = torch.cat([other.T @ image for other in self.blocks])
-        inner = columns.new_zeros(before + width, before + width)
+        self._hold(block)
+        inner = image.new_zeros(before + width, before + width)
         inner[:before, :before] = self.inner
-        inner[:, before:], inner[before:] = columns, columns.T
         self.inner = inner
+        columns = torch.cat([other.T @ image for other in self.blocks])
+        inner[:, before:], inner[before:] = columns, columns.T
         self._take_next(self._outside(image))
 
     def _take_next(self, left: Tensor) -> None:
