@@ -4,7 +4,7 @@
 
 - time and memory of two kernels of a 12-million-parameter field;
 - how the exact kernel of a 3-D InstantNGP grows with points and with the table, and how
-  far it is from the floor of its dense products alone;
+  far it is from the floor of its Gram products alone;
 - a product with the kernel of 100 000 points, and with ``--largest 50`` its largest
   eigenvalues, which take some minutes;
 - the same kernel from parts and by contraction of `torch.func` Jacobians, taking turns.
@@ -44,6 +44,11 @@ from tangrid.tangent.kernels.structured import StructuredKernel
 FINEST = 2048
 LEVELS = 16
 JAX_SCRIPT = Path(__file__).with_name("neural_tangents_kernel.py")
+JAX_IMPLEMENTATIONS = {
+    16: ["Jacobian contraction", "NTK-vector products", "structured derivatives"],
+    512: ["Jacobian contraction", "NTK-vector products"],
+}
+"""What is timed at how many points; the last takes long and grows fast."""
 Row = dict[str, Any]
 
 
@@ -312,12 +317,13 @@ def comparison_rows(turns: int) -> list[Row]:
     return rows
 
 
-def neural_tangents_rows(python: Path, points: int) -> list[Row]:
+def neural_tangents_rows(python: Path, points: int, names: list[str]) -> list[Row]:
     """Return what neural-tangents takes for the same kernel, in its own environment.
 
     Args:
         python: Interpreter of an environment with JAX and neural-tangents.
         points: Number of points.
+        names: Its implementations.
     """
     field = instant_ngp(2, 1, 16)
     x = torch.rand(512, 2, generator=generator(0, "points"))[:points]
@@ -343,7 +349,10 @@ def neural_tangents_rows(python: Path, points: int) -> list[Row]:
             },
         )
         done = subprocess.run(
-            [python, JAX_SCRIPT, inputs], capture_output=True, text=True, check=False
+            [python, JAX_SCRIPT, inputs, *names],
+            capture_output=True,
+            text=True,
+            check=False,
         )
     if done.returncode:
         sys.stderr.write(done.stderr)
@@ -388,7 +397,11 @@ def main() -> None:
     record["growth"] = growth_rows(arguments.points, arguments.tables, turns)
     record["comparison"] = comparison_rows(arguments.turns)
     if arguments.neural_tangents:
-        record["neural_tangents"] = neural_tangents_rows(arguments.neural_tangents, 16)
+        record["neural_tangents"] = [
+            row
+            for points, names in JAX_IMPLEMENTATIONS.items()
+            for row in neural_tangents_rows(arguments.neural_tangents, points, names)
+        ]
     text = json.dumps(record, indent=2) + "\n"
     if arguments.json is None:
         sys.stdout.write(text)

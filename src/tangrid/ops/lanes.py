@@ -117,14 +117,14 @@ def add(typingctx, a, b):
 @typing.no_type_check
 @intrinsic
 def fma(typingctx, a, b, c):
-    """Return `a * b + c`, in one operation where the processor has it."""
+    """Return `a * b + c` of values or numbers, fused where the processor can.
+
+    Left to itself the compiler fuses a product and a sum in some copies of a loop and
+    not in others, and the last bit depends on which of them runs.
+    """
 
     def build(context, builder, signature, arguments):
-        vector = _vector(a)
-        name = f"llvm.fmuladd.v{a.width}f{a.element.bitwidth}"
-        form = ir.FunctionType(vector, [vector] * 3)
-        function = cgutils.get_or_insert_function(builder.module, form, name)
-        return builder.call(function, arguments)
+        return _fused(builder, *arguments)
 
     return a(a, a, a), build
 
@@ -132,16 +132,23 @@ def fma(typingctx, a, b, c):
 @typing.no_type_check
 @intrinsic
 def fnma(typingctx, a, b, c):
-    """Return `c - a * b`, in one operation where the processor has it."""
+    """Return `c - a * b` of values or numbers, fused where the processor can."""
 
     def build(context, builder, signature, arguments):
-        vector = _vector(a)
-        name = f"llvm.fmuladd.v{a.width}f{a.element.bitwidth}"
-        form = ir.FunctionType(vector, [vector] * 3)
-        function = cgutils.get_or_insert_function(builder.module, form, name)
-        return builder.call(function, [builder.fneg(arguments[0]), *arguments[1:]])
+        return _fused(builder, builder.fneg(arguments[0]), *arguments[1:])
 
     return a(a, a, a), build
+
+
+def _fused(builder, a, b, c):
+    number = getattr(a.type, "element", a.type)
+    width = f"v{a.type.count}" if isinstance(a.type, ir.VectorType) else ""
+    function = cgutils.get_or_insert_function(
+        builder.module,
+        ir.FunctionType(a.type, [a.type] * 3),
+        f"llvm.fmuladd.{width}{number.intrinsic_name}",
+    )
+    return builder.call(function, [a, b, c])
 
 
 @typing.no_type_check

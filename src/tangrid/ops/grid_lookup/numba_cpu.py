@@ -82,7 +82,7 @@ def load_points(coords, num_dims, start, count, points):
 @njit(**INNER)
 def _cells(x, count, scale, shift, last, stride, low, high, fraction):
     for i in range(count):
-        position = x[i] * scale + shift
+        position = fma(x[i], scale, shift)
         # Truncation is floor here: positions are not negative inside the box.
         cell = min(np.int32(position), last)
         term = np.uint32(np.uint32(cell) * stride)
@@ -226,7 +226,8 @@ def _gather(table, channels, count, corners, rows, weights, out, stride):
             a = np.float32(0)
             for corner in range(corners):
                 at = corner * BLOCK + i
-                a += weights[at] * table[np.int64(rows[at]) * channels + channel]
+                row = np.int64(rows[at]) * channels
+                a = fma(weights[at], table[row + channel], a)
             out[i * stride + channel] = a
 
 
