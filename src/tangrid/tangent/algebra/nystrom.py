@@ -213,7 +213,8 @@ class _Growth:
         if not bool(torch.isfinite(diagonal).all()) or float(diagonal.min()) < least:
             raise NumericalError(
                 f"{where}: expected a finite diagonal without negative numbers, got "
-                "others. The matrix is no kernel, or the field's gradients overflow."
+                f"one from {float(diagonal.min()):.3g} to {float(diagonal.max()):.3g}. "
+                "The matrix is no kernel, or the field's gradients overflow."
             )
         self.residual = diagonal.clamp(min=0.0)
         self.trace = float(self.residual.sum())

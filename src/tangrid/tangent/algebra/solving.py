@@ -90,8 +90,9 @@ def solve_kernel(
     Raises:
         ConfigError: If the ridge is negative.
         ShapeError: If the right-hand side does not fit, is empty or not finite.
-        NumericalError: If the kernel is singular and the right-hand side outside of its
-            range, conjugate gradients do not converge, or a solution is not finite.
+        NumericalError: If the kernel is not finite, or singular and the right-hand side
+            outside of its range, conjugate gradients do not converge, or a solution is
+            not finite.
 
     Example:
         >>> from tangrid.tangent.kernels.kernel import DenseKernel

@@ -87,8 +87,8 @@ class TangentKernel(GramMatrix):
         Raises:
             ConfigError: If the ridge is negative.
             ShapeError: If b does not fit or is not finite.
-            NumericalError: If the kernel is singular and b outside of its range, or
-                the iteration for a large kernel does not converge.
+            NumericalError: If the kernel is not finite, or singular and b outside of
+                its range, or the iteration for a large kernel does not converge.
         """
         return solve_kernel(self, rhs, ridge=ridge).solution
 

@@ -127,9 +127,9 @@ def subject_of(
             by name.
         dtype: Arithmetic to use; parameters and buffers are converted.
         share_tables: Whether large tables of grids, if chosen, are not copied, which
-            saves that time where few rows are read. Where a field does something else
-            with one than read rows, its values are not numbers, or a gradient arrives
-            at what stands for the table.
+            saves that time where few rows are read. What stands for one has its shape
+            and no numbers, so that a field that does something else with it than read
+            rows raises.
 
     Raises:
         ConfigError: If the choice names nothing, or there is nothing to choose from.
@@ -168,7 +168,7 @@ def subject_of(
         with implementation("reference"):
             return functional_call(module, dict(given), rows)
 
-    return Subject(function, chosen, module, dtype, _device_of(module), tables)
+    return Subject(function, chosen, module, dtype, _device_of(model), tables)
 
 
 def _large_tables(model: nn.Module, names: Iterable[str]) -> dict[str, Tensor]:
@@ -188,9 +188,9 @@ def _large_tables(model: nn.Module, names: Iterable[str]) -> dict[str, Tensor]:
 
 
 def _stand_in(table: Tensor, dtype: torch.dtype) -> nn.Parameter:
-    """Return one NaN in the shape of a table: nothing can be made of it unnoticed."""
-    nothing = torch.full((), torch.nan, dtype=dtype, device=table.device)
-    return nn.Parameter(nothing.expand(table.shape), requires_grad=False)
+    """Return a shape without numbers: whoever reads or compares it raises."""
+    nothing = torch.empty(table.shape, dtype=dtype, device="meta")
+    return nn.Parameter(nothing, requires_grad=False)
 
 
 def _forward_by_rows(

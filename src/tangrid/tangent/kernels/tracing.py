@@ -184,7 +184,7 @@ def trace(subject: Subject, coords: Coords) -> Trace:
         values = subject.field.forward(coords)
         subject.check_values(values, len(coords))
         irregular = _irregular(recorder, values, subject.parameters)
-        _require_rows_alone(subject, recorder, values, irregular)
+        _require_rows_alone(subject, recorder, irregular)
         cotangents = _cotangents(recorder, values)
     count = len(recorder.calls)
     layers = tuple(
@@ -269,12 +269,11 @@ def _irregular(
 
 
 def _require_rows_alone(
-    subject: Subject, recorder: _Recorder, values: Values, irregular: set[str]
+    subject: Subject, recorder: _Recorder, irregular: set[str]
 ) -> None:
     """Refuse to go on without a copy of tables that are not only read by rows."""
     reads = {read.table for read in recorder.reads} - irregular
-    is_known = not subject.tables or bool(torch.isfinite(values).all())
-    if not is_known or subject.shared_names - reads:
+    if subject.shared_names - reads:
         raise ConfigError(
             "tangent_kernel(field=...): expected tables that are read row by row, got "
             "one that is used in another way too. Copy it."
