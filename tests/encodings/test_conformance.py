@@ -80,6 +80,7 @@ class Fault(Encoding):
         self.fault = fault
         self.num_dims = num_dims
         self.num_features = 5 if fault == "num_features" else 4
+        self.is_step = fault == "no step"
         drawn = torch.randn(num_dims, 4, generator=generator)
         if fault == "global randomness":
             drawn = torch.randn(num_dims, 4)
@@ -116,13 +117,17 @@ class Fault(Encoding):
         return features
 
 
+GRID_FAULTS = ("rows outside", "unknown table", "other weights", "undeclared step")
+
+
 class MisreadGrid(GridEncoding):
-    """A table of 8 rows whose lookups read a row that forward does not."""
+    """A table of 8 rows, nearest by nearest, with one thing wrong."""
 
     def __init__(self, num_dims: int, fault: str, generator: torch.Generator) -> None:
         super().__init__()
         self.num_dims, self.num_features = num_dims, 2
         self.fault = fault
+        self.is_step = fault != "undeclared step"
         self.table = nn.Parameter(torch.randn(8, 2, generator=generator))
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
@@ -150,7 +155,7 @@ class FaultConfig(EncodingConfig):
     fault: str = ""
 
     def build(self, site: Site, generator: torch.Generator) -> Encoding:
-        if self.fault in {"rows outside", "unknown table", "other weights"}:
+        if self.fault in GRID_FAULTS:
             return MisreadGrid(site.num_dims, self.fault, generator)
         if self.fault == "plane only" and site.num_dims != 2:
             raise ConfigError("FaultConfig: expected two dimensions.")
@@ -189,6 +194,8 @@ def test_a_sound_encoding_has_no_findings(fault: str):
         ("never the same", "rows", "two calls with one input: expected the same bits"),
         ("poles", "corners", "features at the corners 0 and 1: expected finite"),
         ("kink", "gradients", "gradient of coords inside the box: expected finite"),
+        ("undeclared step", "gradients", "is_step: expected True, as its gradients"),
+        ("no step", "gradients", "is_step: expected False, as its gradients"),
         ("float32 only", "float64", "expected torch.float64, got torch.float32"),
         ("state outside", "state", "features after loading: expected the same bits"),
         ("branch on values", "functional", "check 'functional' to run"),

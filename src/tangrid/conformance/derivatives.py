@@ -38,6 +38,7 @@ def check_gradients(config: EncodingConfig) -> None:
     for encoding in encodings_of(config):
         coords = points(encoding.num_dims)
         expect_finite(encoding, coords, "inside the box")
+        expect_step(encoding, coords)
         expect_finite(encoding.double(), coords.double(), "in float64")
 
 
@@ -65,6 +66,26 @@ def expect_finite(encoding: Encoding, coords: Tensor, where: str) -> None:
     for name, tensor in found.items():
         bad = int((~tensor.isfinite()).sum())
         expect(bad == 0, f"{name} {where}", "finite numbers", f"{bad} that are not")
+
+
+def expect_step(encoding: Encoding, coords: Tensor) -> None:
+    """Raise unless the encoding says whether it is constant but for jumps.
+
+    Args:
+        encoding: The encoding.
+        coords: Points in the unit box.
+    """
+    leaf = coords.detach().clone().requires_grad_()
+    features = encoding(leaf)
+    # Features that are the same everywhere, such as 0 at the start, show nothing.
+    is_flat = torch.equal(features, features[:1].expand_as(features))
+    if is_flat or not features.requires_grad:
+        return
+    scalar = (features * weights_like(features)).sum()
+    (slopes,) = torch.autograd.grad(scalar, leaf, materialize_grads=True)
+    is_step = not bool(slopes.any())
+    wanted = f"{is_step}, as its gradients in coordinates say"
+    expect(encoding.is_step == is_step, "is_step", wanted, encoding.is_step)
 
 
 def check_functional(config: EncodingConfig) -> None:

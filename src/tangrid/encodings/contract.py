@@ -61,10 +61,13 @@ class Encoding(nn.Module, ABC):
     Attributes:
         num_dims: Coordinates per point (d).
         num_features: Features per point (f).
+        is_step: Whether features are constant in the coordinates but for jumps, so that
+            their derivatives are 0 wherever they exist and say nothing.
     """
 
     num_dims: int
     num_features: int
+    is_step: bool = False
 
     @abstractmethod
     def forward(self, coords: Coords) -> Features:

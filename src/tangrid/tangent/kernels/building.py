@@ -13,6 +13,7 @@ from tangrid.tangent.kernels.assembly import assemble
 from tangrid.tangent.kernels.jacobian import jacobian_kernel
 from tangrid.tangent.kernels.kernel import Outputs, TangentKernel
 from tangrid.tangent.kernels.matrix_free import MatrixFreeKernel
+from tangrid.tangent.kernels.steps import check_slopes
 from tangrid.tangent.kernels.structured import StructuredKernel
 from tangrid.tangent.kernels.subject import (
     ALL,
@@ -130,6 +131,7 @@ def _kernel_of(
     if implementation == "structured":
         return _structured(subject, x, x2, outputs)
     _check_outputs(outputs, subject.num_channels(x))
+    check_slopes(subject, x)
     if implementation == "auto":
         implementation = _choose(subject, x, x2)
     if implementation == "jacobian":

@@ -23,6 +23,7 @@ from tangrid.ops import implementation
 from tangrid.seeding import generator
 from tangrid.tangent.kernels.jacobian import jacobian
 from tangrid.tangent.kernels.sites import LookupSite, OuterSite
+from tangrid.tangent.kernels.steps import refusing_steps
 from tangrid.tangent.kernels.subject import Subject
 
 
@@ -180,7 +181,7 @@ def trace(subject: Subject, coords: Coords) -> Trace:
         )
     names = {id(tensor): name for name, tensor in subject.parameters.items()}
     recorder = _Recorder(names, len(coords), subject.tables)
-    with torch.enable_grad(), _watched(subject, recorder):
+    with torch.enable_grad(), _watched(subject, recorder), refusing_steps():
         values = subject.field.forward(coords)
         subject.check_values(values, len(coords))
         irregular = _irregular(recorder, values, subject.parameters)
