@@ -20,6 +20,7 @@ from tangrid.errors import ConfigError, ShapeError
 from tangrid.fields import EncodedField, Field
 from tangrid.notation import Coords, Features, Values
 from tangrid.ops import implementation
+from tangrid.tangent.kernels.stand_in import stand_in
 
 Inputs = Tensor | tuple[Tensor, ...]
 """Points, or several tensors with a row per point, such as origins and directions."""
@@ -149,7 +150,7 @@ def subject_of(
         )
     names = select_names(model, parameters)
     shared = _large_tables(model, names) if share_tables else {}
-    stand_ins = {id(table): _stand_in(table, dtype) for table in shared.values()}
+    stand_ins = {id(table): stand_in(table, dtype) for table in shared.values()}
     # The copy may be converted and watched; the user's module stays as it is.
     module = _copy_of(model, dict(stand_ins)).to(dtype).requires_grad_(False).eval()
     tables = {id(stand_ins[id(table)]): table.detach() for table in shared.values()}
@@ -168,7 +169,7 @@ def subject_of(
         with implementation("reference"):
             return functional_call(module, dict(given), rows)
 
-    return Subject(function, chosen, module, dtype, _device_of(model), tables)
+    return Subject(function, chosen, module, dtype, _device_of(module), tables)
 
 
 def _large_tables(model: nn.Module, names: Iterable[str]) -> dict[str, Tensor]:
@@ -185,12 +186,6 @@ def _large_tables(model: nn.Module, names: Iterable[str]) -> dict[str, Tensor]:
         for name in names
         if id(held[name]) in of_grids and held[name].numel() >= LARGE_TABLE
     }
-
-
-def _stand_in(table: Tensor, dtype: torch.dtype) -> nn.Parameter:
-    """Return a shape without numbers: whoever reads or compares it raises."""
-    nothing = torch.empty(table.shape, dtype=dtype, device="meta")
-    return nn.Parameter(nothing, requires_grad=False)
 
 
 def _forward_by_rows(
