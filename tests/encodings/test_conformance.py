@@ -20,6 +20,7 @@ from tangrid.encodings import (
     HashGridConfig,
     IdentityConfig,
     Lookup,
+    MulfaGridConfig,
     Selection,
 )
 from tangrid.errors import ConfigError
@@ -40,6 +41,12 @@ SUBJECTS: dict[str, EncodingConfig] = {
     **{name: small(ENCODINGS[name]()) for name in ENCODINGS},
     "hash-grid quintic": small(HashGridConfig(interpolation="quintic")),
     "hash-grid nearest": small(HashGridConfig(interpolation="nearest")),
+    **{
+        f"mulfa-grid nearest {name}": small(
+            MulfaGridConfig(interpolation="nearest", normaliser=name)
+        )
+        for name in ("lin_centred", "sum", "none", "lin_add", "signed_eps")
+    },
     "hash-grid tiled": small(HashGridConfig(storage="tiled", channels_per_level=1)),
     "hash-grid aligned": small(HashGridConfig(convention="align-corners")),
     "dense-grid staggered": DenseGridConfig(

@@ -6,7 +6,9 @@ joins what was read. `forward` is the same thing, fused and fast.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import ClassVar
@@ -54,6 +56,23 @@ SizeFamily = Callable[[float], "EncodingConfig"]
 Selection = tuple[Tensor, ...]
 """What an index function finds: integer tensors, one or more per level."""
 
+Watcher = Callable[["Encoding", Tensor], None]
+_watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
+
+
+@contextmanager
+def watching_coords(watch: Watcher) -> Iterator[None]:
+    """Show every encoding and its points to a function before it is called.
+
+    Args:
+        watch: Called with both; for calls in this thread alone.
+    """
+    token = _watcher.set(watch)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
+
 
 class Encoding(nn.Module, ABC):
     """Map coordinates to features.
@@ -68,6 +87,17 @@ class Encoding(nn.Module, ABC):
     num_dims: int
     num_features: int
     is_step: bool = False
+
+    def __call__(self, coords: Coords) -> Features:
+        """Return the features of each point, after showing the points to a watcher.
+
+        Args:
+            coords: Points in the unit box.
+        """
+        watch = _watcher.get()
+        if watch is not None:
+            watch(self, coords)
+        return super().__call__(coords)
 
     @abstractmethod
     def forward(self, coords: Coords) -> Features:

@@ -40,6 +40,8 @@ _CANCELLED = 1e-3
 _SHIFT_INVARIANT = ("lin_centred", "lin_softmax", "softmax")
 """Normalisers to which a constant kernel is no kernel: training the output bias would
 only follow rounding errors."""
+_SLOPED_AT_ONE_NODE = ("none", "lin_add", "signed_eps")
+"""Normalisers that leave the weight of a single node a gradient in the point."""
 _SAFE_DEVIATION = 0.05
 
 
@@ -175,6 +177,7 @@ class MulfaGrid(TableGrid):
         super().__init__(layout, config.channels_per_level, generator)
         self.config = config
         self.settings = config.kernel_settings()
+        self.is_step &= config.normaliser not in _SLOPED_AT_ONE_NODE
         # Not a buffer: converting the module must not round it.
         self._index_units = _index_units(config, layout)
         for name, initial in _initial_kernel(config, layout, generator).items():

@@ -11,6 +11,7 @@ import typing
 
 from llvmlite import ir
 from numba.core import cgutils, types
+from numba.core.errors import TypingError
 from numba.extending import intrinsic, models, register_model
 
 WIDTH = 8
@@ -122,6 +123,7 @@ def fma(typingctx, a, b, c):
     Left to itself the compiler fuses a product and a sum in some copies of a loop and
     not in others, and the last bit depends on which of them runs.
     """
+    _require_alike(a, b, c)
 
     def build(context, builder, signature, arguments):
         return _fused(builder, *arguments)
@@ -133,11 +135,18 @@ def fma(typingctx, a, b, c):
 @intrinsic
 def fnma(typingctx, a, b, c):
     """Return `c - a * b` of values or numbers, fused where the processor can."""
+    _require_alike(a, b, c)
 
     def build(context, builder, signature, arguments):
         return _fused(builder, builder.fneg(arguments[0]), *arguments[1:])
 
     return a(a, a, a), build
+
+
+def _require_alike(a, b, c):
+    # Numba would convert b and c to what a is, and lose digits without a word.
+    if not (isinstance(a, Lanes | types.Float) and a == b == c):
+        raise TypingError(f"expected three floats of one width, got {a}, {b} and {c}")
 
 
 def _fused(builder, a, b, c):

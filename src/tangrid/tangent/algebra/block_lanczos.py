@@ -35,7 +35,7 @@ _PROBING = 12
 """Blocks that are grown from new vectors to see whether something was left out."""
 _ROUNDINGS = 32.0
 _CHUNK = 64
-"""Vectors that are held side by side."""
+"""Vectors that are held side by side, once there are as many."""
 
 
 @dataclass(frozen=True)
@@ -158,21 +158,30 @@ class _BlockSpace:
     @property
     def blocks(self) -> list[Tensor]:
         """The vectors of the space, many side by side: loops over few are slow."""
-        size = self.inner.shape[0]
-        return [
-            chunk[: size - start].T
-            for start, chunk in zip(range(0, size, _CHUNK), self._chunks, strict=True)
-        ]
+        blocks, left = [], self.inner.shape[0]
+        for chunk in self._chunks:
+            blocks.append(chunk[:left].T)
+            left -= len(chunk)
+        return blocks
 
     @property
     def basis(self) -> Tensor:
         return torch.cat(self.blocks, dim=1)
 
     def _hold(self, block: Tensor) -> None:
+        room = sum(map(len, self._chunks))
         for number, vector in enumerate(block.T, start=self.inner.shape[0]):
-            if number % _CHUNK == 0:
-                self._chunks.append(block.new_empty(_CHUNK, len(vector)))
-            self._chunks[-1][number % _CHUNK] = vector
+            if number == room:
+                size = self._next_size(number)
+                self._chunks.append(block.new_empty(size, len(vector)))
+                room += size
+            # Counted from the end of the last one.
+            self._chunks[-1][number - room] = vector
+
+    @staticmethod
+    def _next_size(held: int) -> int:
+        """Return the vectors of the next chunk: few pairs need no room for many."""
+        return min(_CHUNK, max(BLOCK, held))
 
     @property
     def is_full(self) -> bool:
@@ -212,7 +221,7 @@ class _BlockSpace:
         block, before = self.next, self.inner.shape[0]
         rows, width = block.shape
         require_memory(
-            8.0 * rows * (before + _CHUNK),
+            8.0 * rows * (before + width + self._next_size(before)),
             f"{before + width} Lanczos vectors of {rows} rows",
             "Ask for fewer eigenvalues.",
         )

@@ -23,6 +23,7 @@ from tangrid.errors import ShapeError
 from tangrid.fields import Field
 from tangrid.notation import Coords, Values
 from tangrid.ops import implementation
+from tangrid.tangent.kernels.steps import check_slopes
 from tangrid.tangent.kernels.subject import ALL, select_names, subject_of
 
 Displacement = Mapping[str, Tensor]
@@ -58,7 +59,8 @@ class LinearisedField(Field):
         names: The parameters that may move.
 
     Raises:
-        ConfigError: If the choice names no trainable parameter.
+        ConfigError: If the choice names no trainable parameter, or one that moves
+            points at which features are constant but for jumps.
 
     Example:
         >>> import tangrid
@@ -76,6 +78,8 @@ class LinearisedField(Field):
         first = next(field.parameters())
         subject = subject_of(field, self.names, first.dtype)
         assert isinstance(subject.module, Field)
+        middle = torch.full((1, self.num_dims), 0.5, dtype=first.dtype)
+        check_slopes(subject, middle.to(first.device))
         self.origin = _WithoutCheck(subject.module)
         self.displacement = nn.ParameterList(
             torch.zeros_like(subject.parameters[name]) for name in self.names
@@ -149,7 +153,8 @@ def predicted_displacement(
 
     Raises:
         ShapeError: If weights and points do not fit.
-        ConfigError: If the choice names no trainable parameter.
+        ConfigError: If the choice names no trainable parameter, or one that moves
+            points at which features are constant but for jumps.
     """
     if weights.shape != (len(coords), field.num_channels):
         raise ShapeError(
@@ -163,6 +168,7 @@ def predicted_displacement(
             "Take one time of KernelRegression.weights(times)."
         )
     subject = subject_of(field, parameters, weights.dtype)
+    check_slopes(subject, coords.to(weights))
     given = {n: p.clone().requires_grad_() for n, p in subject.parameters.items()}
     total = {name: torch.zeros_like(p) for name, p in subject.parameters.items()}
     coords = coords.to(weights)

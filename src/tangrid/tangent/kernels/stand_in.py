@@ -16,7 +16,7 @@ class StandIn(Tensor):
     """
 
     # Functions go straight to the operations below, which are all there are.
-    __torch_function__ = torch._C._disabled_torch_function_impl  # noqa: SLF001
+    __torch_function__ = torch._C._disabled_torch_function_impl  # noqa: SLF001 # pyright: ignore
 
     @classmethod
     def __torch_dispatch__(

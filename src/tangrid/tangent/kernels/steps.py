@@ -5,30 +5,44 @@ are 0 wherever they exist. Where coordinates depend on the chosen parameters, as
 of a deformed or moved field do, a kernel would silently lack that part.
 """
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_pre_hook
+from torch import Tensor
+from torch._C._functorch import get_unwrapped, is_functorch_wrapped_tensor
 
-from tangrid.encodings import Encoding
+from tangrid.encodings.contract import Encoding, watching_coords
 from tangrid.errors import ConfigError
 from tangrid.tangent.kernels.subject import Inputs, Subject, take_rows
 
 
 @contextmanager
-def refusing_steps() -> Iterator[None]:
-    """Refuse calls of step encodings at coordinates that carry gradients.
+def refusing_steps(chosen: Callable[[], Iterable[Tensor]]) -> Iterator[None]:
+    """Refuse calls of step encodings at coordinates that chosen tensors reach.
+
+    Calls past `Encoding.__call__` are not seen.
+
+    Args:
+        chosen: Gives the tensors, as they are at the time of a call.
 
     Raises:
         ConfigError: Inside the block, at such a call.
     """
-    handle = register_module_forward_pre_hook(_check)
-    try:
+
+    def watch(encoding: Encoding, coords: Tensor) -> None:
+        if not encoding.is_step or not _reaches(chosen(), coords):
+            return
+        raise ConfigError(
+            "parameters: expected a choice that does not move the points at which a "
+            f"{type(encoding).__name__} is read that is constant but for jumps, got "
+            "one that does: gradients in those points are 0 or do not exist. Use "
+            "interpolation='linear', or leave out the parameters that move points."
+        )
+
+    with watching_coords(watch):
         yield
-    finally:
-        handle.remove()
 
 
 def check_slopes(subject: Subject, inputs: Inputs) -> None:
@@ -45,17 +59,31 @@ def check_slopes(subject: Subject, inputs: Inputs) -> None:
         name: parameter.detach().requires_grad_()
         for name, parameter in subject.parameters.items()
     }
-    with torch.enable_grad(), refusing_steps():
+    with (
+        torch.enable_grad(),
+        refusing_steps(parameters.values),
+        warnings.catch_warnings(),
+    ):
+        # What the function has to say it says when it is called in earnest.
+        warnings.simplefilter("ignore")
         subject.function(parameters, take_rows(inputs, slice(0, 1)))
 
 
-def _check(module: nn.Module, inputs: tuple[object, ...]) -> None:
-    is_step = isinstance(module, Encoding) and module.is_step
-    if is_step and any(isinstance(x, Tensor) and x.requires_grad for x in inputs):
-        raise ConfigError(
-            "tangent_kernel(parameters=...): expected coordinates that do not depend "
-            f"on the chosen parameters, got some that do at a {type(module).__name__} "
-            "whose features are constant but for jumps: their gradients in coordinates "
-            "are 0 or do not exist. Use interpolation='linear', or leave out the "
-            "parameters that move points."
-        )
+def _reaches(tensors: Iterable[Tensor], coords: Tensor) -> bool:
+    """Return whether coordinates were made of some of the tensors, which are leaves."""
+    # Under vmap and grad a tensor is wrapped, and says nothing of the graph outside.
+    # The graph is walked, since what is computed in there would not become part of it.
+    while is_functorch_wrapped_tensor(coords):
+        coords = get_unwrapped(coords)
+    wanted = {id(tensor) for tensor in tensors}
+    seen = set()
+    waiting = [coords.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if id(getattr(node, "variable", None)) in wanted:
+            return True
+        waiting.extend(parent for parent, _ in node.next_functions)
+    return False

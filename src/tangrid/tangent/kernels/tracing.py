@@ -56,6 +56,7 @@ class _Recorder(TorchFunctionMode):
     """Watch linear layers with chosen parameters, and the reads of grids."""
 
     names: dict[int, str]
+    parameters: tuple[Tensor, ...]
     num_points: int
     tables: Mapping[int, Tensor]
     calls: list[_LinearCall] = field(default_factory=list)
@@ -94,6 +95,11 @@ class _Recorder(TorchFunctionMode):
         probe = torch.zeros_like(result, requires_grad=True)
         self.calls.append(_LinearCall(*names, input.detach(), probe))
         return result + probe
+
+    def leaves(self) -> list[Tensor]:
+        """Return what gradients of the chosen parameters arrive at so far."""
+        entries = (*self.calls, *self.reads)
+        return [*self.parameters, *(entry.probe for entry in entries)]
 
     def read(self, grid: GridEncoding, level: int, lookup: Lookup) -> Tensor:
         """Return what a lookup reads, and note it.
@@ -180,8 +186,10 @@ def trace(subject: Subject, coords: Coords) -> Trace:
             "Use implementation='jacobian' or 'matrix-free'."
         )
     names = {id(tensor): name for name, tensor in subject.parameters.items()}
-    recorder = _Recorder(names, len(coords), subject.tables)
-    with torch.enable_grad(), _watched(subject, recorder), refusing_steps():
+    parameters = tuple(subject.parameters.values())
+    recorder = _Recorder(names, parameters, len(coords), subject.tables)
+    watched = _watched(subject, recorder)
+    with torch.enable_grad(), watched, refusing_steps(recorder.leaves):
         values = subject.field.forward(coords)
         subject.check_values(values, len(coords))
         irregular = _irregular(recorder, values, subject.parameters)
@@ -294,11 +302,9 @@ def _still_reached(
     source = generator(0, "tracing")
     half = torch.rand(len(values), generator=source).to(values.device) < 0.5
     weights = torch.randn(values.shape, generator=source).to(values) * half[:, None]
-    probes = [entry.probe for entry in (*recorder.calls, *recorder.reads)]
     found = torch.autograd.grad(
-        values, [*parameters.values(), *probes], weights,
-        retain_graph=True, allow_unused=True,
-    )  # fmt: skip
+        values, recorder.leaves(), weights, retain_graph=True, allow_unused=True
+    )
     others = found[len(parameters) :]
     # Gradients that overflow are not 0 anywhere, not even times 0: no sign of mixing.
     strange = (
