@@ -117,6 +117,8 @@ class Fault(Encoding):
                 return features + torch.rand(len(coords), 4)
             case "branch on values":
                 return features if coords.sum() > 0 else -features
+            case "cells":
+                return ((coords[:, :1] * 7).long() == torch.arange(4)).to(coords)
             case "kink":
                 return features + (coords[:, :1] - coords[:, :1].detach()).sqrt()
             case "state outside":
@@ -202,6 +204,7 @@ def test_a_sound_encoding_has_no_findings(fault: str):
         ("poles", "corners", "features at the corners 0 and 1: expected finite"),
         ("kink", "gradients", "gradient of coords inside the box: expected finite"),
         ("undeclared step", "gradients", "is_step: expected True, as its gradients"),
+        ("cells", "gradients", "is_step: expected True, as its gradients"),
         ("no step", "gradients", "is_step: expected False, as its gradients"),
         ("float32 only", "float64", "expected torch.float64, got torch.float32"),
         ("state outside", "state", "features after loading: expected the same bits"),
