@@ -87,7 +87,7 @@ class Fault(Encoding):
         self.fault = fault
         self.num_dims = num_dims
         self.num_features = 5 if fault == "num_features" else 4
-        self.is_step = fault == "no step"
+        self.is_piecewise_constant = fault == "no steps"
         drawn = torch.randn(num_dims, 4, generator=generator)
         if fault == "global randomness":
             drawn = torch.randn(num_dims, 4)
@@ -126,7 +126,7 @@ class Fault(Encoding):
         return features
 
 
-GRID_FAULTS = ("rows outside", "unknown table", "other weights", "undeclared step")
+GRID_FAULTS = ("rows outside", "unknown table", "other weights", "undeclared steps")
 
 
 class MisreadGrid(GridEncoding):
@@ -136,7 +136,7 @@ class MisreadGrid(GridEncoding):
         super().__init__()
         self.num_dims, self.num_features = num_dims, 2
         self.fault = fault
-        self.is_step = fault != "undeclared step"
+        self.is_piecewise_constant = fault != "undeclared steps"
         self.table = nn.Parameter(torch.randn(8, 2, generator=generator))
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
@@ -203,9 +203,21 @@ def test_a_sound_encoding_has_no_findings(fault: str):
         ("never the same", "rows", "two calls with one input: expected the same bits"),
         ("poles", "corners", "features at the corners 0 and 1: expected finite"),
         ("kink", "gradients", "gradient of coords inside the box: expected finite"),
-        ("undeclared step", "gradients", "is_step: expected True, as its gradients"),
-        ("cells", "gradients", "is_step: expected True, as its gradients"),
-        ("no step", "gradients", "is_step: expected False, as its gradients"),
+        (
+            "undeclared steps",
+            "gradients",
+            "is_piecewise_constant: expected True, as its gradients",
+        ),
+        (
+            "cells",
+            "gradients",
+            "is_piecewise_constant: expected True, as its gradients",
+        ),
+        (
+            "no steps",
+            "gradients",
+            "is_piecewise_constant: expected False, as its gradients",
+        ),
         ("float32 only", "float64", "expected torch.float64, got torch.float32"),
         ("state outside", "state", "features after loading: expected the same bits"),
         ("branch on values", "functional", "check 'functional' to run"),

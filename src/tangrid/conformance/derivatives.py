@@ -42,7 +42,7 @@ def check_gradients(config: EncodingConfig) -> None:
         coords = points(encoding.num_dims)
         expect_finite(encoding, coords, "inside the box")
         expect_finite(encoding.double(), coords.double(), "in float64")
-        expect_step(encoding, coords.double())
+        expect_piecewise_constant(encoding, coords.double())
 
 
 def expect_finite(encoding: Encoding, coords: Tensor, where: str) -> None:
@@ -71,8 +71,8 @@ def expect_finite(encoding: Encoding, coords: Tensor, where: str) -> None:
         expect(bad == 0, f"{name} {where}", "finite numbers", f"{bad} that are not")
 
 
-def expect_step(encoding: Encoding, coords: Tensor) -> None:
-    """Raise unless the encoding says whether it is constant but for jumps.
+def expect_piecewise_constant(encoding: Encoding, coords: Tensor) -> None:
+    """Raise unless the encoding says whether it is piecewise constant.
 
     Args:
         encoding: The encoding, in float64.
@@ -88,9 +88,10 @@ def expect_step(encoding: Encoding, coords: Tensor) -> None:
         scalar = (features * weights_like(features)).sum()
         (slopes,) = torch.autograd.grad(scalar, leaf, materialize_grads=True)
     # Weights that are divided by their sum have slopes by rounding.
-    is_step = bool(slopes.abs().max() <= _ROUNDING * features.abs().max())
-    wanted = f"{is_step}, as its gradients in coordinates say"
-    expect(encoding.is_step == is_step, "is_step", wanted, encoding.is_step)
+    is_flat = bool(slopes.abs().max() <= _ROUNDING * features.abs().max())
+    wanted = f"{is_flat}, as its gradients in coordinates say"
+    found = encoding.is_piecewise_constant
+    expect(found == is_flat, "is_piecewise_constant", wanted, found)
 
 
 def check_functional(config: EncodingConfig) -> None:

@@ -80,13 +80,13 @@ class Encoding(nn.Module, ABC):
     Attributes:
         num_dims: Coordinates per point (d).
         num_features: Features per point (f).
-        is_step: Whether features are constant in the coordinates but for jumps, so that
-            their derivatives are 0 wherever they exist and say nothing.
+        is_piecewise_constant: Whether features change with the coordinates by jumps
+            alone, so that derivatives are 0 wherever they exist and say nothing.
     """
 
     num_dims: int
     num_features: int
-    is_step: bool = False
+    is_piecewise_constant: bool = False
 
     def __call__(self, coords: Coords) -> Features:
         """Return the features of each point, after showing the points to a watcher.

@@ -177,7 +177,7 @@ class MulfaGrid(TableGrid):
         super().__init__(layout, config.channels_per_level, generator)
         self.config = config
         self.settings = config.kernel_settings()
-        self.is_step &= config.normaliser not in _SLOPED_AT_ONE_NODE
+        self.is_piecewise_constant &= config.normaliser not in _SLOPED_AT_ONE_NODE
         # Not a buffer: converting the module must not round it.
         self._index_units = _index_units(config, layout)
         for name, initial in _initial_kernel(config, layout, generator).items():

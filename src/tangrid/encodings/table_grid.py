@@ -111,7 +111,7 @@ class TableGrid(GridEncoding):
         self.layout = layout
         self.num_dims = layout.num_dims
         self.num_features = len(layout.levels) * channels_per_level
-        self.is_step = layout.interpolation == "nearest"
+        self.is_piecewise_constant = layout.interpolation == "nearest"
         table = torch.empty(layout.num_rows, channels_per_level)
         table.uniform_(-INITIAL_RANGE, INITIAL_RANGE, generator=generator)
         self.table = nn.Parameter(table)

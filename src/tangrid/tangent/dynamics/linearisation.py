@@ -23,7 +23,7 @@ from tangrid.errors import ShapeError
 from tangrid.fields import Field
 from tangrid.notation import Coords, Values
 from tangrid.ops import implementation
-from tangrid.tangent.kernels.steps import check_slopes
+from tangrid.tangent.kernels.coordinate_gradients import check_coordinate_gradients
 from tangrid.tangent.kernels.subject import ALL, select_names, subject_of
 
 Displacement = Mapping[str, Tensor]
@@ -60,7 +60,7 @@ class LinearisedField(Field):
 
     Raises:
         ConfigError: If the choice names no trainable parameter, or one that moves
-            points at which features are constant but for jumps.
+            points at which features are piecewise constant.
 
     Example:
         >>> import tangrid
@@ -79,7 +79,7 @@ class LinearisedField(Field):
         subject = subject_of(field, self.names, first.dtype)
         assert isinstance(subject.module, Field)
         middle = torch.full((1, self.num_dims), 0.5, dtype=first.dtype)
-        check_slopes(subject, middle.to(first.device))
+        check_coordinate_gradients(subject, middle.to(first.device))
         self.origin = _WithoutCheck(subject.module)
         self.displacement = nn.ParameterList(
             torch.zeros_like(subject.parameters[name]) for name in self.names
@@ -154,7 +154,7 @@ def predicted_displacement(
     Raises:
         ShapeError: If weights and points do not fit.
         ConfigError: If the choice names no trainable parameter, or one that moves
-            points at which features are constant but for jumps.
+            points at which features are piecewise constant.
     """
     if weights.shape != (len(coords), field.num_channels):
         raise ShapeError(
@@ -168,10 +168,10 @@ def predicted_displacement(
             "Take one time of KernelRegression.weights(times)."
         )
     subject = subject_of(field, parameters, weights.dtype)
-    check_slopes(subject, coords.to(weights))
+    coords = coords.to(weights)
+    check_coordinate_gradients(subject, coords)
     given = {n: p.clone().requires_grad_() for n, p in subject.parameters.items()}
     total = {name: torch.zeros_like(p) for name, p in subject.parameters.items()}
-    coords = coords.to(weights)
     for start in range(0, len(coords), _POINTS_AT_ONCE):
         part = slice(start, start + _POINTS_AT_ONCE)
         product = (subject.function(given, coords[part]) * weights[part]).sum()

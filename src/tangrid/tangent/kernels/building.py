@@ -10,10 +10,10 @@ from tangrid.errors import ConfigError, ShapeError
 from tangrid.fields import Field
 from tangrid.fields.doors import check_coords
 from tangrid.tangent.kernels.assembly import assemble
+from tangrid.tangent.kernels.coordinate_gradients import check_coordinate_gradients
 from tangrid.tangent.kernels.jacobian import jacobian_kernel
 from tangrid.tangent.kernels.kernel import Outputs, TangentKernel
 from tangrid.tangent.kernels.matrix_free import MatrixFreeKernel
-from tangrid.tangent.kernels.steps import check_slopes
 from tangrid.tangent.kernels.structured import StructuredKernel
 from tangrid.tangent.kernels.subject import (
     ALL,
@@ -131,7 +131,7 @@ def _kernel_of(
     if implementation == "structured":
         return _structured(subject, x, x2, outputs)
     _check_outputs(outputs, subject.num_channels(x))
-    check_slopes(subject, x)
+    check_coordinate_gradients(subject, x)
     if implementation == "auto":
         implementation = _choose(subject, x, x2)
     if implementation == "jacobian":

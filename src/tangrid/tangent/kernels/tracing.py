@@ -21,9 +21,9 @@ from tangrid.errors import ConfigError, ShapeError
 from tangrid.notation import Coords, Features, Values
 from tangrid.ops import implementation
 from tangrid.seeding import generator
+from tangrid.tangent.kernels.coordinate_gradients import requiring_coordinate_gradients
 from tangrid.tangent.kernels.jacobian import jacobian
 from tangrid.tangent.kernels.sites import LookupSite, OuterSite
-from tangrid.tangent.kernels.steps import refusing_steps
 from tangrid.tangent.kernels.subject import Subject
 
 
@@ -55,8 +55,7 @@ class _Read:
 class _Recorder(TorchFunctionMode):
     """Watch linear layers with chosen parameters, and the reads of grids."""
 
-    names: dict[int, str]
-    parameters: tuple[Tensor, ...]
+    parameters: Mapping[str, Tensor]
     num_points: int
     tables: Mapping[int, Tensor]
     calls: list[_LinearCall] = field(default_factory=list)
@@ -64,6 +63,7 @@ class _Recorder(TorchFunctionMode):
 
     def __post_init__(self) -> None:
         super().__init__()
+        self.names = {id(tensor): name for name, tensor in self.parameters.items()}
 
     def __torch_function__(
         self,
@@ -96,10 +96,14 @@ class _Recorder(TorchFunctionMode):
         self.calls.append(_LinearCall(*names, input.detach(), probe))
         return result + probe
 
+    @property
+    def probes(self) -> list[Tensor]:
+        """The probes of all sites so far: calls, then reads."""
+        return [entry.probe for entry in (*self.calls, *self.reads)]
+
     def leaves(self) -> list[Tensor]:
         """Return what gradients of the chosen parameters arrive at so far."""
-        entries = (*self.calls, *self.reads)
-        return [*self.parameters, *(entry.probe for entry in entries)]
+        return [*self.parameters.values(), *self.probes]
 
     def read(self, grid: GridEncoding, level: int, lookup: Lookup) -> Tensor:
         """Return what a lookup reads, and note it.
@@ -185,14 +189,12 @@ def trace(subject: Subject, coords: Coords) -> Trace:
             "points are known to be independent of each other, got another callable. "
             "Use implementation='jacobian' or 'matrix-free'."
         )
-    names = {id(tensor): name for name, tensor in subject.parameters.items()}
-    parameters = tuple(subject.parameters.values())
-    recorder = _Recorder(names, parameters, len(coords), subject.tables)
+    recorder = _Recorder(subject.parameters, len(coords), subject.tables)
     watched = _watched(subject, recorder)
-    with torch.enable_grad(), watched, refusing_steps(recorder.leaves):
+    with torch.enable_grad(), watched, requiring_coordinate_gradients(recorder.leaves):
         values = subject.field.forward(coords)
         subject.check_values(values, len(coords))
-        irregular = _irregular(recorder, values, subject.parameters)
+        irregular = _irregular(recorder, values)
         _require_rows_alone(subject, recorder, irregular)
         cotangents = _cotangents(recorder, values)
     count = len(recorder.calls)
@@ -255,9 +257,7 @@ def _watched_forward(
     return forward
 
 
-def _irregular(
-    recorder: _Recorder, values: Values, parameters: dict[str, Tensor]
-) -> set[str]:
+def _irregular(recorder: _Recorder, values: Values) -> set[str]:
     """Return the parameters that enter in ways that no site describes.
 
     Raises:
@@ -270,7 +270,7 @@ def _irregular(
             layers.setdefault(name, set()).add((call.weight, call.bias))
     # A weight with two biases would meet itself in two parts.
     irregular = {n for n, pairs in layers.items() if len(pairs) > 1 or n in tables}
-    irregular |= _still_reached(recorder, values, parameters)
+    irregular |= _still_reached(recorder, values)
     for pair in {pair for pairs in layers.values() for pair in pairs}:
         if irregular.intersection(pair):
             irregular.update(name for name in pair if name)
@@ -289,9 +289,7 @@ def _require_rows_alone(
         )
 
 
-def _still_reached(
-    recorder: _Recorder, values: Values, parameters: dict[str, Tensor]
-) -> set[str]:
+def _still_reached(recorder: _Recorder, values: Values) -> set[str]:
     """Return the parameters that a gradient reaches past all sites.
 
     The gradient is that of a random half of the points, so that the same pass shows
@@ -305,10 +303,12 @@ def _still_reached(
     found = torch.autograd.grad(
         values, recorder.leaves(), weights, retain_graph=True, allow_unused=True
     )
-    others = found[len(parameters) :]
+    count = len(recorder.parameters)
     # Gradients that overflow are not 0 anywhere, not even times 0: no sign of mixing.
     strange = (
-        answer[~half].nan_to_num(0, 0, 0) for answer in others if answer is not None
+        answer[~half].nan_to_num(0, 0, 0)
+        for answer in found[count:]
+        if answer is not None
     )
     if any(answer.any() for answer in strange):
         raise ShapeError(
@@ -318,14 +318,14 @@ def _still_reached(
         )
     return {
         name
-        for name, gradient in zip(parameters, found[: len(parameters)], strict=True)
+        for name, gradient in zip(recorder.parameters, found[:count], strict=True)
         if gradient is not None
     }
 
 
 def _cotangents(recorder: _Recorder, values: Values) -> list[Tensor]:
     """Return the gradient of every channel in every probe, [n, c, o]."""
-    probes = [entry.probe for entry in (*recorder.calls, *recorder.reads)]
+    probes = recorder.probes
     if not probes:
         return []
     by_channel = [

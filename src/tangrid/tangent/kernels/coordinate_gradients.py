@@ -1,4 +1,4 @@
-"""Refuse gradients through encodings that are constant but for jumps.
+"""Refuse gradients in the coordinates of encodings that are piecewise constant.
 
 Nearest interpolation has gradients in its features and none in its coordinates: they
 are 0 wherever they exist. Where coordinates depend on the chosen parameters, as those
@@ -19,8 +19,10 @@ from tangrid.tangent.kernels.subject import Inputs, Subject, take_rows
 
 
 @contextmanager
-def refusing_steps(chosen: Callable[[], Iterable[Tensor]]) -> Iterator[None]:
-    """Refuse calls of step encodings at coordinates that chosen tensors reach.
+def requiring_coordinate_gradients(
+    chosen: Callable[[], Iterable[Tensor]],
+) -> Iterator[None]:
+    """Refuse calls of piecewise constant encodings where chosen tensors move points.
 
     Calls past `Encoding.__call__` are not seen.
 
@@ -32,12 +34,12 @@ def refusing_steps(chosen: Callable[[], Iterable[Tensor]]) -> Iterator[None]:
     """
 
     def watch(encoding: Encoding, coords: Tensor) -> None:
-        if not encoding.is_step or not _reaches(chosen(), coords):
+        if not encoding.is_piecewise_constant or not _reaches(chosen(), coords):
             return
         raise ConfigError(
             "parameters: expected a choice that does not move the points at which a "
-            f"{type(encoding).__name__} is read that is constant but for jumps, got "
-            "one that does: gradients in those points are 0 or do not exist. Use "
+            f"{type(encoding).__name__} is read that is piecewise constant, got one "
+            "that does: gradients in those points are 0 or do not exist. Use "
             "interpolation='linear', or leave out the parameters that move points."
         )
 
@@ -45,8 +47,8 @@ def refusing_steps(chosen: Callable[[], Iterable[Tensor]]) -> Iterator[None]:
         yield
 
 
-def check_slopes(subject: Subject, inputs: Inputs) -> None:
-    """Refuse a function whose gradients pass the coordinates of a step encoding.
+def check_coordinate_gradients(subject: Subject, inputs: Inputs) -> None:
+    """Refuse a function whose parameters move points of piecewise constant features.
 
     Args:
         subject: The function.
@@ -61,7 +63,7 @@ def check_slopes(subject: Subject, inputs: Inputs) -> None:
     }
     with (
         torch.enable_grad(),
-        refusing_steps(parameters.values),
+        requiring_coordinate_gradients(parameters.values),
         warnings.catch_warnings(),
     ):
         # What the function has to say it says when it is called in earnest.

@@ -1,8 +1,9 @@
-"""Kernels through encodings that are constant but for jumps: features yes, moves no."""
+"""Kernels through piecewise constant encodings: features yes, moves no."""
 
 import threading
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import get_args
 
 import pytest
@@ -21,7 +22,7 @@ from tangrid.tangent.dynamics.linearisation import (
     LinearisedField,
     predicted_displacement,
 )
-from tangrid.tangent.kernels.steps import check_slopes
+from tangrid.tangent.kernels.coordinate_gradients import check_coordinate_gradients
 from tangrid.tangent.kernels.subject import subject_of
 
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -42,8 +43,8 @@ class Moved(Field):
         self.how = how
         self.num_dims, self.num_channels = SITE.num_dims, SITE.num_channels
         encoding = config(num_levels=2, log2_table_size=6, interpolation=interpolation)
-        config = EncodedFieldConfig(encoding=encoding)
-        self.inner = config.build(SITE, generator(0, "init"))
+        field = EncodedFieldConfig(encoding=encoding)
+        self.inner = field.build(SITE, generator(0, "init"))
         self.move = nn.Parameter(torch.zeros(2))
 
     def forward(self, coords: Tensor) -> Tensor:
@@ -64,7 +65,7 @@ def points() -> Tensor:
     return torch.rand(5, 2, generator=generator(0, "points"))
 
 
-WORDS = "a TableGrid is read that is constant but for jumps"
+WORDS = "a TableGrid is read that is piecewise constant"
 IMPLEMENTATIONS = ("structured", "jacobian", "matrix-free")
 
 
@@ -73,7 +74,7 @@ IMPLEMENTATIONS = ("structured", "jacobian", "matrix-free")
 def test_moves_through_nearest_nodes_are_refused(implementation: str, config: type):
     field = Moved("nearest", config)
     for parameters in ("all", "move"):
-        with pytest.raises(ConfigError, match="is read that is constant but for jumps"):
+        with pytest.raises(ConfigError, match="is read that is piecewise constant"):
             tangent_kernel(
                 field, points(), parameters=parameters, implementation=implementation
             )
@@ -99,9 +100,7 @@ def test_moves_through_slopes_are_not(interpolation: Interpolation):
 
 
 def test_a_single_node_may_have_a_kernel_with_slopes():
-    field = Moved(
-        "nearest", lambda **names: MulfaGridConfig(normaliser="none", **names)
-    )
+    field = Moved("nearest", partial(MulfaGridConfig, normaliser="none"))
     kernel = tangent_kernel(field, points(), parameters="move")
     assert float(kernel.diagonal().min()) > 0
 
@@ -162,7 +161,7 @@ def test_trials_warn_of_nothing():
         return x @ weight
 
     subject = subject_of(values, {"weight": torch.ones(2, 1)}, torch.float64)
-    check_slopes(subject, points().double())
+    check_coordinate_gradients(subject, points().double())
 
 
 def test_linearised_moves_are_refused():
