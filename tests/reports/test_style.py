@@ -3,6 +3,8 @@ import subprocess
 import sys
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.ticker import FuncFormatter
 
 from tangrid.reports.style import (
     SERIES,
@@ -36,6 +38,20 @@ def test_a_drawing_scales_with_the_page():
     _, _, width, height = map(float, attributes["viewbox"].split())
     assert float(attributes["width"]) == width
     assert float(attributes["height"]) == height
+
+
+@pytest.mark.parametrize(
+    "label", ["1", "1.5 %", "100 %", "5·10⁻¹²", "\N{MINUS SIGN}0.00015"]
+)
+def test_labels_stay_inside_whatever_their_length(label: str):
+    figure, axes = new_axes()
+    axes.plot([0, 1], [0, 1])
+    axes.set_ylabel("share of the trace")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda _value, _: label))
+    to_svg(figure, "a line")
+    box = axes.yaxis.get_tightbbox(FigureCanvasAgg(figure).get_renderer())
+    assert box.x0 >= 0
+    assert axes.get_position().width > 0.6
 
 
 def test_descriptions_are_escaped():

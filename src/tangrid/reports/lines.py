@@ -82,9 +82,6 @@ def scale_log(axes: Axes, values: Sequence[float], *, side: str = "y") -> None:
     ticks = [10.0**power for power in range(low, high + 1, stride)]
     if len(ticks) == 1:
         ticks = sorted({*ticks, *_between(bottom, top)})
-        if side == "y":
-            # Their labels are longer.
-            axes.figure.subplots_adjust(left=0.19)
     axis = axes.yaxis if side == "y" else axes.xaxis
     axes.set(**{f"{side}scale": "log", f"{side}lim": (bottom, top)})
     axis.set_major_locator(FixedLocator(ticks))

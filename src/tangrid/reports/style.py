@@ -9,6 +9,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 
 from tangrid.reports.markup import Html
 
@@ -56,6 +58,10 @@ _SETTINGS: dict[Any, Any] = {
     "ytick.major.pad": 5,
 }
 
+_LEAST_LEFT = 0.15
+"""Share of a figure to the left of its axes, where the labels there are short."""
+_BESIDE_LABELS = 22.0
+"""Points that the name of an axis and the gaps around the labels of its ticks take."""
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -86,8 +92,8 @@ def new_axes() -> tuple[Figure, Axes]:
     """Return an empty figure and its axes, in the look of the house."""
     with mpl.rc_context(_SETTINGS):
         figure = Figure(figsize=(3.5, 2.5), facecolor="none")
-        # A layout that measures its labels takes most of the time of a large page.
-        figure.subplots_adjust(left=0.15, right=0.97, bottom=0.18, top=0.96)
+        # A layout that measures all its labels takes most of the time of a large page.
+        figure.subplots_adjust(left=_LEAST_LEFT, right=0.97, bottom=0.18, top=0.96)
         return figure, figure.add_subplot()
 
 
@@ -116,6 +122,7 @@ def to_svg(figure: Figure, description: str) -> Html:
     """
     buffer = io.StringIO()
     with mpl.rc_context({**_SETTINGS, "svg.hashsalt": "tangrid"}):  # pyright: ignore
+        _make_room_for_labels(figure)
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
@@ -125,6 +132,20 @@ def to_svg(figure: Figure, description: str) -> Html:
     for stand_in, variable in _VARIABLES.items():
         text = text.replace(stand_in, variable)
     return Html(_relabel(text, description))
+
+
+def _make_room_for_labels(figure: Figure) -> None:
+    """Move the axes to the right where labels of their ticks are long."""
+    font = FontProperties(size=_SETTINGS["ytick.labelsize"])
+    widest = 0.0
+    for axes in figure.axes:
+        low, high = sorted(axes.get_ylim())
+        ticks = [tick for tick in axes.get_yticks() if low <= tick <= high]
+        for label in axes.yaxis.get_major_formatter().format_ticks(ticks):
+            measured = text_to_path.get_text_width_height_descent(label, font, False)
+            widest = max(widest, measured[0])
+    needed = (widest + _BESIDE_LABELS) / (72.0 * figure.get_figwidth())
+    figure.subplots_adjust(left=max(_LEAST_LEFT, needed))
 
 
 def _rename(text: str) -> str:
