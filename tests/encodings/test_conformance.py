@@ -21,14 +21,21 @@ from tangrid.encodings import (
     IdentityConfig,
     Lookup,
     MulfaGridConfig,
+    NeurbfConfig,
     Selection,
 )
 from tangrid.errors import ConfigError
 from tangrid.registry import KINDS
 from tangrid.signals.site import Site
 
-SMALL = {"num_levels": 4, "base_resolution": 5, "log2_table_size": 9}
-"""Settings of grids that keep every kind of level but cost little."""
+SMALL = {
+    "num_levels": 4,
+    "base_resolution": 5,
+    "log2_table_size": 9,
+    "finest_resolution": 40,
+    "num_centres": 60,
+}
+"""Settings of encodings that keep every kind of level but cost little."""
 
 
 def small(config: EncodingConfig) -> EncodingConfig:
@@ -59,6 +66,8 @@ SUBJECTS: dict[str, EncodingConfig] = {
     "fourier posenc-new": FourierConfig(
         family="posenc-new", num_frequencies=8, amplitude_power=1.0
     ),
+    "rbf-nodes linear": small(NeurbfConfig(profile="linear", shape="diagonal")),
+    "rbf-nodes fading": small(NeurbfConfig(fades=True, normalised=False)),
     "identity plain": IdentityConfig(scale=1.0, shift=0.0),
 }
 

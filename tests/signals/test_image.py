@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from skimage.filters import sobel
 
 from tangrid.errors import ConfigError, DataError, NumericalWarning, ShapeError
 from tangrid.seeding import generator
@@ -87,15 +88,37 @@ def test_sample_refuses_what_is_not_finite():
         signal.sample(torch.tensor([[0.5, torch.nan], [0.1, 0.2]]))
 
 
-def test_site_draws_points_of_the_image():
+def test_site_draws_pixels_with_their_detail():
     signal = ImageSignal.from_array(noise(4, 6, 3))
     site = signal.site
     assert (site.num_dims, site.num_channels, site.resolution) == (2, 3, (6, 4))
-    coords, values = site.sampler(100, generator(3))
-    again, _ = site.sampler(100, generator(3))
+    coords, detail = site.sampler(10, generator(3))
+    again, _ = site.sampler(10, generator(3))
     assert torch.equal(coords, again)
-    assert 0.0 <= coords.min() < 0.1 < 0.9 < coords.max() <= 1.0
-    assert torch.equal(values, signal.sample(coords))
+    columns = (coords * torch.tensor([6, 4]) - 0.5).round().long()
+    indices = columns[:, 1] * 6 + columns[:, 0]
+    assert torch.equal(coords, signal.pixel_coords(indices))
+    assert torch.equal(detail, signal.detail(indices))
+
+
+def test_site_draws_every_pixel_once_if_asked_for_as_many():
+    signal = ImageSignal.from_array(noise(4, 6, 3))
+    coords, _ = signal.site.sampler(24, generator(3))
+    assert torch.equal(coords, signal.pixel_coords(torch.arange(24)))
+
+
+def test_detail_is_the_length_of_sobels_gradient():
+    pixels = noise(7, 5, 3)
+    detail = ImageSignal.from_array(pixels).detail(torch.arange(35)).view(7, 5)
+    # scikit-image divides by the sum of the filter's entries, half of them negative.
+    slopes = [sobel(pixels[..., c], axis=a) for c in range(3) for a in (0, 1)]
+    wanted = np.sqrt(np.square(slopes).sum(0) / 3 / 4)
+    assert np.allclose(detail.numpy()[1:-1, 1:-1], wanted[1:-1, 1:-1], atol=1e-6)
+
+
+def test_a_flat_image_has_no_detail():
+    signal = ImageSignal.from_array(np.full((4, 4), 0.3))
+    assert torch.equal(signal.detail(torch.arange(16)), torch.zeros(16))
 
 
 @pytest.mark.parametrize("indices", [[-1], [24], [0, 999]])

@@ -6,7 +6,7 @@ from tangrid.signals.site import Site
 
 def sampler(count: int, generator: torch.Generator):
     points = torch.rand(count, 2, generator=generator)
-    return points, points[:, :1]
+    return points, points[:, 0]
 
 
 def test_sampler_is_no_part_of_what_is_saved():

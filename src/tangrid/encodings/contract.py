@@ -167,6 +167,17 @@ class EncodingConfig(ABC):
             generator: Source of the initial values.
         """
 
+    def reaching(self, finest_resolution: float) -> "EncodingConfig":
+        """Return these settings with a finest resolution that suits the signal.
+
+        The default is these settings: the encoding has no resolution.
+
+        Args:
+            finest_resolution: Vertices per axis of the finest level.
+        """
+        del finest_resolution
+        return self
+
     def families(self) -> tuple[SizeFamily, ...]:
         """Return ways to change the number of parameters, the first to be tried first.
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from tangrid.encodings import ENCODINGS
-from tangrid.encodings.table_grid import TableGridConfig
 from tangrid.errors import ConfigError
 from tangrid.fields import FIELDS, EncodedFieldConfig, FieldConfig
 from tangrid.registry import unknown_name
@@ -46,8 +45,6 @@ class Preset:
         if self.finest_fraction is None or site.resolution is None:
             return config
         if not isinstance(config, EncodedFieldConfig):
-            return config
-        if not isinstance(config.encoding, TableGridConfig):
             return config
         finest = self.finest_fraction * max(site.resolution)
         return dataclasses.replace(config, encoding=config.encoding.reaching(finest))

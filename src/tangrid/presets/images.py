@@ -1,7 +1,12 @@
 """Models for images, as published and as found best here."""
 
 from tangrid.decoders import ReluMlpConfig, SineResidualMlpConfig
-from tangrid.encodings import FourierConfig, HashGridConfig, MulfaGridConfig
+from tangrid.encodings import (
+    FourierConfig,
+    HashGridConfig,
+    MulfaGridConfig,
+    NeurbfConfig,
+)
 from tangrid.fields import EncodedFieldConfig, SirenConfig
 from tangrid.presets.contract import Preset, file
 
@@ -69,6 +74,21 @@ file(
         finest_fraction=0.5,
         summary="One learned multiplicative Fourier kernel, normalised by its sum.",
         source="Zhao et al. 2024, eqs. 6-8 to the letter; layers and widths are ours.",
+    )
+)
+file(
+    Preset(
+        name="neurbf",
+        field=EncodedFieldConfig(
+            encoding=NeurbfConfig(),
+            decoder=SineResidualMlpConfig(
+                lowest_frequency=10.0, highest_frequency=100.0
+            ),
+        ),
+        rates={"grid": 5e-3, "decoder": 1e-2},
+        finest_fraction=0.5,
+        summary="Radial functions around centres placed by detail, beside a grid.",
+        source="Chen et al. 2023; single-image settings of the released code.",
     )
 )
 file(

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from tangrid.notation import Coords, Values
+from tangrid.notation import Coords
 
-Sampler = Callable[[int, torch.Generator], tuple[Coords, Values]]
-"""Draws `n` random coordinates and the signal's values there."""
+Sampler = Callable[[int, torch.Generator], tuple[Coords, Float[Tensor, " n"]]]
+"""Draws at most `n` points of the signal, with how much detail it has at each."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,36 @@
+"""The lookup at radial nodes in plain PyTorch: the truth that the fast loops match."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tangrid.notation import Features, Rows, Table
+
+
+def sine_weights(
+    values: Float[Tensor, "n k"], frequencies: Float[Tensor, " f"]
+) -> Float[Tensor, "n k f"]:
+    """Return sin(m_j rho), the weight of each neighbour in each channel.
+
+    Args:
+        values: Radial values (rho) of each point's neighbours.
+        frequencies: One factor m per channel.
+    """
+    return torch.sin(values[:, :, None] * frequencies)
+
+
+def rbf_lookup(
+    rows: Rows,
+    values: Float[Tensor, "n k"],
+    table: Table,
+    frequencies: Float[Tensor, " f"],
+) -> Features:
+    """Return sums of features, weighted by sines of radial values.
+
+    Args:
+        rows: Neighbours of each point.
+        values: Radial values of the neighbours.
+        table: Features of all nodes.
+        frequencies: One factor per channel.
+    """
+    return (sine_weights(values, frequencies) * table[rows]).sum(1)
