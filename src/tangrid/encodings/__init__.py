@@ -11,4 +11,5 @@ from tangrid.encodings.fourier import FourierConfig as FourierConfig
 from tangrid.encodings.hash_grid import HashGridConfig as HashGridConfig
 from tangrid.encodings.identity import IdentityConfig as IdentityConfig
 from tangrid.encodings.mulfa_grid import MulfaGridConfig as MulfaGridConfig
+from tangrid.encodings.mulfa_nodes import MulfaNodesConfig as MulfaNodesConfig
 from tangrid.encodings.neurbf import NeurbfConfig as NeurbfConfig

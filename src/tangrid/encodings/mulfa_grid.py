@@ -8,46 +8,33 @@ References:
     Zhao et al. 2024, "Grounding and Enhancing Grid-based Models for Neural Fields".
 """
 
-import math
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from tangrid.encodings.contract import ENCODINGS, Lookup, Selection
+from tangrid.encodings.filter_kernel import FilterKernelConfig, FilterKernelOwner
 from tangrid.encodings.hash_grid import HashGridConfig
 from tangrid.encodings.table_grid import TableGrid
-from tangrid.errors import ConfigError
 from tangrid.notation import Coords, Features
 from tangrid.ops.grid_lookup import GridLayout
 from tangrid.ops.grid_lookup.reference import corner_nodes, node_rows
 from tangrid.ops.mulfa_lookup import (
-    FilterKernel,
-    KernelSettings,
-    Normaliser,
-    Units,
     mulfa_lookup,
 )
 from tangrid.ops.mulfa_lookup.reference import kernel_weights, raw_kernel
 from tangrid.signals.site import Site
 
-IndexMode = Literal["multi", "normalised", "flat"]
-KernelOutputs = Literal["per-channel", "shared"]
-
 _CANCELLED = 1e-3
-_SHIFT_INVARIANT = ("lin_centred", "lin_softmax", "softmax")
-"""Normalisers to which a constant kernel is no kernel: training the output bias would
-only follow rounding errors."""
 _SLOPED_AT_ONE_NODE = ("none", "lin_add", "signed_eps")
 """Normalisers that leave the weight of a single node a gradient in the point."""
-_SAFE_DEVIATION = 0.05
 
 
 @ENCODINGS.register("mulfa-grid")
 @dataclass(frozen=True, kw_only=True)
-class MulfaGridConfig(HashGridConfig):
+class MulfaGridConfig(FilterKernelConfig, HashGridConfig):
     """Hash grid with multiplicative Fourier filters for interpolation weights.
 
     ``normaliser`` makes weights of the raw kernel values phi at the corners of a cell,
@@ -84,55 +71,14 @@ class MulfaGridConfig(HashGridConfig):
         8
     """
 
-    num_filter_layers: int = 1
-    """Multiplicative layers (n); products of n gates see sums of their frequencies."""
-    num_gates: int = 8
-    """Gates of each layer (g); multiples of 8 make full use of the processor."""
-    num_frequencies: int = 4
-    """Octaves of the Fourier features along each axis (m)."""
-    units: Units = "grid"
-    """Fourier features of the position in cells, or of the coordinates (normalised)."""
-    index_mode: IndexMode = "multi"
-    """Gates see the multi-index, the index over the resolution, or the flat index."""
-    normaliser: Normaliser = "lin_centred"
-    """How kernel values become weights."""
-    kernel_outputs: KernelOutputs = "per-channel"
-    """Whether every feature channel has its own kernel function."""
-    gate_bandwidth: float = 1.0
-    """Standard deviation of the gates' frequencies, over all layers; radians per unit
-    of the index."""
-    output_scale: float = 0.1
-    """Standard deviation of the output layer (C)."""
-    train_kernel: bool = True
-    """Whether the kernel function is trained along with the features."""
-
     def __post_init__(self) -> None:
-        """Refuse settings that make no kernel.
+        """Refuse settings that make no grid or no kernel.
 
         Raises:
             ConfigError: If a setting is out of range.
         """
         super().__post_init__()
-        if self.num_filter_layers < 1 or self.num_gates < 1:
-            raise ConfigError(
-                "MulfaGridConfig: expected at least one filter layer and one gate, got "
-                f"num_filter_layers={self.num_filter_layers} and "
-                f"num_gates={self.num_gates}."
-            )
-        if not (self.gate_bandwidth >= 0 and self.output_scale >= 0):
-            raise ConfigError(
-                "MulfaGridConfig: expected gate_bandwidth and output_scale >= 0, got "
-                f"{self.gate_bandwidth} and {self.output_scale}."
-            )
-        self.kernel_settings()
-
-    def kernel_settings(self) -> KernelSettings:
-        """Return what of the kernel function is not a parameter."""
-        return KernelSettings(
-            num_frequencies=self.num_frequencies,
-            units=self.units,
-            normaliser=self.normaliser,
-        )
+        self.check_filters()
 
     def build(self, site: Site, generator: torch.Generator) -> "MulfaGrid":
         """Return the grid with small random features and a random kernel function.
@@ -144,7 +90,7 @@ class MulfaGridConfig(HashGridConfig):
         return MulfaGrid(self, self.layout(site.num_dims), generator)
 
 
-class MulfaGrid(TableGrid):
+class MulfaGrid(TableGrid, FilterKernelOwner):
     """Interpolate the features of one table with a learned kernel function.
 
     Args:
@@ -154,22 +100,7 @@ class MulfaGrid(TableGrid):
 
     Attributes:
         table: Features of the nodes.
-        projection: First weights of every level's filter network (W_1).
-        hidden: Further weights (W_2 to W_n), None where there is one layer.
-        biases: Biases of all layers (b).
-        frequencies: The gates' frequencies (omega) in units of the index.
-        phases: The gates' phases.
-        mix: Output weights (C).
-        offset: Output biases (c).
     """
-
-    projection: nn.Parameter
-    hidden: nn.Parameter | None
-    biases: nn.Parameter
-    frequencies: nn.Parameter
-    phases: nn.Parameter
-    mix: nn.Parameter
-    offset: nn.Parameter
 
     def __init__(
         self, config: MulfaGridConfig, layout: GridLayout, generator: torch.Generator
@@ -178,33 +109,12 @@ class MulfaGrid(TableGrid):
         self.config = config
         self.settings = config.kernel_settings()
         self.is_piecewise_constant &= config.normaliser not in _SLOPED_AT_ONE_NODE
-        # Not a buffer: converting the module must not round it.
-        self._index_units = _index_units(config, layout)
-        for name, initial in _initial_kernel(config, layout, generator).items():
-            idle = name == "offset" and config.normaliser in _SHIFT_INVARIANT
-            trained = config.train_kernel and not idle
-            self.register_parameter(name, nn.Parameter(initial, requires_grad=trained))
-        if config.num_filter_layers == 1:
-            self.register_parameter("hidden", None)
-
-    @property
-    def kernel(self) -> FilterKernel:
-        """The kernel function's parameters as the operator takes them."""
-        hidden: Tensor | None = self.hidden
-        if hidden is None:
-            levels, gates, _ = self.projection.shape
-            hidden = self.projection.new_empty(levels, 0, gates, gates)
-        # An index can be large, so its products with frequencies are taken in float64.
-        units = self._index_units.to(self.frequencies.device)
-        frequencies = self.frequencies.double() * units
-        return FilterKernel(
-            self.projection,
-            hidden,
-            self.biases,
-            frequencies,
-            self.phases,
-            self.mix,
-            self.offset,
+        self.add_kernel(
+            config,
+            _index_units(config, layout),
+            layout.num_dims,
+            config.channels_per_level,
+            generator,
         )
 
     def select(self, coords: Coords) -> Selection:
@@ -245,15 +155,8 @@ class MulfaGrid(TableGrid):
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Return the table as ``grid`` and, where it is trained, the ``kernel``."""
-        groups = {"grid": [self.table]}
-        kernel = [
-            p
-            for name, p in self.named_parameters()
-            if name != "table" and p.requires_grad
-        ]
-        if kernel:
-            groups["kernel"] = kernel
-        return groups
+        kernel = self.kernel_parameters()
+        return {"grid": [self.table]} | ({"kernel": kernel} if kernel else {})
 
     @torch.no_grad()
     def cancelled_fraction(self, coords: Coords) -> Float[Tensor, " l"]:
@@ -289,45 +192,3 @@ def _index_units(
         else:
             units.append([1.0] * dims)
     return torch.tensor(units, dtype=torch.float64)[:, None, :, None]
-
-
-def _initial_kernel(
-    config: MulfaGridConfig, layout: GridLayout, generator: torch.Generator
-) -> dict[str, Tensor]:
-    """Return random filter networks of all levels."""
-    levels, dims = len(layout.levels), layout.num_dims
-    layers, gates = config.num_filter_layers, config.num_gates
-    inputs = 2 * dims * config.num_frequencies
-    outputs = 1 if config.kernel_outputs == "shared" else config.channels_per_level
-    faithful = config.normaliser in {"sum", "signed_eps"}
-    scale = config.output_scale
-    if faithful:
-        # Kernel values start at 1, give or take so little that no sum comes near 0. A
-        # gate halves the variance, and so do sines and cosines of any point.
-        scale = min(scale, 2 * _SAFE_DEVIATION / math.sqrt(gates))
-
-    def normal(deviation: float, *shape: int) -> Tensor:
-        return torch.empty(shape).normal_(generator=generator) * deviation
-
-    kernel = {
-        "projection": normal(1 / math.sqrt(inputs), levels, gates, inputs),
-        "biases": torch.zeros(levels, layers, gates),
-        "phases": torch.empty(levels, layers, gates).uniform_(
-            0, 2 * math.pi, generator=generator
-        ),
-        # A product of gates has the sums of their frequencies, whose variances add up.
-        "frequencies": normal(
-            config.gate_bandwidth / math.sqrt(layers),
-            levels,
-            layers,
-            1 if config.index_mode == "flat" else dims,
-            gates,
-        ),
-        "mix": normal(scale, levels, outputs, gates),
-        "offset": torch.full((levels, outputs), 1.0 if faithful else 0.0),
-    }
-    if layers > 1:
-        kernel["hidden"] = normal(
-            math.sqrt(2 / gates), levels, layers - 1, gates, gates
-        )
-    return kernel

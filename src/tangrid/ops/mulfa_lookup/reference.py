@@ -4,6 +4,8 @@ A level reads ``z_f = sum_c weights_cf table[rows_c, f]`` over the corners c of 
 the weights come from the filter network's values at the corners' nodes.
 """
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -22,7 +24,8 @@ from tangrid.ops.mulfa_lookup.filters import (
     KernelSettings,
 )
 
-Nodes = Int64[Tensor, "n k d"]
+Nodes = Int64[Tensor, "n k d"] | Float[Tensor, "n k d"]
+"""Multi-indices on a lattice, or places in units of the index."""
 RawKernel = Float[Tensor, "n k o"]
 
 
@@ -37,9 +40,19 @@ def fourier_features(
         settings: Number of frequencies and units.
     """
     position = scaled_position(coords, level) if settings.units == "grid" else coords
-    octaves = 2.0 ** torch.arange(settings.num_frequencies, device=coords.device)
+    return octave_waves(position, settings.num_frequencies)
+
+
+def octave_waves(position: Coords, num_frequencies: int) -> Float[Tensor, "n z"]:
+    """Return sines and cosines of ``2^j pi p`` by axis, frequency j, and function.
+
+    Args:
+        position: Points in the unit that the first octave has for half a period.
+        num_frequencies: Number of octaves (m).
+    """
+    octaves = 2.0 ** torch.arange(num_frequencies, device=position.device)
     # A power of two and the period are exact in floating point; an angle is not.
-    half_turns = torch.remainder(position[:, :, None] * octaves.to(coords.dtype), 2)
+    half_turns = torch.remainder(position[:, :, None] * octaves.to(position.dtype), 2)
     angles = half_turns * torch.pi
     return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)
 
@@ -66,12 +79,28 @@ def raw_kernel_layerwise(
         nodes: The nodes that each point reads.
         kernel: Parameters of one level.
     """
+    layers = range(len(kernel.biases))
+    return filtered(features, [gates(nodes, kernel, n) for n in layers], kernel)
+
+
+def filtered(
+    features: Float[Tensor, "n z"],
+    waves: Sequence[Float[Tensor, "n k g"]],
+    kernel: FilterKernel,
+) -> RawKernel:
+    """Return phi from the gates of every layer at the nodes that each point reads.
+
+    Args:
+        features: Fourier features of the points.
+        waves: What `gates` gave for each layer.
+        kernel: Parameters of one level.
+    """
     # Before the first gate a point's nodes have all in common.
     layer = (features @ kernel.projection.T + kernel.biases[0])[:, None, :]
-    layer = layer * gates(nodes, kernel, 0)
+    layer = layer * waves[0]
     for index, weight in enumerate(kernel.hidden, start=1):
         layer = layer @ weight.T + kernel.biases[index]
-        layer = layer * gates(nodes, kernel, index)
+        layer = layer * waves[index]
     return layer @ kernel.mix.T + kernel.offset
 
 
