@@ -194,7 +194,7 @@ def run_comparison(
         run_folder, begun = _open_run(folder, planned, resume)
         if begun and run_folder.has("metrics.json"):
             row = run_folder.read_json("metrics.json")
-            framings.setdefault(name, _framing_of(run_folder))
+            framings.setdefault(name, framing_of(run_folder))
         else:
             fitted = run_fit(
                 experiment,
@@ -213,8 +213,12 @@ def run_comparison(
         yield row
 
 
-def _framing_of(folder: RunFolder) -> Framing | None:
-    """Return the error scale and the crops that an earlier run chose."""
+def framing_of(folder: RunFolder) -> Framing | None:
+    """Return the error scale and the crops that an earlier run chose.
+
+    Args:
+        folder: The folder of that run.
+    """
     if not folder.has("pictures.json"):
         return None
     pictures = folder.read_json("pictures.json")

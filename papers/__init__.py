@@ -1,0 +1,1 @@
+"""Published comparisons, made again here: data, and the commands that fill them."""

@@ -1,0 +1,1 @@
+"""The image table: models by images, on equal budgets, beside published numbers."""

@@ -1,0 +1,61 @@
+"""``python -m papers.images BUDGET``: fill the image table and render it."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from papers.images import fill
+from papers.images.plan import cells, read_table
+from papers.images.render import markdown, to_csv
+from tangrid.errors import TangridError
+
+
+def main() -> None:
+    """Do what the command line asks for."""
+    parser = argparse.ArgumentParser(
+        prog="python -m papers.images", description=__doc__
+    )
+    table = read_table()
+    parser.add_argument("budget", choices=sorted(table.budgets))
+    parser.add_argument("--rows", default="", help="only these, with commas")
+    parser.add_argument("--minutes", type=float, help="begin no fit after this time")
+    parser.add_argument("--render", action="store_true", help="fit nothing")
+    parser.add_argument("--out", help="where runs and the page are kept")
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    names = tuple(name for name in args.rows.split(",") if name)
+    folder = Path(args.out or f"runs/papers/images/{args.budget}")
+    asked = cells(table, args.budget, (args.one[0],) if args.one else names)
+    if args.one:
+        key = args.one[0], args.one[1], int(args.one[2])
+        (cell,) = (cell for cell in asked if cell.key == key)
+        print(json.dumps(fill.fit_cell(folder, cell)))
+        return
+    if not args.render:
+        fill.fill(args.budget, asked, folder, args.minutes)
+    everything = cells(table, args.budget)
+    wanted = {cell.key: cell.digest for cell in everything}
+    path = fill.RESULTS / f"{args.budget}.json"
+    rows = {
+        key: row
+        for key, row in fill.read_rows(path).items()
+        if wanted.get(key) == row["digest"]
+    }
+    models = [row for row in table.rows.values() if args.budget in row.budgets]
+    text = markdown(table.budgets[args.budget], models, rows, table.published)
+    path.with_suffix(".md").write_text(text)
+    path.with_suffix(".csv").write_text(to_csv(rows))
+    print(text)
+    print(f"page: {fill.write_page(folder, everything, rows)}")
+    left = len(fill.missing(everything, rows))
+    print(f"{len(rows)} of {len(everything)} fits are there, {left} are missing")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except TangridError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("Stopped; run it again to go on.")
