@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tangrid.conformance import CHECKS, ConformanceError, check_encoding
-from tangrid.conformance.encodings import Check, name_of
+from tangrid.conformance import CHECKS, ConformanceError, check_encoding, name_of
+from tangrid.conformance.encodings import Check
 from tangrid.encodings import (
     ENCODINGS,
     DenseGridConfig,
@@ -214,17 +214,17 @@ def test_a_sound_encoding_has_no_findings(fault: str):
         ("kink", "gradients", "gradient of coords inside the box: expected finite"),
         (
             "undeclared steps",
-            "gradients",
+            "steps",
             "is_piecewise_constant: expected True, as its gradients",
         ),
         (
             "cells",
-            "gradients",
+            "steps",
             "is_piecewise_constant: expected True, as its gradients",
         ),
         (
             "no steps",
-            "gradients",
+            "steps",
             "is_piecewise_constant: expected False, as its gradients",
         ),
         ("float32 only", "float64", "expected torch.float64, got torch.float32"),

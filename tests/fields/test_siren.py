@@ -54,5 +54,5 @@ def test_all_layers_are_trained_as_a_decoder():
     "settings", [{"width": 0}, {"num_hidden": -1}, {"frequency": 0.0}]
 )
 def test_an_empty_network_is_refused(settings: dict):
-    with pytest.raises(ConfigError, match="SirenConfig: expected width >= 1"):
+    with pytest.raises(ConfigError, match=r"SirenConfig.*: expected"):
         SirenConfig(**settings)

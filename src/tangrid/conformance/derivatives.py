@@ -1,6 +1,7 @@
-"""Checks of an encoding's derivatives: backward, and the transforms of torch.func."""
+"""Checks of derivatives: backward, and the transforms of torch.func."""
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -8,9 +9,11 @@ from torch.func import functional_call, grad, jacrev, vmap
 
 from tangrid.conformance.subjects import (
     FLOAT32_TOLERANCE,
+    Component,
+    ComponentConfig,
+    components_of,
     corners,
     distance,
-    encodings_of,
     expect,
     points,
     weights_like,
@@ -21,41 +24,40 @@ _ROUNDING = 1e-11
 """Slopes in float64 that are none, next to the features."""
 
 
-def check_corners(config: EncodingConfig) -> None:
+def check_corners(config: ComponentConfig) -> None:
     """Features and gradients are finite at the corners of the box.
 
     Args:
-        config: Settings of the encoding.
+        config: Settings of the component.
     """
-    for encoding in encodings_of(config):
-        coords = corners(encoding.num_dims)
-        expect_finite(encoding, coords, "at the corners 0 and 1")
+    for component in components_of(config):
+        coords = corners(component.num_dims)
+        expect_finite(component, coords, "at the corners 0 and 1")
 
 
-def check_gradients(config: EncodingConfig) -> None:
+def check_gradients(config: ComponentConfig) -> None:
     """Gradients for coordinates and parameters are finite.
 
     Args:
-        config: Settings of the encoding.
+        config: Settings of the component.
     """
-    for encoding in encodings_of(config):
-        coords = points(encoding.num_dims)
-        expect_finite(encoding, coords, "inside the box")
-        expect_finite(encoding.double(), coords.double(), "in float64")
-        expect_piecewise_constant(encoding, coords.double())
+    for component in components_of(config):
+        coords = points(component.num_dims)
+        expect_finite(component, coords, "inside the box")
+        expect_finite(component.double(), coords.double(), "in float64")
 
 
-def expect_finite(encoding: Encoding, coords: Tensor, where: str) -> None:
+def expect_finite(component: Component, coords: Tensor, where: str) -> None:
     """Raise unless features and all gradients are finite.
 
     Args:
-        encoding: The encoding.
+        component: The component.
         coords: Points in the unit box.
         where: The points, in words.
     """
     coords = coords.requires_grad_()
-    features = encoding(coords)
-    named = {"coords": coords, **dict(encoding.named_parameters())}
+    features = component(coords)
+    named = {"coords": coords, **dict(component.named_parameters())}
     trained = {name: t for name, t in named.items() if t.requires_grad}
     found = {"features": features}
     if features.requires_grad:
@@ -69,6 +71,17 @@ def expect_finite(encoding: Encoding, coords: Tensor, where: str) -> None:
     for name, tensor in found.items():
         bad = int((~tensor.isfinite()).sum())
         expect(bad == 0, f"{name} {where}", "finite numbers", f"{bad} that are not")
+
+
+def check_steps(config: EncodingConfig) -> None:
+    """The encoding says whether it is piecewise constant.
+
+    Args:
+        config: Settings of the encoding.
+    """
+    for encoding in components_of(config):
+        wide = cast("Encoding", encoding.double())
+        expect_piecewise_constant(wide, points(wide.num_dims).double())
 
 
 def expect_piecewise_constant(encoding: Encoding, coords: Tensor) -> None:
@@ -94,19 +107,19 @@ def expect_piecewise_constant(encoding: Encoding, coords: Tensor) -> None:
     expect(found == is_flat, "is_piecewise_constant", wanted, found)
 
 
-def check_functional(config: EncodingConfig) -> None:
-    """The encoding works under functional_call, vmap, grad and jacrev.
+def check_functional(config: ComponentConfig) -> None:
+    """The component works under functional_call, vmap, grad and jacrev.
 
     Args:
-        config: Settings of the encoding.
+        config: Settings of the component.
     """
-    for encoding in encodings_of(config):
-        coords = points(encoding.num_dims, 5)
-        tensors = encoding.state_dict()
-        features = encoding(coords).detach()
+    for component in components_of(config):
+        coords = points(component.num_dims, 5)
+        tensors = component.state_dict()
+        features = component(coords).detach()
 
         def call(x: Tensor, state: dict[str, Tensor]) -> Tensor:
-            return functional_call(encoding, state, (x,))  # noqa: B023
+            return functional_call(component, state, (x,))  # noqa: B023
 
         def at(point: Tensor, state: dict[str, Tensor]) -> Tensor:
             return call(point[None], state)[0]
@@ -118,24 +131,24 @@ def check_functional(config: EncodingConfig) -> None:
             wanted = "the features of forward"
             expect(error <= FLOAT32_TOLERANCE, name, wanted, found)
         if features.numel():
-            expect_slopes(encoding, coords, at)
+            expect_slopes(component, coords, at)
 
 
 def expect_slopes(
-    encoding: Encoding,
+    component: Component,
     coords: Tensor,
     at: Callable[[Tensor, dict[str, Tensor]], Tensor],
 ) -> None:
     """Raise unless the transforms give the gradients that backward gives.
 
     Args:
-        encoding: The encoding.
+        component: The component.
         coords: Points in the unit box.
-        at: The encoding as a function of one point and of its tensors.
+        at: The component as a function of one point and of its tensors.
     """
-    tensors = encoding.state_dict()
+    tensors = component.state_dict()
     leaf = coords.clone().requires_grad_()
-    features = encoding(leaf)
+    features = component(leaf)
     weights = weights_like(features[0])
     wanted = torch.zeros_like(coords)
     if features.requires_grad:

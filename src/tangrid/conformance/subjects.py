@@ -8,14 +8,19 @@ from torch import Tensor
 
 from tangrid.encodings import Encoding, EncodingConfig
 from tangrid.errors import ConfigError, TangridError
+from tangrid.fields import Field, FieldConfig
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
+
+Component = Encoding | Field
+"""What is checked: a module that maps coordinates to columns of numbers."""
+ComponentConfig = EncodingConfig | FieldConfig
 
 SITES = (
     Site(num_dims=2, num_channels=3, resolution=(24, 16)),
     Site(num_dims=3, num_channels=1),
 )
-"""Where encodings are checked; without a signal, as when a saved field is loaded."""
+"""Where components are checked; without a signal, as when a saved field is loaded."""
 
 FLOAT32_TOLERANCE = 1e-4
 """Two ways to compute one thing in float32 may differ by this, relative in RMS."""
@@ -55,28 +60,39 @@ def expect(holds: bool, what: str, wanted: object, found: object) -> None:
         raise ConformanceError(f"{what}: expected {wanted}, got {found}.")
 
 
-def build(config: EncodingConfig, site: Site, seed: int = 0) -> Encoding:
-    """Return an encoding built as a field builds it.
+def build(config: ComponentConfig, site: Site, seed: int = 0) -> Component:
+    """Return a component built as a fit builds it.
 
     Args:
-        config: Settings of the encoding.
+        config: Its settings.
         site: Where it is built.
         seed: Source of the initial values.
     """
     return config.build(site, generator(seed, "init"))
 
 
-def sites_of(config: EncodingConfig) -> list[Site]:
-    """Return the sites at which an encoding can be built.
+def columns_of(component: Component) -> int:
+    """Return how many numbers a component gives for each point.
 
     Args:
-        config: Settings of the encoding; it may refuse a site with a `ConfigError`.
+        component: The component.
+    """
+    if isinstance(component, Encoding):
+        return component.num_features
+    return component.num_channels
+
+
+def sites_of(config: ComponentConfig) -> list[Site]:
+    """Return the sites at which a component can be built.
+
+    Args:
+        config: Its settings; it may refuse a site with a `ConfigError`.
 
     Returns:
         At least one site.
 
     Raises:
-        ConformanceError: If the encoding refuses all of them.
+        ConformanceError: If the component refuses all of them.
     """
     accepted = []
     refusals = []
@@ -89,22 +105,23 @@ def sites_of(config: EncodingConfig) -> list[Site]:
         else:
             accepted.append(site)
     if not accepted:
+        kind = "a field" if isinstance(config, FieldConfig) else "an encoding"
         raise ConformanceError(
-            f"{type(config).__name__}.build: expected an encoding in two or three "
+            f"{type(config).__name__}.build: expected {kind} in two or three "
             f"dimensions, got refusals: {' '.join(refusals)}"
         )
     return accepted
 
 
-def encodings_of(config: EncodingConfig, seed: int = 0) -> Iterator[Encoding]:
-    """Yield the encoding at every site that it accepts.
+def components_of(config: ComponentConfig, seed: int = 0) -> Iterator[Component]:
+    """Yield the component at every site that it accepts.
 
     Args:
-        config: Settings of the encoding.
+        config: Its settings.
         seed: Source of the initial values.
 
     Yields:
-        A new encoding for each site.
+        A new component for each site.
     """
     for site in sites_of(config):
         yield build(config, site, seed)

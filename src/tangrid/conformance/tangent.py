@@ -1,10 +1,12 @@
 """The conformance check of tangent kernels: an encoding's structure is what it says."""
 
+from typing import cast
+
 import torch
 
-from tangrid.conformance.subjects import encodings_of, expect, points
+from tangrid.conformance.subjects import components_of, expect, points
 from tangrid.decoders import ReluMlpConfig
-from tangrid.encodings import EncodingConfig
+from tangrid.encodings import Encoding, EncodingConfig
 from tangrid.fields import EncodedField
 from tangrid.seeding import generator
 from tangrid.tangent import tangent_kernel
@@ -21,7 +23,8 @@ def check_tangent_kernel(config: EncodingConfig) -> None:
     Args:
         config: Settings of the encoding.
     """
-    for encoding in encodings_of(config):
+    for component in components_of(config):
+        encoding = cast("Encoding", component)
         decoder = _DECODER.build(encoding.num_features, 1, generator(0, "decoder"))
         field = EncodedField(encoding, decoder, num_channels=1)
         coords = points(encoding.num_dims, _POINTS)

@@ -1,48 +1,35 @@
 """Sine networks (Sitzmann et al. 2020, "Implicit Neural Representations")."""
 
-import dataclasses
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tangrid.decoders.layers import dense_layer
-from tangrid.errors import ConfigError
-from tangrid.fields.contract import FIELDS, Field, FieldConfig
+from tangrid.fields.contract import FIELDS
+from tangrid.fields.network import Network, NetworkConfig
 from tangrid.notation import Coords, Values
 from tangrid.signals.site import Site
 
 
 @FIELDS.register("siren")
 @dataclass(frozen=True, kw_only=True)
-class SirenConfig(FieldConfig):
+class SirenConfig(NetworkConfig):
     """Settings of a sine network on coordinates in [-1, 1]."""
 
-    width: int = 256
-    """Channels of each hidden layer."""
-    num_hidden: int = 3
-    """Hidden layers after the first."""
     frequency: float = 30.0
     """Factor inside every sine (omega_0)."""
 
     def __post_init__(self) -> None:
-        """Refuse a network without hidden layers or channels.
+        """Refuse a network without channels or waves.
 
         Raises:
             ConfigError: If a number is out of range.
         """
-        if self.width < 1 or self.num_hidden < 0 or not self.frequency > 0:
-            raise ConfigError(
-                "SirenConfig: expected width >= 1, num_hidden >= 0 and frequency > 0, "
-                f"got {self.width}, {self.num_hidden} and {self.frequency}."
-            )
-
-    def families(self) -> tuple[Callable[[float], FieldConfig], ...]:
-        """Return growth of the width, from 4 to 16384 channels."""
-        return (lambda size: dataclasses.replace(self, width=round(4 * 4096**size)),)
+        super().__post_init__()
+        self.check_positive("frequency")
 
     def build(self, site: Site, generator: torch.Generator) -> "Siren":
         """Return the network for one site.
@@ -54,7 +41,7 @@ class SirenConfig(FieldConfig):
         return Siren(self, site.num_dims, site.num_channels, generator)
 
 
-class Siren(Field):
+class Siren(Network):
     """Compose sines of linear maps, y = sin(omega_0 (W x + b)).
 
     Args:
@@ -71,9 +58,7 @@ class Siren(Field):
         num_channels: int,
         generator: torch.Generator,
     ) -> None:
-        super().__init__()
-        self.num_dims = num_dims
-        self.num_channels = num_channels
+        super().__init__(num_dims, num_channels)
         self.frequency = config.frequency
         hidden = (config.width,) * (config.num_hidden + 1)
         sizes = (num_dims, *hidden, num_channels)
@@ -96,9 +81,13 @@ class Siren(Field):
         """
         hidden = 2 * coords - 1
         for layer in list(self.layers)[:-1]:
-            hidden = torch.sin(self.frequency * layer(hidden))
+            hidden = self.wave(layer(hidden))
         return self.layers[-1](hidden)
 
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Return all weights as group ``decoder``."""
-        return {"decoder": list(self.layers.parameters())}
+    def wave(self, linear: Tensor) -> Tensor:
+        """Return the activation of what a layer's linear map gives.
+
+        Args:
+            linear: The values z.
+        """
+        return torch.sin(self.frequency * linear)

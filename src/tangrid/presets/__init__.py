@@ -1,6 +1,7 @@
 """Models by name, each with its source."""
 
 from tangrid.presets import images as images
+from tangrid.presets import networks as networks
 from tangrid.presets.contract import PRESETS as PRESETS
 from tangrid.presets.contract import Preset as Preset
 from tangrid.presets.contract import find_model as find_model

@@ -2,12 +2,11 @@
 
 from tangrid.decoders import ReluMlpConfig, SineResidualMlpConfig
 from tangrid.encodings import (
-    FourierConfig,
     HashGridConfig,
     MulfaGridConfig,
     NeurbfConfig,
 )
-from tangrid.fields import EncodedFieldConfig, SirenConfig
+from tangrid.fields import EncodedFieldConfig
 from tangrid.presets.contract import Preset, file
 
 # A budget of parameters decides the growth; these are the levels it starts from.
@@ -89,34 +88,5 @@ file(
         finest_fraction=0.5,
         summary="Radial functions around centres placed by detail, beside a grid.",
         source="Chen et al. 2023; single-image settings of the released code.",
-    )
-)
-file(
-    Preset(
-        name="fourier-mlp",
-        field=EncodedFieldConfig(
-            encoding=FourierConfig(),
-            decoder=ReluMlpConfig(
-                width=256,
-                num_hidden=3,
-                bias=True,
-                init="uniform",
-                output_activation="sigmoid",
-            ),
-        ),
-        rates={"decoder": 1e-3},
-        summary="Gaussian Fourier features with a wide rectified network.",
-        source="Tancik et al. 2020, 2-D image regression on photographs.",
-    )
-)
-file(
-    Preset(
-        name="siren",
-        field=SirenConfig(),
-        # At the 5e-3 of other decoders the sines saturate; the paper's 1e-4 needs many
-        # thousand steps.
-        rates={"decoder": 1e-3},
-        summary="Sine network on the coordinates.",
-        source="Sitzmann et al. 2020, images; rate measured here.",
     )
 )
