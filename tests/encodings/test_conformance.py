@@ -22,6 +22,8 @@ from tangrid.encodings import (
     Lookup,
     MulfaGridConfig,
     NeurbfConfig,
+    PlaneGridConfig,
+    RingGridConfig,
     Selection,
 )
 from tangrid.errors import ConfigError
@@ -34,6 +36,9 @@ SMALL = {
     "log2_table_size": 9,
     "finest_resolution": 40,
     "num_centres": 60,
+    "resolution": 20,
+    "num_ranks": 3,
+    "channels_per_scale": 2,
 }
 """Settings of encodings that keep every kind of level but cost little."""
 
@@ -66,6 +71,10 @@ SUBJECTS: dict[str, EncodingConfig] = {
     "fourier posenc-new": FourierConfig(
         family="posenc-new", num_frequencies=8, amplitude_power=1.0
     ),
+    "hash-grid footprint": small(HashGridConfig(footprint=0.05)),
+    "plane-grid sum": small(PlaneGridConfig(reduction="sum", num_scales=1)),
+    "plane-grid concat": small(PlaneGridConfig(reduction="concat")),
+    "ring-grid wide": small(RingGridConfig(num_rings=3, channels_per_level=1)),
     "rbf-nodes linear": small(NeurbfConfig(profile="linear", shape="diagonal")),
     "rbf-nodes fading": small(NeurbfConfig(fades=True, normalised=False)),
     "identity plain": IdentityConfig(scale=1.0, shift=0.0),

@@ -19,7 +19,7 @@ from tangrid.fields import (
 from tangrid.fields.network import Network
 from tangrid.notation import Coords, Values
 
-SMALL = {"width": 12}
+SMALL = {"width": 12, "num_layers": 4, "base_resolution": 6, "log2_table_size": 9}
 
 
 def small(config: FieldConfig) -> FieldConfig:

@@ -10,6 +10,10 @@ from tangrid.encodings.dense_grid import DenseGridConfig as DenseGridConfig
 from tangrid.encodings.fourier import FourierConfig as FourierConfig
 from tangrid.encodings.hash_grid import HashGridConfig as HashGridConfig
 from tangrid.encodings.identity import IdentityConfig as IdentityConfig
+from tangrid.encodings.k_planes import PlaneGridConfig as PlaneGridConfig
 from tangrid.encodings.mulfa_grid import MulfaGridConfig as MulfaGridConfig
 from tangrid.encodings.mulfa_nodes import MulfaNodesConfig as MulfaNodesConfig
 from tangrid.encodings.neurbf import NeurbfConfig as NeurbfConfig
+from tangrid.encodings.ring_grid import RingGridConfig as RingGridConfig
+from tangrid.encodings.tensorf import TensorfCpConfig as TensorfCpConfig
+from tangrid.encodings.tensorf import TensorfVmConfig as TensorfVmConfig

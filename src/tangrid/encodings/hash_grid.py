@@ -1,9 +1,14 @@
-"""The multi-resolution hash grid of InstantNGP (Mueller et al. 2022)."""
+"""The multi-resolution hash grid of InstantNGP (Mueller et al. 2022).
+
+Its levels may be weighted by a footprint, as in Barron et al. 2023, "Zip-NeRF".
+"""
 
 import dataclasses
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from tangrid.encodings.contract import ENCODINGS
 from tangrid.encodings.table_grid import (
@@ -11,6 +16,7 @@ from tangrid.encodings.table_grid import (
     TableGridConfig,
     enlarged_log2_sizes,
 )
+from tangrid.errors import ConfigError
 from tangrid.ops.grid_lookup import GridLayout, grid_layout
 from tangrid.ops.grid_lookup.layout import Convention, Interpolation, Storage
 from tangrid.signals.site import Site
@@ -36,6 +42,36 @@ class HashGridConfig(TableGridConfig):
     """Where the vertices lie."""
     interpolation: Interpolation = "linear"
     """How the corners of a cell are weighted; ``quintic`` has continuous curvature."""
+    footprint: float | None = None
+    """Standard deviation of what a point stands for, in sides of the box, such as half
+    a pixel; levels finer than it fade out (Zip-NeRF). None keeps all of them."""
+
+    def __post_init__(self) -> None:
+        """Refuse a grid without features or nodes, or a footprint that is none.
+
+        Raises:
+            ConfigError: If a setting is out of range.
+        """
+        super().__post_init__()
+        if self.footprint is not None and not self.footprint > 0:
+            raise ConfigError(
+                "HashGridConfig.footprint: expected a size above 0 or none, got "
+                f"{self.footprint}."
+            )
+
+    def level_factors(self, layout: GridLayout) -> Float[Tensor, " l"] | None:
+        r"""Return the weight of each level, :math:`\mathrm{erf}(1/\sqrt{8} \sigma n)`.
+
+        It is the share of a Gaussian of the footprint's width sigma that lies within
+        one cell of a level with n cells per side.
+
+        Args:
+            layout: Where the nodes are.
+        """
+        if self.footprint is None:
+            return None
+        cells = torch.tensor([level.scale for level in layout.levels])
+        return torch.erf(1 / (8**0.5 * self.footprint * cells))
 
     def layout(self, num_dims: int) -> GridLayout:
         """Return where the nodes are.
@@ -69,4 +105,5 @@ class HashGridConfig(TableGridConfig):
             generator: Source of the initial features.
         """
         layout = self.layout(site.num_dims)
-        return TableGrid(layout, self.channels_per_level, generator)
+        factors = self.level_factors(layout)
+        return TableGrid(layout, self.channels_per_level, generator, factors)

@@ -18,6 +18,7 @@ from tangrid.encodings.contract import ENCODINGS, Lookup, Selection
 from tangrid.encodings.filter_kernel import FilterKernelConfig, FilterKernelOwner
 from tangrid.encodings.hash_grid import HashGridConfig
 from tangrid.encodings.table_grid import TableGrid
+from tangrid.errors import ConfigError
 from tangrid.notation import Coords, Features
 from tangrid.ops.grid_lookup import GridLayout
 from tangrid.ops.grid_lookup.reference import corner_nodes, node_rows
@@ -79,6 +80,11 @@ class MulfaGridConfig(FilterKernelConfig, HashGridConfig):
         """
         super().__post_init__()
         self.check_filters()
+        if self.footprint is not None:
+            raise ConfigError(
+                "MulfaGridConfig.footprint: expected none, got "
+                f"{self.footprint}: levels that fade are offered for plain grids."
+            )
 
     def build(self, site: Site, generator: torch.Generator) -> "MulfaGrid":
         """Return the grid with small random features and a random kernel function.

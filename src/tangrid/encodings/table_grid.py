@@ -5,7 +5,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from tangrid.encodings.contract import (
     EncodingConfig,
@@ -102,10 +103,18 @@ class TableGrid(GridEncoding):
         layout: Where the nodes are.
         channels_per_level: Features per node (F).
         generator: Source of the initial features.
+        level_factors: What the features of each level are multiplied by; None leaves
+            them alone.
     """
 
+    level_factors: Tensor | None
+
     def __init__(
-        self, layout: GridLayout, channels_per_level: int, generator: torch.Generator
+        self,
+        layout: GridLayout,
+        channels_per_level: int,
+        generator: torch.Generator,
+        level_factors: Float[Tensor, " l"] | None = None,
     ) -> None:
         super().__init__()
         self.layout = layout
@@ -115,6 +124,7 @@ class TableGrid(GridEncoding):
         table = torch.empty(layout.num_rows, channels_per_level)
         table.uniform_(-INITIAL_RANGE, INITIAL_RANGE, generator=generator)
         self.table = nn.Parameter(table)
+        self.register_buffer("level_factors", level_factors, persistent=False)
 
     def select(self, coords: Coords) -> Selection:
         """Return the rows that every level reads for each point.
@@ -135,10 +145,13 @@ class TableGrid(GridEncoding):
             coords: Points in the unit box.
             selection: Rows per level, from `select`.
         """
-        return tuple(
-            Lookup("table", rows, reference.corner_weights(coords, self.layout, level))
-            for rows, level in zip(selection, self.layout.levels, strict=True)
-        )
+        lookups = []
+        for index, level in enumerate(self.layout.levels):
+            weights = reference.corner_weights(coords, self.layout, level)
+            if self.level_factors is not None:
+                weights = weights * self.level_factors[index]
+            lookups.append(Lookup("table", selection[index], weights))
+        return tuple(lookups)
 
     def forward(self, coords: Coords) -> Features:
         """Return the features of each point, the coarsest level first.
@@ -146,7 +159,10 @@ class TableGrid(GridEncoding):
         Args:
             coords: Points in the unit box.
         """
-        return grid_lookup(coords, self.table, self.layout)
+        features = grid_lookup(coords, self.table, self.layout)
+        if self.level_factors is None:
+            return features
+        return features * self.level_factors.repeat_interleave(self.table.shape[1])
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Return the table as group ``grid``."""

@@ -11,5 +11,6 @@ from tangrid.fields.encoded import EncodedFieldConfig as EncodedFieldConfig
 from tangrid.fields.finer import FinerConfig as FinerConfig
 from tangrid.fields.mfn import FourierNetConfig as FourierNetConfig
 from tangrid.fields.mfn import GaborNetConfig as GaborNetConfig
+from tangrid.fields.nffb import NffbConfig as NffbConfig
 from tangrid.fields.siren import SirenConfig as SirenConfig
 from tangrid.fields.wire import WireConfig as WireConfig

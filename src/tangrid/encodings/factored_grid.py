@@ -1,0 +1,116 @@
+"""Grids on projected coordinates, whose reads are joined by products or sums.
+
+A factor is a dense grid over some of the axes: a line over one, a plane over two. All
+factors of a model are read by the one grid lookup there is.
+"""
+
+from abc import ABC
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from tangrid.encodings.contract import GridEncoding, Lookup, Selection
+from tangrid.notation import Coords, Features
+from tangrid.ops.grid_lookup import GridLayout, grid_layout, grid_lookup, reference
+
+
+class Factor(NamedTuple):
+    """One grid over some of the axes.
+
+    Attributes:
+        name: Of the parameter that holds its features.
+        axes: The coordinates that it sees.
+        layout: Where its nodes are.
+    """
+
+    name: str
+    axes: tuple[int, ...]
+    layout: GridLayout
+
+
+def dense_factor(
+    axes: tuple[int, ...], resolution: int, num_levels: int = 1, growth: float = 1.0
+) -> Factor:
+    """Return a dense factor with vertices on the box's edges, named by its axes.
+
+    Args:
+        axes: The coordinates that it sees.
+        resolution: Vertices per axis of the coarsest level.
+        num_levels: Number of resolutions.
+        growth: Ratio of resolutions of neighbouring levels.
+    """
+    layout = grid_layout(
+        num_dims=len(axes),
+        num_levels=num_levels,
+        base_resolution=resolution,
+        growth=growth,
+        storage="dense",
+        convention="align-corners",
+    )
+    return Factor("over_" + "_".join("xyzt"[axis] for axis in axes), axes, layout)
+
+
+class FactoredGrid(GridEncoding, ABC):
+    """Read factors at projected coordinates; subclasses join the reads in `combine`.
+
+    Args:
+        num_dims: Number of coordinates.
+        factors: The grids, each with the number of its channels.
+    """
+
+    def __init__(self, num_dims: int, factors: list[tuple[Factor, int]]) -> None:
+        super().__init__()
+        self.num_dims = num_dims
+        self.factors = tuple(factor for factor, _ in factors)
+        for factor, channels in factors:
+            table = nn.Parameter(torch.empty(factor.layout.num_rows, channels))
+            self.register_parameter(factor.name, table)
+
+    def select(self, coords: Coords) -> Selection:
+        """Return the rows that every level of every factor reads.
+
+        Args:
+            coords: Points in the unit box.
+        """
+        points = coords.detach()
+        return tuple(
+            reference.corner_rows(points[:, factor.axes], factor.layout, level)
+            for factor in self.factors
+            for level in factor.layout.levels
+        )
+
+    def lookups(self, coords: Coords, selection: Selection) -> tuple[Lookup, ...]:
+        """Return one read per factor and level.
+
+        Args:
+            coords: Points in the unit box.
+            selection: Rows, from `select`.
+        """
+        rows = iter(selection)
+        return tuple(
+            Lookup(
+                factor.name,
+                next(rows),
+                reference.corner_weights(coords[:, factor.axes], factor.layout, level),
+            )
+            for factor in self.factors
+            for level in factor.layout.levels
+        )
+
+    def forward(self, coords: Coords) -> Features:
+        """Return the features of each point.
+
+        Args:
+            coords: Points in the unit box.
+        """
+        reads: list[Tensor] = []
+        for factor in self.factors:
+            table: Tensor = getattr(self, factor.name)
+            read = grid_lookup(coords[:, factor.axes], table, factor.layout)
+            reads += read.split(table.shape[1], dim=1)
+        return self.combine(tuple(reads), coords)
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Return all features as group ``grid``."""
+        return {"grid": [getattr(self, factor.name) for factor in self.factors]}
