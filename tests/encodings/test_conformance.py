@@ -21,6 +21,7 @@ from tangrid.encodings import (
     IdentityConfig,
     Lookup,
     MulfaGridConfig,
+    MulfaNodesConfig,
     NeurbfConfig,
     PlaneGridConfig,
     RingGridConfig,
@@ -75,6 +76,13 @@ SUBJECTS: dict[str, EncodingConfig] = {
     "plane-grid sum": small(PlaneGridConfig(reduction="sum", num_scales=1)),
     "plane-grid concat": small(PlaneGridConfig(reduction="concat")),
     "ring-grid wide": small(RingGridConfig(num_rings=3, channels_per_level=1)),
+    "mulfa-grid sines": small(MulfaGridConfig(sine_frequencies=(1.0, 32.0))),
+    "mulfa-nodes sines": small(
+        MulfaNodesConfig(sine_frequencies=(1.0, 32.0), kernel_outputs="shared")
+    ),
+    "mulfa-nodes paper": small(
+        MulfaNodesConfig(normaliser="sum", num_filter_layers=2, fades=False)
+    ),
     "rbf-nodes linear": small(NeurbfConfig(profile="linear", shape="diagonal")),
     "rbf-nodes fading": small(NeurbfConfig(fades=True, normalised=False)),
     "identity plain": IdentityConfig(scale=1.0, shift=0.0),

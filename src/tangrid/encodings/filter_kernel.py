@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from tangrid.errors import ConfigError
@@ -54,6 +54,9 @@ class FilterKernelConfig:
     """Standard deviation of the output layer (C)."""
     train_kernel: bool = True
     """Whether the kernel function is trained along with the features."""
+    sine_frequencies: tuple[float, float] | None = None
+    """Smallest and largest factor m of weights sin(m w), one per channel of a level
+    (NeuRBF's composition); None takes the weights w as they are."""
 
     def check_filters(self) -> None:
         """Refuse settings that make no kernel.
@@ -72,6 +75,12 @@ class FilterKernelConfig:
             raise ConfigError(
                 f"{where}: expected gate_bandwidth and output_scale >= 0, got "
                 f"{self.gate_bandwidth} and {self.output_scale}."
+            )
+        low, high = self.sine_frequencies or (1.0, 1.0)
+        if not 0 < low <= high < math.inf:
+            raise ConfigError(
+                f"{where}.sine_frequencies: expected 0 < smallest <= largest, got "
+                f"{low} and {high}."
             )
         self.kernel_settings()
 
@@ -95,8 +104,11 @@ class FilterKernelOwner(nn.Module):
         phases: The gates' phases.
         mix: Output weights (C).
         offset: Output biases (c).
+        sine_frequencies: Factor m of sin(m w) for each channel, if weights are so
+            composed.
     """
 
+    sine_frequencies: Tensor | None
     projection: nn.Parameter
     hidden: nn.Parameter | None
     biases: nn.Parameter
@@ -125,6 +137,12 @@ class FilterKernelOwner(nn.Module):
         """
         # Not a buffer: converting the module must not round it.
         self._index_units = index_units
+        self._shared = config.kernel_outputs == "shared"
+        factors = None
+        if config.sine_frequencies is not None:
+            low, high = (math.log2(factor) for factor in config.sine_frequencies)
+            factors = 2 ** torch.linspace(low, high, channels)
+        self.register_buffer("sine_frequencies", factors, persistent=False)
         levels = len(index_units)
         initial = _initial_kernel(config, levels, num_dims, channels, generator)
         for name, values in initial.items():
@@ -153,6 +171,16 @@ class FilterKernelOwner(nn.Module):
             self.mix,
             self.offset,
         )
+
+    def composed(self, weights: Float[Tensor, "n k o"]) -> Float[Tensor, "n k *f"]:
+        """Return weights as nodes are read with: shared, by channel, or by sines.
+
+        Args:
+            weights: The kernel function's, one for all channels or one for each.
+        """
+        if self.sine_frequencies is not None:
+            return torch.sin(self.sine_frequencies * weights)
+        return weights[..., 0] if self._shared else weights
 
     def kernel_parameters(self) -> list[nn.Parameter]:
         """Return the parameters of the kernel function that are trained."""

@@ -141,14 +141,14 @@ class MulfaGrid(TableGrid, FilterKernelOwner):
             coords: Points in the unit box.
             selection: Nodes per level, from `select`.
         """
-        kernel, shared = self.kernel, self.config.kernel_outputs == "shared"
+        kernel = self.kernel
         reads = []
         for index, nodes in enumerate(selection):
             weights = kernel_weights(
                 coords, nodes, kernel, self.layout, self.settings, index
             )
             rows = node_rows(nodes, self.layout.levels[index])
-            reads.append(Lookup("table", rows, weights[..., 0] if shared else weights))
+            reads.append(Lookup("table", rows, self.composed(weights)))
         return tuple(reads)
 
     def forward(self, coords: Coords) -> Features:
@@ -157,6 +157,10 @@ class MulfaGrid(TableGrid, FilterKernelOwner):
         Args:
             coords: Points in the unit box.
         """
+        if self.sine_frequencies is not None:
+            # No loops are written for it: it is there to be compared.
+            lookups = self.lookups(coords, self.select(coords))
+            return self.combine(tuple(self.read(lookup) for lookup in lookups), coords)
         return mulfa_lookup(coords, self.table, self.kernel, self.layout, self.settings)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:

@@ -102,7 +102,6 @@ class MulfaNodes(NodeCloud, FilterKernelOwner):
     ) -> None:
         super().__init__(config, site, generator)
         self.settings = config.kernel_settings()
-        self._shared = config.kernel_outputs == "shared"
         # Nodes that fill the unit box would be this many along each axis.
         self._per_side = config.num_centres ** (1 / site.num_dims)
         step = self._per_side if config.index_mode == "multi" else 1.0
@@ -151,5 +150,4 @@ class MulfaNodes(NodeCloud, FilterKernelOwner):
             position = position * self._per_side
         features = octave_waves(position, self.settings.num_frequencies)
         raw = filtered(features, waves, kernel)
-        weights = normalised_weights(raw, shares, self.settings)
-        return weights[..., 0] if self._shared else weights
+        return self.composed(normalised_weights(raw, shares, self.settings))

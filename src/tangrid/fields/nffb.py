@@ -83,16 +83,11 @@ class NffbConfig(FieldConfig):
         )
 
     def families(self) -> tuple[Callable[[float], FieldConfig], ...]:
-        """Return growth in the width and the grid's resolution together."""
-
-        def family(size: float) -> NffbConfig:
-            return dataclasses.replace(
-                self,
-                width=round(8 * 128**size),
-                base_resolution=round(4 * 256**size),
-            )
-
-        return (family,)
+        """Return growth of the grid's finest resolution, then of the width."""
+        return (
+            lambda size: dataclasses.replace(self, growth=1 + 2 * size),
+            lambda size: dataclasses.replace(self, width=round(4 * 4096**size)),
+        )
 
     def build(self, site: Site, generator: torch.Generator) -> "Nffb":
         """Return the filter bank for one site.

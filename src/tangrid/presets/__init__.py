@@ -1,5 +1,6 @@
 """Models by name, each with its source."""
 
+from tangrid.presets import grids as grids
 from tangrid.presets import images as images
 from tangrid.presets import networks as networks
 from tangrid.presets.contract import PRESETS as PRESETS

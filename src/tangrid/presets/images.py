@@ -4,6 +4,7 @@ from tangrid.decoders import ReluMlpConfig, SineResidualMlpConfig
 from tangrid.encodings import (
     HashGridConfig,
     MulfaGridConfig,
+    MulfaNodesConfig,
     NeurbfConfig,
 )
 from tangrid.fields import EncodedFieldConfig
@@ -73,6 +74,21 @@ file(
         finest_fraction=0.5,
         summary="One learned multiplicative Fourier kernel, normalised by its sum.",
         source="Zhao et al. 2024, eqs. 6-8 to the letter; layers and widths are ours.",
+    )
+)
+file(
+    Preset(
+        name="mulfagrid-nodes",
+        field=EncodedFieldConfig(
+            encoding=MulfaNodesConfig(
+                index_mode="normalised", gate_bandwidth=300.0, output_scale=0.0
+            ),
+            decoder=SineResidualMlpConfig(),
+        ),
+        rates={"grid": 1e-2, "kernel": 1e-2, "decoder": 5e-3},
+        finest_fraction=0.5,
+        summary="The learned kernel function on nodes placed by detail, beside a grid.",
+        source="Zhao et al. 2024 on the nodes of Chen et al. 2023; settings ours.",
     )
 )
 file(
