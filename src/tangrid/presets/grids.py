@@ -108,6 +108,6 @@ file(
         field=NffbConfig(width=64, base_resolution=16),
         rates={"grid": 1e-2, "decoder": 1e-3},
         summary="Sine layers, each fed by the grid level of its band.",
-        source="Wu et al. 2023, Neural Fourier Filter Bank; half as wide, for budgets below a million.",
+        source="Wu et al. 2023, Neural Fourier Filter Bank; half as wide.",
     )
 )
