@@ -179,8 +179,8 @@ def print_shares() -> None:
     bent = MulfaGridConfig(
         num_levels=8, base_resolution=8, growth=1.4, output_scale=1.0
     )
-    ngp, fitted = preset("instant-ngp"), trained("mulfagrid")
-    compare("MulFAGrid, InstantNGP, untrained", preset("mulfagrid"), ngp)
+    ngp, fitted = preset("instant-ngp"), trained("mulfagrid-16")
+    compare("MulFAGrid, InstantNGP, untrained", preset("mulfagrid-16"), ngp)
     compare("MulFAGrid, InstantNGP, trained", fitted, trained("instant-ngp"))
     sine = trained("instant-ngp-sine")
     compare("MulFAGrid, the same grid without its kernel, trained", fitted, sine)
@@ -206,7 +206,9 @@ def compare(title: str, one: Field, other: Field, *, memory: bool = False) -> No
 
 def draw_maps(axes: list[Axes], figure: Figure) -> None:
     """Draw how the maps of two presets differ at one pair of points."""
-    one, other = (maps(preset(name), 1.0)[0] for name in ("mulfagrid", "instant-ngp"))
+    one, other = (
+        maps(preset(name), 1.0)[0] for name in ("mulfagrid-16", "instant-ngp")
+    )
     found = map_difference(one, other)
     forms = {"raw": found.raw, "trace-normalised": found.trace_normalised}
     for axis, (form, difference) in zip(axes, forms.items(), strict=True):

@@ -46,7 +46,13 @@ NUM_PAIRS = 16
 # Whatever else is registered under such a name joins every comparison at equal
 # parameters.
 JOINING = [name for name in model_names() if name.startswith("neurbf")]
-PRESETS = ["instant-ngp", "instant-ngp-sine", "mulfagrid", "mulfagrid-paper", *JOINING]
+PRESETS = [
+    "instant-ngp",
+    "instant-ngp-sine",
+    "mulfagrid-16",
+    "mulfagrid-paper",
+    *JOINING,
+]
 
 
 @dataclass(frozen=True)
@@ -129,7 +135,7 @@ def pairs_of(kernel: DenseKernel, distance: int) -> list[DenseKernel]:
 
 def encodings() -> dict[str, EncodingConfig]:
     """Return the plain grid and MulFAGrid's kernels, on the same levels."""
-    ours = dataclasses.replace(find_model("mulfagrid").field.encoding, **LEVELS)
+    ours = dataclasses.replace(find_model("mulfagrid-16").field.encoding, **LEVELS)
     paper = dataclasses.replace(find_model("mulfagrid-paper").field.encoding, **LEVELS)
     return {
         "plain grid": HashGridConfig(log2_table_size=24, **LEVELS),
@@ -318,7 +324,9 @@ def draw_map(axis: Axes, values: torch.Tensor, title: str, **look: object) -> No
 
 def draw_bounds(axes: list[Axes], table: Table) -> None:
     """Draw the bound maps of one pair, two pixels apart, and their difference."""
-    theirs, ours = (table[name][0].maps[2][0] for name in ("instant-ngp", "mulfagrid"))
+    theirs, ours = (
+        table[name][0].maps[2][0] for name in ("instant-ngp", "mulfagrid-16")
+    )
     top = float(max(theirs.trace_normalised.max(), ours.trace_normalised.max()))
     look = {"vmin": 0.0, "vmax": top, "cmap": "viridis"}
     draw_map(axes[0], theirs.trace_normalised, "bound, instant-ngp", **look)
@@ -333,7 +341,7 @@ def draw_bounds(axes: list[Axes], table: Table) -> None:
 
 def draw_shares(axis: Axes, levels: Table, end: Table) -> None:
     """Draw for how many labels the normalised bound is lower, by distance."""
-    plain, ours = levels["plain grid"], end["mulfagrid"]
+    plain, ours = levels["plain grid"], end["mulfagrid-16"]
     lines = {
         "features: centred 1": (levels["centred 1"], plain),
         "features: paper": (levels["paper"], plain),

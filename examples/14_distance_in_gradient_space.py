@@ -25,10 +25,10 @@ from tangrid.tangent.spectra.lattice import Lattice
 SIDE = 64
 CENTRES = ((0.3, 0.4), (0.7, 0.65))
 STEPS = 100
-MODELS = {"instant-ngp": 20_000, "mulfagrid": 20_000, "fourier-mlp": None}
+MODELS = {"instant-ngp": 20_000, "mulfagrid-16": 20_000, "fourier-mlp": None}
 SHOWN = {
     "InstantNGP,\ngrid (GTK)": ("instant-ngp", "grid"),
-    "MulFAGrid,\ngrid (GTK)": ("mulfagrid", "grid"),
+    "MulFAGrid,\ngrid (GTK)": ("mulfagrid-16", "grid"),
     "InstantNGP,\nall parameters": ("instant-ngp", "all"),
     "Fourier features,\nall parameters": ("fourier-mlp", "all"),
 }

@@ -35,21 +35,18 @@ def main() -> None:
     if not args.render:
         fill.fill(args.budget, asked, folder, args.minutes)
     everything = cells(table, args.budget)
-    wanted = {cell.key: cell.digest for cell in everything}
     path = fill.RESULTS / f"{args.budget}.json"
-    rows = {
-        key: row
-        for key, row in fill.read_rows(path).items()
-        if wanted.get(key) == row["digest"]
-    }
+    found, recipes = fill.read_results(path)
+    left = fill.missing(everything, found, recipes)
+    asked_for = {cell.key for cell in everything} - {cell.key for cell in left}
+    rows = {key: row for key, row in found.items() if key in asked_for}
     models = [row for row in table.rows.values() if args.budget in row.budgets]
     text = markdown(table.budgets[args.budget], models, rows, table.published)
     path.with_suffix(".md").write_text(text)
     path.with_suffix(".csv").write_text(to_csv(rows))
     print(text)
     print(f"page: {fill.write_page(folder, everything, rows)}")
-    left = len(fill.missing(everything, rows))
-    print(f"{len(rows)} of {len(everything)} fits are there, {left} are missing")
+    print(f"{len(rows)} of {len(everything)} fits are there, {len(left)} are missing")
 
 
 if __name__ == "__main__":

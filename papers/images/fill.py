@@ -14,6 +14,7 @@ from typing import Any
 from papers.images.plan import HERE, Cell
 from tangrid.experiments.compare_images import framing_of
 from tangrid.experiments.fit_image import run_fit
+from tangrid.registry import KINDS
 from tangrid.reports import write_compare_report, write_fit_report
 from tangrid.runs.codec import to_plain
 from tangrid.runs.environment import describe_environment
@@ -24,44 +25,90 @@ RESULTS = HERE / "results"
 _MACHINE = ("cpu", "cores", "cores_usable", "memory_gb", "platform")
 
 Rows = dict[tuple[str, str, int], dict[str, Any]]
+Recipes = dict[str, dict[str, Any]]
 
 
-def read_rows(path: Path) -> Rows:
-    """Return the rows that are there, by model, image and seed.
+def read_results(path: Path) -> tuple[Rows, Recipes]:
+    """Return the rows that are there, by model, image and seed, and their recipes.
 
     Args:
         path: A results file; absent at first.
     """
     if not path.is_file():
-        return {}
-    rows = json.loads(path.read_text())["rows"]
-    return {(row["model"], row["signal"], row["seed"]): row for row in rows}
+        return {}, {}
+    results = json.loads(path.read_text())
+    rows = {(row["model"], row["signal"], row["seed"]): row for row in results["rows"]}
+    return rows, results["recipes"]
 
 
-def write_rows(path: Path, rows: Rows, order: list[tuple[str, str, int]]) -> None:
+def write_results(path: Path, rows: Rows, recipes: Recipes, cells: list[Cell]) -> None:
     """Write rows in the order of the table; rows of other models come last.
 
     Args:
         path: The results file.
         rows: All rows.
-        order: Keys of the table's cells.
+        recipes: At least the recipes that they name.
+        cells: The table's cells.
     """
-    places = {key: place for place, key in enumerate(order)}
+    places = {cell.key: place for place, cell in enumerate(cells)}
     keys = sorted(rows, key=lambda key: (places.get(key, len(places)), key))
-    text = json.dumps({"rows": [rows[key] for key in keys]}, indent=1)
-    write_whole(path, (text + "\n").encode())
+    named = {row["digest"] for row in rows.values()}
+    lines = ",\n".join(json.dumps(rows[key]) for key in keys)
+    kept = ",\n".join(
+        f"{json.dumps(name)}: {json.dumps(recipe)}"
+        for name, recipe in sorted(recipes.items())
+        if name in named
+    )
+    text = f'{{"rows": [\n{lines}\n],\n"recipes": {{\n{kept}\n}}}}\n'
+    write_whole(path, text.encode())
 
 
-def missing(cells: list[Cell], rows: Rows) -> list[Cell]:
+def is_done(cell: Cell, row: dict[str, Any] | None, recipes: Recipes) -> bool:
+    """Return whether a row is that of a cell.
+
+    A recipe that was written before a setting came to be stands for that setting's
+    default; a default that has changed since makes another recipe.
+
+    Args:
+        cell: What is asked for.
+        row: What is there, if anything.
+        recipes: Every recipe that a row names.
+    """
+    if row is None:
+        return False
+    if row["digest"] == cell.digest:
+        return True
+    recipe = recipes.get(row["digest"])
+    return recipe is not None and _stands_for(recipe, to_plain(cell.recipe))
+
+
+def _stands_for(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Return whether settings are the same but for new ones at their defaults."""
+    if not old.keys() <= new.keys():
+        return False
+    kind = new.get("kind")
+    defaults = to_plain(KINDS[kind]()) if kind in KINDS else {}
+    for name, value in new.items():
+        if name not in old:
+            if name not in defaults or defaults[name] != value:
+                return False
+        elif isinstance(value, dict) and isinstance(old[name], dict):
+            if not _stands_for(old[name], value):
+                return False
+        elif old[name] != value:
+            return False
+    return True
+
+
+def missing(cells: list[Cell], rows: Rows, recipes: Recipes) -> list[Cell]:
     """Return the cells that were never fitted, or with other settings.
 
     Args:
         cells: The table's cells.
         rows: What is there.
+        recipes: Every recipe that a row names.
     """
-    return [
-        cell for cell in cells if rows.get(cell.key, {}).get("digest") != cell.digest
-    ]
+    return [cell for cell in cells if not is_done(cell, rows.get(cell.key), recipes)]
 
 
 def run_folder(folder: Path, cell: Cell) -> Path:
@@ -124,9 +171,8 @@ def fill(
         minutes: Wall time after which no further fit is begun.
     """
     path = RESULTS / f"{budget}.json"
-    order = [cell.key for cell in cells]
-    rows = read_rows(path)
-    wanted = missing(cells, rows)
+    rows, recipes = read_results(path)
+    wanted = missing(cells, rows, recipes)
     start = time.monotonic()
     for number, cell in enumerate(wanted, start=1):
         if minutes is not None and time.monotonic() - start > 60 * minutes:
@@ -138,8 +184,10 @@ def fill(
         done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
         row = json.loads(done.stdout.splitlines()[-1])
         # Other processes may fill other rows of the same table.
-        rows = {**read_rows(path), cell.key: row}
-        write_rows(path, rows, order)
+        rows, recipes = read_results(path)
+        rows[cell.key] = row
+        recipes[cell.digest] = to_plain(cell.recipe)
+        write_results(path, rows, recipes, cells)
         print(
             f"{number}/{len(wanted)}  {name:24} {image:12} seed {seed}  "
             f"{row['psnr']:6.2f} dB  {row['params_trainable']:9,d} parameters  "

@@ -64,6 +64,7 @@ class Row:
             in the same step with the pixels; None sizes it to the budget alone.
         budgets: Tables that it stands in.
         seeds: How many seeds, by table; one where nothing is said.
+        images: Which images of a table it is fitted to; all where nothing is said.
         is_sized: Whether the budget sets its size; if not it has one of its own.
     """
 
@@ -75,6 +76,7 @@ class Row:
     levels_of: str | None = None
     budgets: tuple[str, ...] = ()
     seeds: dict[str, int] = field(default_factory=dict)
+    images: dict[str, list[str]] = field(default_factory=dict)
     is_sized: bool = True
 
 
@@ -115,12 +117,15 @@ class Cell:
         return self.row.name, self.image, self.seed
 
     @property
+    def recipe(self) -> FitImage:
+        """The experiment without what the key says, and without where the file is."""
+        signal = dataclasses.replace(self.experiment.signal, path="", name="")
+        return dataclasses.replace(self.experiment, signal=signal, seed=0)
+
+    @property
     def digest(self) -> str:
-        """A number that changes with any setting of the experiment."""
-        plain = to_plain(self.experiment)
-        # Where the file stands does not matter.
-        plain["signal"].pop("path", None)
-        text = json.dumps(plain, sort_keys=True)
+        """A short name of the recipe."""
+        text = json.dumps(to_plain(self.recipe), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -170,6 +175,7 @@ def cells(table: Table, budget_name: str, names: tuple[str, ...] = ()) -> list[C
         for image in budget.images
         for row in chosen
         if seed < row.seeds.get(budget_name, 1)
+        and image in row.images.get(budget_name, budget.images)
     ]
 
 

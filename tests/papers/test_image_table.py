@@ -9,13 +9,20 @@ from typing import Any, cast
 
 import pytest
 
-from papers.images.fill import fit_cell, missing, read_rows, write_page, write_rows
+from papers.images.fill import (
+    fit_cell,
+    missing,
+    read_results,
+    write_page,
+    write_results,
+)
 from papers.images.plan import Cell, Row, Table, cells, read_table
 from papers.images.render import markdown, to_csv
 from tangrid.encodings.table_grid import TableGridConfig
 from tangrid.errors import ConfigError, DataError
 from tangrid.fields import EncodedFieldConfig
 from tangrid.presets import model_names
+from tangrid.runs.codec import to_plain
 from tangrid.runs.overrides import with_overrides
 
 TABLE = read_table()
@@ -25,6 +32,11 @@ ROWS = tuple(name for name, row in TABLE.rows.items() if "smoke" in row.budgets)
 def growth(cell: Cell) -> float:
     field = cast("EncodedFieldConfig", cell.experiment.field)
     return cast("TableGridConfig", field.encoding).growth
+
+
+def changed_by(cell: Cell, settings: dict[str, str]) -> Cell:
+    experiment = with_overrides(cell.experiment, settings)
+    return dataclasses.replace(cell, experiment=experiment)
 
 
 def row_of(cell: Cell, psnr: float, **more: Any) -> dict[str, Any]:
@@ -58,7 +70,7 @@ def test_rows_name_models_budgets_and_rows_that_exist():
 def test_every_model_of_the_smoke_table_can_be_planned():
     planned = cells(TABLE, "smoke")
     assert {cell.row.name for cell in planned} == set(ROWS)
-    assert len({cell.digest for cell in planned}) == len(planned)
+    assert len({cell.digest for cell in planned}) == len(ROWS)
 
 
 def test_grids_of_one_kind_share_their_levels():
@@ -96,20 +108,35 @@ def test_images_need_their_folder(monkeypatch: pytest.MonkeyPatch):
 def test_a_cell_is_done_until_its_settings_change(tmp_path: Path):
     planned = cells(TABLE, "smoke", ("instant-ngp",))
     path = tmp_path / "smoke.json"
-    assert missing(planned, read_rows(path)) == planned
-    rows = {planned[0].key: row_of(planned[0], 30.0)}
-    write_rows(path, rows, [cell.key for cell in planned])
-    assert read_rows(path) == rows
-    assert missing(planned, read_rows(path)) == planned[1:]
-    experiment = with_overrides(planned[0].experiment, {"training.rates.grid": "0.5"})
-    changed = dataclasses.replace(planned[0], experiment=experiment)
-    assert missing([changed], read_rows(path)) == [changed]
+    assert missing(planned, *read_results(path)) == planned
+    first = planned[0]
+    rows, recipes = (
+        {first.key: row_of(first, 30.0)},
+        {first.digest: to_plain(first.recipe)},
+    )
+    write_results(path, rows, recipes, planned)
+    assert read_results(path) == (rows, recipes)
+    assert missing(planned, rows, recipes) == planned[1:]
+    changed = changed_by(first, {"training.rates.grid": "0.5"})
+    assert missing([changed], rows, recipes) == [changed]
+
+
+def test_a_recipe_older_than_a_setting_stands_for_its_default():
+    (cell, _) = cells(TABLE, "smoke", ("instant-ngp",))
+    old = json.loads(json.dumps(to_plain(cell.recipe)))
+    del old["field"]["encoding"]["footprint"]
+    rows = {cell.key: row_of(cell, 30.0, digest="old")}
+    assert missing([cell], rows, {"old": old}) == []
+    old["training"]["ema"] = 0.9
+    assert missing([cell], rows, {"old": old}) == [cell]
+    old["no such setting"] = 1
+    assert missing([cell], rows, {"old": old}) == [cell]
 
 
 def test_where_an_image_stands_does_not_matter():
     (cell, _) = cells(TABLE, "smoke", ("instant-ngp",))
-    moved = with_overrides(cell.experiment, {"signal.path": "elsewhere.png"})
-    assert dataclasses.replace(cell, experiment=moved).digest == cell.digest
+    moved = changed_by(cell, {"signal.path": "elsewhere.png", "seed": "7"})
+    assert moved.digest == cell.digest
 
 
 def test_the_table_shows_means_seeds_and_what_is_missing():
@@ -140,8 +167,7 @@ def test_the_table_shows_means_seeds_and_what_is_missing():
 
 def test_a_cell_is_fitted_and_shown(tmp_path: Path):
     (cell, _) = cells(TABLE, "smoke", ("instant-ngp",))
-    few = with_overrides(cell.experiment, {"training.steps": "3"})
-    cell = dataclasses.replace(cell, experiment=few)
+    cell = changed_by(cell, {"training.steps": "3"})
     row = json.loads(json.dumps(fit_cell(tmp_path, cell)))
     assert (row["model"], row["signal"], row["seed"]) == cell.key
     assert row["digest"] == cell.digest

@@ -68,5 +68,5 @@ class Network(Field, ABC):
         self.num_channels = num_channels
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Return all trained parameters as group ``decoder``."""
-        return {"decoder": [p for p in self.parameters() if p.requires_grad]}
+        """Return all parameters as group ``decoder``."""
+        return {"decoder": list(self.parameters())}

@@ -1,5 +1,7 @@
 """Models for images, as published and as found best here."""
 
+import dataclasses
+
 from tangrid.decoders import ReluMlpConfig, SineResidualMlpConfig
 from tangrid.encodings import (
     HashGridConfig,
@@ -35,26 +37,38 @@ file(
         source="Grid: Mueller et al. 2022; decoder: Chen et al. 2023.",
     )
 )
+# Rates act on frequencies per box side, so gates of far nodes keep their phase; every
+# node of every level has a phase of its own. The kernel starts as the plain grid's, and
+# is learned fast.
+_KERNEL = MulfaGridConfig(
+    num_levels=16,
+    log2_table_size=24,
+    index_mode="normalised",
+    gate_bandwidth=300.0,
+    output_scale=0.0,
+)
+
 file(
     Preset(
         name="mulfagrid",
         field=EncodedFieldConfig(
-            encoding=MulfaGridConfig(
-                num_levels=16,
-                log2_table_size=24,
-                # Rates act on frequencies per box side, so gates of far nodes keep
-                # their phase; every node of every level has a phase of its own.
-                index_mode="normalised",
-                gate_bandwidth=300.0,
-                # Starts as the plain grid, and learns its kernel fast.
-                output_scale=0.0,
-            ),
+            encoding=dataclasses.replace(_KERNEL, num_levels=6, base_resolution=8),
             decoder=SineResidualMlpConfig(),
         ),
-        rates={"grid": 2e-2, "kernel": 3e-2, "decoder": 2.5e-3},
+        rates={"grid": 2e-2, "kernel": 3e-2, "decoder": 5e-3},
         finest_fraction=0.5,
         summary="Grid with a learned multiplicative Fourier kernel for every channel.",
-        source="Zhao et al. 2024, eqs. 6-7; here per channel and centred.",
+        source="Zhao et al. 2024, eqs. 6-7; per channel, centred, six levels: ours.",
+    )
+)
+file(
+    Preset(
+        name="mulfagrid-16",
+        field=EncodedFieldConfig(encoding=_KERNEL, decoder=SineResidualMlpConfig()),
+        rates={"grid": 2e-2, "kernel": 3e-2, "decoder": 2.5e-3},
+        finest_fraction=0.5,
+        summary="The same on the levels of InstantNGP, to be compared with them.",
+        source="Zhao et al. 2024, eqs. 6-7; levels: Mueller et al. 2022.",
     )
 )
 file(
@@ -100,9 +114,9 @@ file(
                 lowest_frequency=10.0, highest_frequency=100.0
             ),
         ),
-        rates={"grid": 5e-3, "decoder": 1e-2},
+        rates={"grid": 2.5e-3, "decoder": 5e-3},
         finest_fraction=0.5,
         summary="Radial functions around centres placed by detail, beside a grid.",
-        source="Chen et al. 2023; single-image settings of the released code.",
+        source="Chen et al. 2023; single-image settings of the code, rates halved.",
     )
 )
