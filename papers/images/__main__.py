@@ -32,9 +32,9 @@ def main() -> None:
         (cell,) = (cell for cell in asked if cell.key == key)
         print(json.dumps(fill.fit_cell(folder, cell)))
         return
-    if not args.render:
-        fill.fill(args.budget, asked, folder, args.minutes)
     everything = cells(table, args.budget)
+    if not args.render:
+        fill.fill(args.budget, asked, everything, folder, args.minutes)
     path = fill.RESULTS / f"{args.budget}.json"
     found, recipes = fill.read_results(path)
     left = fill.missing(everything, found, recipes)

@@ -60,6 +60,7 @@ def write_results(path: Path, rows: Rows, recipes: Recipes, cells: list[Cell]) -
         if name in named
     )
     text = f'{{"rows": [\n{lines}\n],\n"recipes": {{\n{kept}\n}}}}\n'
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, text.encode())
 
 
@@ -160,13 +161,18 @@ def fit_cell(folder: Path, cell: Cell) -> dict[str, Any]:
 
 
 def fill(
-    budget: str, cells: list[Cell], folder: Path, minutes: float | None = None
+    budget: str,
+    cells: list[Cell],
+    everything: list[Cell],
+    folder: Path,
+    minutes: float | None = None,
 ) -> None:
-    """Fit all missing cells, one after the other.
+    """Fit missing cells, one after the other.
 
     Args:
         budget: Name of the table.
-        cells: The table's cells.
+        cells: The cells to look at.
+        everything: All cells of the table, in whose order rows are kept.
         folder: The folder of the table's runs.
         minutes: Wall time after which no further fit is begun.
     """
@@ -187,7 +193,7 @@ def fill(
         rows, recipes = read_results(path)
         rows[cell.key] = row
         recipes[cell.digest] = to_plain(cell.recipe)
-        write_results(path, rows, recipes, cells)
+        write_results(path, rows, recipes, everything)
         print(
             f"{number}/{len(wanted)}  {name:24} {image:12} seed {seed}  "
             f"{row['psnr']:6.2f} dB  {row['params_trainable']:9,d} parameters  "
