@@ -116,8 +116,9 @@ def test_detail_is_the_length_of_sobels_gradient():
     assert np.allclose(detail.numpy()[1:-1, 1:-1], wanted[1:-1, 1:-1], atol=1e-6)
 
 
-def test_a_flat_image_has_no_detail():
-    signal = ImageSignal.from_array(np.full((4, 4), 0.3))
+@pytest.mark.parametrize("value", [0, 7, 120, 255])
+def test_a_flat_image_has_no_detail(value: int):
+    signal = ImageSignal.from_array(np.full((4, 4, 3), value, dtype=np.uint8))
     assert torch.equal(signal.detail(torch.arange(16)), torch.zeros(16))
 
 

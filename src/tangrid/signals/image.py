@@ -373,15 +373,19 @@ class ImageSignal:
             [0.25]
         """
         rows, columns = np.divmod(self._checked(indices), self.width)
+        around = {
+            (down, right): self._at(
+                np.clip(rows + down, 0, self.height - 1),
+                np.clip(columns + right, 0, self.width - 1),
+            )
+            for down in (-1, 0, 1)
+            for right in (-1, 0, 1)
+        }
         slopes = np.zeros((2, len(rows), self.num_channels), dtype=np.float32)
-        for down in (-1, 0, 1):
-            for right in (-1, 0, 1):
-                values = self._at(
-                    np.clip(rows + down, 0, self.height - 1),
-                    np.clip(columns + right, 0, self.width - 1),
-                )
-                slopes[0] += right * (2 - abs(down)) / 8 * values
-                slopes[1] += down * (2 - abs(right)) / 8 * values
+        for step, weight in ((-1, 1 / 8), (0, 2 / 8), (1, 1 / 8)):
+            # Differences first: those of equal pixels are 0 without any rounding.
+            slopes[0] += weight * (around[step, 1] - around[step, -1])
+            slopes[1] += weight * (around[1, step] - around[-1, step])
         return torch.from_numpy(np.sqrt(np.square(slopes).sum(0).mean(1)))
 
     def _draw(
