@@ -25,6 +25,7 @@ from tangrid.decoders.layers import dense_layer
 from tangrid.encodings import HashGridConfig
 from tangrid.errors import ConfigError
 from tangrid.fields.contract import FIELDS, Field, FieldConfig
+from tangrid.fields.siren import sine_layers
 from tangrid.notation import Coords, Values
 from tangrid.signals.site import Site
 
@@ -118,16 +119,7 @@ class Nffb(Field):
         self.grid = config.grid().build(site, generator)
         width, count = config.width, config.num_layers
         sizes = (site.num_dims, *(width,) * count)
-        layers = [
-            dense_layer(a, b, True, "uniform", generator) for a, b in pairwise(sizes)
-        ]
-        with torch.no_grad():
-            for index, layer in enumerate(layers):
-                fan_in = sizes[index]
-                later = math.sqrt(6 / fan_in) / config.frequency
-                bound = later if index else 1 / fan_in
-                layer.weight.uniform_(-bound, bound, generator=generator)
-        self.layers = nn.ModuleList(layers)
+        self.layers = sine_layers(sizes, config.frequency, generator)
         bands = torch.empty(count - 1, width, config.channels_per_level)
         bands.normal_(generator=generator)
         spreads = config.band * config.band_growth ** torch.arange(count - 1)

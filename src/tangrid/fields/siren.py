@@ -62,16 +62,7 @@ class Siren(Network):
         self.frequency = config.frequency
         hidden = (config.width,) * (config.num_hidden + 1)
         sizes = (num_dims, *hidden, num_channels)
-        layers = [
-            dense_layer(a, b, True, "uniform", generator) for a, b in pairwise(sizes)
-        ]
-        self.layers = nn.ModuleList(layers)
-        with torch.no_grad():
-            for index, layer in enumerate(layers):
-                fan_in = sizes[index]
-                later = math.sqrt(6 / fan_in) / config.frequency
-                bound = later if index else 1 / fan_in
-                layer.weight.uniform_(-bound, bound, generator=generator)
+        self.layers = sine_layers(sizes, config.frequency, generator)
 
     def forward(self, coords: Coords) -> Values:
         """Return the values at each point.
@@ -91,3 +82,25 @@ class Siren(Network):
             linear: The values z.
         """
         return torch.sin(self.frequency * linear)
+
+
+def sine_layers(
+    sizes: tuple[int, ...], frequency: float, generator: torch.Generator
+) -> nn.ModuleList:
+    r"""Return linear layers whose sines neither fade nor crowd as layers follow.
+
+    Weights start uniform within 1/n in the first layer and within
+    :math:`\sqrt{6/n} / \omega_0` in all others, n being the channels that come in.
+
+    Args:
+        sizes: Channels before, between and after the layers.
+        frequency: Factor inside every sine (omega_0).
+        generator: Source of the initial weights.
+    """
+    layers = [dense_layer(a, b, True, "uniform", generator) for a, b in pairwise(sizes)]
+    with torch.no_grad():
+        for index, layer in enumerate(layers):
+            later = math.sqrt(6 / sizes[index]) / frequency
+            bound = later if index else 1 / sizes[index]
+            layer.weight.uniform_(-bound, bound, generator=generator)
+    return nn.ModuleList(layers)
