@@ -19,7 +19,7 @@ import tangrid as tg
 from tangrid.decoders import LinearConfig, ReluMlpConfig
 from tangrid.encodings import EncodingConfig, HashGridConfig
 from tangrid.fields import EncodedFieldConfig, Field, fit_budget
-from tangrid.presets import find_model, model_names
+from tangrid.presets import find_model
 from tangrid.seeding import generator
 from tangrid.tangent import DenseKernel, tangent_kernel
 from tangrid.tangent.generalisation.bound_map import (
@@ -43,9 +43,8 @@ ENCODING_PARAMETERS, FIELD_PARAMETERS = 6_000, 12_000
 DISTANCES = (1, 2, 4, 8)
 NUM_PAIRS = 16
 
-# Whatever else is registered under such a name joins every comparison at equal
-# parameters.
-JOINING = [name for name in model_names() if name.startswith("neurbf")]
+# Models without levels to share join every comparison at equal parameters.
+JOINING = ["neurbf"]
 PRESETS = [
     "instant-ngp",
     "instant-ngp-sine",
