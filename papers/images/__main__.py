@@ -41,7 +41,8 @@ def main() -> None:
     asked_for = {cell.key for cell in everything} - {cell.key for cell in left}
     rows = {key: row for key, row in found.items() if key in asked_for}
     models = [row for row in table.rows.values() if args.budget in row.budgets]
-    text = markdown(table.budgets[args.budget], models, rows, table.published)
+    published = [entry for entry in table.published if args.budget in entry.budgets]
+    text = markdown(table.budgets[args.budget], models, rows, published)
     path.with_suffix(".md").write_text(text)
     path.with_suffix(".csv").write_text(to_csv(rows))
     print(text)

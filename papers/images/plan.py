@@ -84,6 +84,7 @@ class Row:
 class Published:
     """A number from a paper, and whether ours may be held against it."""
 
+    budgets: tuple[str, ...]
     model: str
     data: str
     psnr: float
@@ -144,7 +145,9 @@ def read_table(path: Path = HERE / "table.toml") -> Table:
     return Table(
         budgets=budgets,
         rows={row.name: row for row in rows},
-        published=tuple(Published(**entry) for entry in data.get("published", [])),
+        published=tuple(
+            Published(**_tuples(entry)) for entry in data.get("published", [])
+        ),
     )
 
 

@@ -163,7 +163,10 @@ def _details(entries: Sequence[Entry]) -> Child:
     for number, place in enumerate(places, start=1):
         rows.extend(_detail_rows(number, place, shown))
     head = tag("thead", tag("tr", tag("th"), heads))
-    table = tag("table", head, tag("tbody", rows), class_="crops")
+    body = tag("tbody", rows)
+    # Columns of one width, whatever their names: pictures fill them.
+    columns = f"--columns:{len(shown) + 1}"
+    table = tag("table", head, body, class_="crops models", style=columns)
     return [
         tag("h3", "The same places side by side"),
         tag("p", "Chosen where any of the models errs most.", class_="lead"),
