@@ -15,6 +15,11 @@ _CSV = (
     "peak_memory_mb", "device", "dtype", "commit", "digest",
 )  # fmt: skip
 
+_SECONDS = (
+    "Seconds are those of whole fits, and vary with what else the machine did; steps "
+    "are compared on an idle one by `python -m benchmarks.image_models`."
+)
+
 
 def to_csv(rows: Rows) -> str:
     """Return every row with its plain numbers.
@@ -65,7 +70,7 @@ def markdown(
             group = model.group
             lines.append(_line([f"*{group}*", *[""] * (len(heads) - 1)]))
         lines.append(_line(_entries(model, own, images, score)))
-    lines += ["", _machines(rows)]
+    lines += ["", _machines(rows), _SECONDS]
     if published:
         lines += ["", *_published(published)]
     return "\n".join(lines) + "\n"
