@@ -143,10 +143,8 @@ def fit_cell(folder: Path, cell: Cell) -> dict[str, Any]:
         begun = RunFolder.open(path).read_json("config.json") == plain
     run = RunFolder.open(path) if begun else RunFolder.create(path, overwrite=True)
     signal = cell.experiment.signal.open()
-    framing = None
-    for other in sorted((folder / "runs").glob(f"{cell.image}-*/pictures.json")):
-        framing = framing_of(RunFolder.open(other.parent))
-        break
+    drawn = sorted((folder / "runs").glob(f"{cell.image}-*/pictures.json"))
+    framing = framing_of(RunFolder.open(drawn[0].parent)) if drawn else None
     fitted = run_fit(cell.experiment, signal, folder=run, resume=begun, framing=framing)
     write_fit_report(path)
     environment = describe_environment()

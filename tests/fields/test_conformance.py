@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from tangrid.conformance import FIELD_CHECKS, check_field, name_of
+from tangrid.conformance import COMPONENT_CHECKS, check_field, name_of
 from tangrid.encodings import HashGridConfig
 from tangrid.fields import (
     FIELDS,
@@ -38,7 +38,7 @@ SUBJECTS: dict[str, FieldConfig] = {
 }
 
 
-@pytest.mark.parametrize("check", FIELD_CHECKS, ids=name_of)
+@pytest.mark.parametrize("check", COMPONENT_CHECKS, ids=name_of)
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_fields_conform(name: str, check: Callable[[FieldConfig], None]):
     check(SUBJECTS[name])

@@ -9,6 +9,11 @@ from typing import Any
 import torch
 from safetensors.torch import load, save
 
+from tangrid.conformance.derivatives import (
+    check_corners,
+    check_functional,
+    check_gradients,
+)
 from tangrid.conformance.subjects import (
     FLOAT32_TOLERANCE,
     ComponentConfig,
@@ -188,6 +193,22 @@ def count(config: ComponentConfig, site: Site) -> int:
     """
     with torch.device("meta"):
         return sum(p.numel() for p in build(config, site).parameters())
+
+
+COMPONENT_CHECKS: tuple[Callable[[ComponentConfig], None], ...] = (
+    check_config,
+    check_shape,
+    check_float64,
+    check_seed,
+    check_rows,
+    check_corners,
+    check_gradients,
+    check_groups,
+    check_functional,
+    check_state,
+    check_sizes,
+)
+"""Every check of this kind; each takes settings and raises what is wrong."""
 
 
 def findings_of(

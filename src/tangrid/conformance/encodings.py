@@ -9,23 +9,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from tangrid.conformance.components import (
-    check_config,
-    check_float64,
-    check_groups,
-    check_rows,
-    check_seed,
-    check_shape,
-    check_sizes,
-    check_state,
-    findings_of,
-)
-from tangrid.conformance.derivatives import (
-    check_corners,
-    check_functional,
-    check_gradients,
-    check_steps,
-)
+from tangrid.conformance.components import COMPONENT_CHECKS, findings_of
+from tangrid.conformance.derivatives import check_steps
 from tangrid.conformance.subjects import (
     FLOAT32_TOLERANCE,
     Finding,
@@ -87,18 +72,8 @@ def expect_lookups(encoding: GridEncoding, coords: Tensor, tolerance: float) -> 
 
 
 CHECKS: tuple[Check, ...] = (
-    check_config,
-    check_shape,
-    check_float64,
-    check_seed,
-    check_rows,
-    check_corners,
-    check_gradients,
+    *COMPONENT_CHECKS,
     check_steps,
-    check_groups,
-    check_functional,
-    check_state,
-    check_sizes,
     check_lookups,
     check_tangent_kernel,
 )

@@ -56,14 +56,15 @@ class FactoredGrid(GridEncoding, ABC):
 
     Args:
         num_dims: Number of coordinates.
-        factors: The grids, each with the number of its channels.
+        factors: The grids.
+        channels: Features of every node of every grid.
     """
 
-    def __init__(self, num_dims: int, factors: list[tuple[Factor, int]]) -> None:
+    def __init__(self, num_dims: int, factors: list[Factor], channels: int) -> None:
         super().__init__()
         self.num_dims = num_dims
-        self.factors = tuple(factor for factor, _ in factors)
-        for factor, channels in factors:
+        self.factors = tuple(factors)
+        for factor in factors:
             table = nn.Parameter(torch.empty(factor.layout.num_rows, channels))
             self.register_parameter(factor.name, table)
 

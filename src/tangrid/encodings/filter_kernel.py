@@ -19,11 +19,12 @@ from torch import Tensor, nn
 
 from tangrid.errors import ConfigError
 from tangrid.ops.mulfa_lookup import FilterKernel, KernelSettings, Normaliser, Units
+from tangrid.ops.rbf_lookup.reference import sine_frequencies
 
 IndexMode = Literal["multi", "normalised", "flat"]
 KernelOutputs = Literal["per-channel", "shared"]
 
-SHIFT_INVARIANT = ("lin_centred", "lin_softmax", "softmax")
+_SHIFT_INVARIANT = ("lin_centred", "lin_softmax", "softmax")
 """Normalisers to which a constant kernel is no kernel: training the output bias would
 only follow rounding errors."""
 _SAFE_DEVIATION = 0.05
@@ -140,13 +141,12 @@ class FilterKernelOwner(nn.Module):
         self._shared = config.kernel_outputs == "shared"
         factors = None
         if config.sine_frequencies is not None:
-            low, high = (math.log2(factor) for factor in config.sine_frequencies)
-            factors = 2 ** torch.linspace(low, high, channels)
+            factors = sine_frequencies(*config.sine_frequencies, channels)
         self.register_buffer("sine_frequencies", factors, persistent=False)
         levels = len(index_units)
         initial = _initial_kernel(config, levels, num_dims, channels, generator)
         for name, values in initial.items():
-            idle = name == "offset" and config.normaliser in SHIFT_INVARIANT
+            idle = name == "offset" and config.normaliser in _SHIFT_INVARIANT
             trained = config.train_kernel and not idle
             self.register_parameter(name, nn.Parameter(values, requires_grad=trained))
         if config.num_filter_layers == 1:

@@ -75,7 +75,7 @@ class PlaneGridConfig(EncodingConfig):
     @property
     def coarsest(self) -> int:
         """Vertices along each axis at the coarsest scale."""
-        return max(self.resolution // 2 ** (self.num_scales - 1), 2)
+        return self.resolution // 2 ** (self.num_scales - 1)
 
     def reaching(self, finest_resolution: float) -> "PlaneGridConfig":
         """Return these settings with another finest resolution.
@@ -131,14 +131,13 @@ class PlaneGrid(FactoredGrid):
         scales = config.num_scales
         # Through the ratio, so that the finest scale has exactly its resolution.
         ratio = config.resolution / config.coarsest
-        growth = ratio ** (1 / max(scales - 1, 1)) if scales > 1 else 1.0
-        coarsest = config.coarsest if scales > 1 else config.resolution
+        growth = ratio ** (1 / max(scales - 1, 1))
         planes = [
-            dense_factor(pair, coarsest, scales, growth)
+            dense_factor(pair, config.coarsest, scales, growth)
             for pair in combinations(range(num_dims), 2)
         ]
         channels = config.channels_per_scale
-        super().__init__(num_dims, [(plane, channels) for plane in planes])
+        super().__init__(num_dims, planes, channels)
         self.reduction: Reduction = config.reduction
         self._scales = scales
         copies = len(planes) if config.reduction == "concat" else 1

@@ -27,7 +27,7 @@ from tangrid.encodings.node_cloud import (
 from tangrid.errors import ConfigError
 from tangrid.notation import Coords, Features, Rows
 from tangrid.ops.rbf_lookup import rbf_lookup, shared_values
-from tangrid.ops.rbf_lookup.reference import sine_weights
+from tangrid.ops.rbf_lookup.reference import sine_frequencies, sine_weights
 from tangrid.signals.site import Site
 
 
@@ -95,9 +95,9 @@ class Neurbf(NodeCloud):
         super().__init__(config, site, generator)
         self._normalised = config.normalised
         self.bias = small_random(generator, self.num_features)
-        low = math.log2(config.lowest_frequency)
-        high = math.log2(config.highest_frequency)
-        frequencies = 2 ** torch.linspace(low, high, config.num_channels)
+        frequencies = sine_frequencies(
+            config.lowest_frequency, config.highest_frequency, config.num_channels
+        )
         self.register_buffer("frequencies", frequencies, persistent=False)
 
     def lookups(self, coords: Coords, selection: Selection) -> tuple[Lookup, ...]:

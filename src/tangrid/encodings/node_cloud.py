@@ -29,7 +29,6 @@ from tangrid.encodings.contract import (
 )
 from tangrid.encodings.neighbours import NeighbourSearch
 from tangrid.encodings.node_placement import (
-    Placement,
     Spreads,
     place_nodes,
     proportions,
@@ -179,7 +178,7 @@ class NodeCloud(GridEncoding, ABC):
         )
         self.features = small_random(generator, config.num_centres, config.num_channels)
         self.register_buffer("centres", placement.centres)
-        self.register_buffer("shapes", _shapes(placement, config))
+        self.register_buffer("shapes", _shapes(placement.spreads, config))
         sides = proportions(site)
         self.register_buffer("sides", torch.tensor(sides), persistent=False)
         self._search = NeighbourSearch(sides)
@@ -252,9 +251,8 @@ def small_random(generator: torch.Generator, *shape: int) -> nn.Parameter:
     return nn.Parameter(values)
 
 
-def _shapes(placement: Placement, config: NodeCloudConfig) -> Float[Tensor, "t s"]:
+def _shapes(spreads: Spreads, config: NodeCloudConfig) -> Float[Tensor, "t s"]:
     """Return shapes whose radial functions are one half at one width."""
-    spreads: Spreads = placement.spreads
     dims = spreads.shape[1]
     variances = spreads.diagonal(dim1=1, dim2=2)
     linear = config.profile == "linear"

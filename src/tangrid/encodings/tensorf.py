@@ -139,7 +139,7 @@ class Tensorf(FactoredGrid):
         generator: torch.Generator,
     ) -> None:
         factors = [factor for product in products for factor in product]
-        super().__init__(num_dims, [(factor, num_ranks) for factor in factors])
+        super().__init__(num_dims, factors, num_ranks)
         self._sizes = [len(product) for product in products]
         self.num_features = num_ranks * len(products)
         with torch.no_grad():

@@ -1,10 +1,25 @@
 """The lookup at radial nodes in plain PyTorch: the truth that the fast loops match."""
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from tangrid.notation import Features, Rows, Table
+
+
+def sine_frequencies(
+    lowest: float, highest: float, channels: int
+) -> Float[Tensor, " f"]:
+    """Return factors m of each channel, spaced logarithmically.
+
+    Args:
+        lowest: Factor of the first channel.
+        highest: Factor of the last.
+        channels: Number of channels.
+    """
+    return 2 ** torch.linspace(math.log2(lowest), math.log2(highest), channels)
 
 
 def sine_weights(
