@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from tangrid.notation import Coords, Rows
+from tangrid.ops.batches import in_front
 
 _MOST_POINTS_KEPT = 2**22
 
@@ -127,9 +128,7 @@ class _Nearest(torch.autograd.Function):
             flat = _Nearest.apply(sets.flatten(0, 1), centres, search, count)
             return flat.unflatten(0, sets.shape[:2]), 0
         clouds = centres.movedim(in_dims[1], 0)
-        sets = coords.expand(len(clouds), *coords.shape)
-        if in_dims[0] is not None:
-            sets = coords.movedim(in_dims[0], 0)
+        sets = in_front(coords, in_dims[0], len(clouds))
         pairs = zip(sets, clouds, strict=True)
         return torch.stack([_Nearest.apply(x, c, search, count) for x, c in pairs]), 0
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from tangrid.errors import ShapeError
 from tangrid.notation import Coords, Features, Table
 from tangrid.ops.accumulation import buffer_for
+from tangrid.ops.batches import in_front
 from tangrid.ops.contract import is_single_threaded, numba_refusals, resolve
 from tangrid.ops.grid_lookup import numba_cpu, reference
 from tangrid.ops.grid_lookup.layout import GridLayout
@@ -211,8 +212,8 @@ class _GridLookupVjp(torch.autograd.Function):
         if in_dims[2] is None and not needs[1]:
             # One table for all and no gradient of it wanted: the batch of point sets is
             # one longer point set.
-            outs = _stacked(grad_out, in_dims[0], info.batch_size)
-            sets = _stacked(coords, in_dims[1], info.batch_size)
+            outs = in_front(grad_out, in_dims[0], info.batch_size)
+            sets = in_front(coords, in_dims[1], info.batch_size)
             flat = outs.flatten(0, 1), sets.flatten(0, 1)
             grad_coords, unused = _GridLookupVjp.apply(*flat, table, call, needs)
             if needs[0]:
@@ -223,10 +224,3 @@ class _GridLookupVjp(torch.autograd.Function):
             return _reference_vjp(g, x, t, call.layout)
 
         return torch.vmap(vjp, in_dims=in_dims[:3])(grad_out, coords, table), (0, 0)
-
-
-def _stacked(tensor: Tensor, dim: int | None, size: int) -> Tensor:
-    """Return a tensor with the batch in front, repeated where it has none."""
-    if dim is None:
-        return tensor.expand(size, *tensor.shape)
-    return tensor.movedim(dim, 0)

@@ -13,6 +13,7 @@ from torch import Tensor
 from tangrid.errors import ShapeError
 from tangrid.notation import Coords, Features, Table
 from tangrid.ops.accumulation import buffer_for
+from tangrid.ops.batches import in_front
 from tangrid.ops.contract import is_single_threaded, numba_refusals, resolve
 from tangrid.ops.grid_lookup.layout import GridLayout
 from tangrid.ops.mulfa_lookup import numba_door, reference
@@ -204,18 +205,11 @@ class _MulfaLookupVjp(torch.autograd.Function):
         if not any(needs[1:]) and all(dim is None for dim in in_dims[4:]):
             # Parameters shared by all, and no gradients of them wanted: the batch of
             # point sets is one longer point set.
-            outs = _stacked(grad_out, in_dims[2], info.batch_size)
-            sets = _stacked(coords, in_dims[3], info.batch_size)
+            outs = in_front(grad_out, in_dims[2], info.batch_size)
+            sets = in_front(coords, in_dims[3], info.batch_size)
             flat = outs.flatten(0, 1), sets.flatten(0, 1)
             grads = _MulfaLookupVjp.apply(call, needs, *flat, *rest)
             return (grads[0].view(sets.shape), *grads[1:]), (0,) + (None,) * len(rest)
         vjp = torch.vmap(_reference_vjp(call), in_dims=in_dims[2:])
         grads = vjp(*inputs[2:])
         return grads, (0,) * len(grads)
-
-
-def _stacked(tensor: Tensor, dim: int | None, size: int) -> Tensor:
-    """Return a tensor with the batch in front, repeated where it has none."""
-    if dim is None:
-        return tensor.expand(size, *tensor.shape)
-    return tensor.movedim(dim, 0)

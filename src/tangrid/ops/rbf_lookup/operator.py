@@ -13,6 +13,7 @@ from torch import Tensor
 from tangrid.errors import ShapeError
 from tangrid.notation import Features, Rows, Table
 from tangrid.ops.accumulation import buffer_for
+from tangrid.ops.batches import in_front
 from tangrid.ops.contract import is_single_threaded, numba_refusals, resolve
 from tangrid.ops.rbf_lookup import numba_cpu, reference
 
@@ -133,22 +134,13 @@ class _RbfLookup(torch.autograd.Function):
         dims = in_dims[1:]
         if dims[2] is None and dims[3] is None:
             # One table for all: the batch of point sets is one longer point set.
-            rows, values = _batched(info, dims, inputs[:2])
+            rows = in_front(inputs[0], dims[0], info.batch_size)
+            values = in_front(inputs[1], dims[1], info.batch_size)
             flat = _RbfLookup.apply(
                 call, rows.flatten(0, 1), values.flatten(0, 1), *inputs[2:]
             )
             return flat.unflatten(0, rows.shape[:2]), 0
         return torch.vmap(reference.rbf_lookup, in_dims=dims)(*inputs), 0
-
-
-def _batched(
-    info: Any, dims: tuple[int | None, ...], tensors: tuple[Tensor, ...]
-) -> list[Tensor]:
-    """Return tensors with the batch in front, repeated where they have none."""
-    return [
-        t.expand(info.batch_size, *t.shape) if dim is None else t.movedim(dim, 0)
-        for t, dim in zip(tensors, dims, strict=False)
-    ]
 
 
 def _reference_vjp(
@@ -214,7 +206,10 @@ class _RbfLookupVjp(torch.autograd.Function):
         if dims[3] is None and dims[4] is None and not needs[1]:
             # One table for all and no gradient of it wanted: the batch of point sets is
             # one longer point set.
-            batched = _batched(info, dims, tuple(tensors[:3]))
+            batched = [
+                in_front(tensor, dim, info.batch_size)
+                for tensor, dim in zip(tensors[:3], dims[:3], strict=True)
+            ]
             flat = [tensor.flatten(0, 1) for tensor in batched]
             grads, unused = _RbfLookupVjp.apply(call, needs, *flat, *tensors[3:])
             if needs[0]:
