@@ -108,7 +108,8 @@ file(
     Preset(
         name="nffb",
         field=NffbConfig(width=64, base_resolution=16),
-        rates={"grid": 1e-2, "decoder": 1e-3},
+        # At 1e-3 the sines of frequency 100 saturate and nothing is learned.
+        rates={"grid": 1e-2, "decoder": 3e-4},
         summary="Sine layers, each fed by the grid level of its band.",
         source="Wu et al. 2023, Neural Fourier Filter Bank; half as wide.",
     )
