@@ -159,6 +159,32 @@ def test_settings_without_sense_are_refused(config: Any, settings: dict, words: 
         replace(config, **settings)
 
 
-def test_a_line_has_no_planes():
-    with pytest.raises(ConfigError, match="two coordinates or more, got 1"):
-        build(PlaneGridConfig(), 1)
+@pytest.mark.parametrize(
+    ("config", "num_dims", "words"),
+    [
+        (PlaneGridConfig(), 1, "PlaneGridConfig.build: expected 2 to 4 coordinates"),
+        (PlaneGridConfig(), 5, "expected 2 to 4 coordinates, got 5"),
+        (TensorfVmConfig(), 1, "expected 2 to 4 coordinates, got 1"),
+        (TensorfCpConfig(), 5, "expected 1 to 4 coordinates, got 5"),
+    ],
+)
+def test_too_few_and_too_many_axes_are_refused(config: Any, num_dims: int, words: str):
+    with pytest.raises(ConfigError, match=words):
+        build(config, num_dims)
+
+
+@pytest.mark.parametrize(
+    ("config", "num_dims", "count"),
+    [
+        # As published: 384 ranks of lines of 500, 64 of lines and planes of 300.
+        (TensorfCpConfig(resolution=500, num_ranks=384), 3, 3 * 500 * 384),
+        (TensorfVmConfig(resolution=300, num_ranks=64), 3, 3 * 64 * (300 + 300**2)),
+        (TensorfCpConfig(resolution=17, num_ranks=48), 2, 2 * 17 * 48),
+    ],
+)
+def test_parameters_are_nodes_and_nothing_else(config: Any, num_dims: int, count: int):
+    with torch.device("meta"):
+        encoding = config.build(
+            Site(num_dims=num_dims, num_channels=3), torch.Generator()
+        )
+    assert sum(p.numel() for p in encoding.parameters()) == count

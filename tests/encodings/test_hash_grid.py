@@ -38,5 +38,7 @@ def test_a_tiny_footprint_is_none_and_a_large_one_leaves_nothing_fine():
 def test_a_footprint_has_a_size():
     with pytest.raises(ConfigError, match="footprint: expected a size above 0"):
         HashGridConfig(footprint=0.0)
+    with pytest.raises(ConfigError, match="footprint: expected a size above 0"):
+        HashGridConfig(footprint=float("inf"))
     with pytest.raises(ConfigError, match="offered for plain grids"):
         MulfaGridConfig(footprint=0.1)

@@ -41,7 +41,7 @@ def test_features_are_those_of_the_formula(mode):
     encoding = build(replace(SMALL, index_mode=mode, units="normalised"))
     coords = points(9)
     found = encoding(coords)[:, 4:]
-    step = 40**0.5 if mode == "multi" else 1.0
+    step = (40 / (16 / 24)) ** 0.5 if mode == "multi" else 1.0
     for point, features in zip(coords * torch.tensor([1, 16 / 24]), found, strict=True):
         offsets = point - encoding.centres
         near = offsets.norm(dim=1).argsort()[:5]
@@ -120,5 +120,25 @@ def test_numbers_of_a_lattice_are_refused():
         replace(SMALL, index_mode="flat")
     with pytest.raises(ConfigError, match="expected at least one filter layer"):
         replace(SMALL, num_gates=0)
-    with pytest.raises(ConfigError, match="sine_frequencies: expected 0 < smallest"):
+    with pytest.raises(ConfigError, match="sine frequencies 0 < lowest <= highest"):
         replace(SMALL, sine_frequencies=(2.0, 1.0))
+    with pytest.raises(ConfigError, match="gate_bandwidth"):
+        replace(SMALL, gate_bandwidth=float("inf"))
+
+
+@pytest.mark.parametrize("normaliser", ["lin_centred", "lin_softmax", "lin_residual"])
+@pytest.mark.parametrize("profile", ["inverse-quadric", "linear"])
+def test_points_that_no_node_reaches_read_all_neighbours_alike(normaliser, profile):
+    """Twin nodes fade out together, and compact ones leave holes: no NaN, sums of 1."""
+    config = replace(SMALL, normaliser=normaliser, profile=profile)
+    encoding = build(config)
+    with torch.no_grad():
+        encoding.features.fill_(0.7)
+        encoding.centres[:20] = 0.5
+        encoding.shapes *= 100
+    coords = points(200).requires_grad_()
+    features = encoding(coords)[:, 4:]
+    assert torch.allclose(features, torch.tensor(0.7).double())
+    features.sum().backward()
+    assert coords.grad is not None
+    assert coords.grad.isfinite().all()

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.func import vmap
 
+from tangrid.encodings import neighbours
 from tangrid.encodings.neighbours import NeighbourSearch
 from tangrid.seeding import generator
 
@@ -71,3 +72,23 @@ def test_copies_find_the_same(again):
     search = NeighbourSearch(SIDES)
     first = search.nearest(coords, centres, 3)
     assert torch.equal(again(search).nearest(coords, centres, 3), first)
+
+
+def test_what_is_kept_is_counted_when_it_is_replaced(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(neighbours, "_MOST_POINTS_KEPT", 10)
+    centres = torch.rand(8, 2, generator=generator(0))
+    search = NeighbourSearch((1.0, 1.0))
+    batches = [torch.rand(6, 2, generator=generator(i)) for i in range(2)]
+    for batch in batches * 2:
+        search.nearest(batch, centres, 3)
+        batch.add_(0.01)
+        search.nearest(batch, centres, 3)
+        kept = [points for points, _ in search._kept.values()]
+        assert sum(map(len, kept)) == search._num_kept <= 10
+
+
+def test_points_beyond_all_distances_find_some_node():
+    centres = torch.rand(8, 2, generator=generator(0), dtype=torch.float64)
+    far = torch.full((1, 2), 1e200, dtype=torch.float64)
+    rows = NeighbourSearch((1.0, 1.0)).nearest(far, centres, 3)
+    assert ((rows >= 0) & (rows < 8)).all()

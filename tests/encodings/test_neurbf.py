@@ -55,7 +55,7 @@ def test_features_are_those_of_the_formula(shape, profile, normalised):
                 values.append(1 / (1 + o @ matrix @ o))
         rho = torch.stack(values)
         if normalised:
-            rho = rho / (rho.sum() + 1e-8)
+            rho = rho / rho.sum()
         waves = torch.sin(frequencies * rho[:, None])
         wanted = (waves * encoding.features[near]).sum(0)
         assert torch.allclose(features, wanted, atol=1e-6)
@@ -67,8 +67,8 @@ def test_radial_functions_are_one_half_at_one_width(profile, shape):
     site = Site(num_dims=2, num_channels=1)
     config = replace(SMALL, profile=profile, shape=shape)
     encoding = build(config, site)
-    # Even nodes are as wide as their distance.
-    width = 40**-0.5
+    # Even nodes are as wide as their distance; a scalar width counts all axes.
+    width = 40**-0.5 * (2**0.5 if shape == "scalar" else 1)
     offset = torch.tensor([width, 0.0]).double()
     s = encoding.shapes[0].double()
     if profile == "linear":
@@ -152,10 +152,20 @@ def test_centres_in_one_place_give_finite_features():
     encoding = build(replace(SMALL, fades=True))
     with torch.no_grad():
         encoding.centres.fill_(0.5)
-    coords = torch.full((3, 2), 0.5, requires_grad=True)
-    encoding(coords).sum().backward()
+    coords = torch.tensor([[0.5, 0.75], [0.3, 0.3], [1.0, 0.0]], requires_grad=True)
+    features = encoding(coords)
+    features.sum().backward()
+    assert features.isfinite().all()
     assert coords.grad is not None
     assert coords.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("fades", [False, True])
+def test_derivatives_by_coordinates_are_exact(fades: bool):
+    config = replace(SMALL, highest_frequency=8.0, fades=fades)
+    encoding = cast("Neurbf", build(config).double())
+    coords = points(6).requires_grad_()
+    assert torch.autograd.gradcheck(encoding, coords)
 
 
 @pytest.mark.parametrize(
@@ -165,8 +175,9 @@ def test_centres_in_one_place_give_finite_features():
         ({"num_neighbours": 0}, "at least 1"),
         ({"num_centres": 0}, "num_centres: expected a whole number from 1"),
         ({"num_neighbours": 1, "fades": True}, "at least two neighbours"),
-        ({"lowest_frequency": 0.0}, "0 < lowest_frequency"),
-        ({"highest_frequency": float("inf")}, "0 < lowest_frequency"),
+        ({"lowest_frequency": 0.0}, "0 < lowest <= highest"),
+        ({"highest_frequency": float("inf")}, "0 < lowest <= highest"),
+        ({"highest_frequency": 1e7}, "highest <= 1e\\+06"),
         ({"num_channels": 0}, "num_channels"),
     ],
 )

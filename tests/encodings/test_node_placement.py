@@ -1,11 +1,16 @@
 """Nodes stand where the signal has detail, and nothing of them is ever NaN."""
 
+from typing import cast
+
 import numpy as np
 import pytest
 import torch
 
+from tangrid.encodings import NeurbfConfig
+from tangrid.encodings.neurbf import Neurbf
 from tangrid.encodings.node_placement import Placement, place_nodes, proportions
-from tangrid.errors import NumericalWarning
+from tangrid.errors import DataError, NumericalWarning
+from tangrid.ops.rbf_lookup.radial import full_matrices
 from tangrid.seeding import generator
 from tangrid.signals.image import ImageSignal
 from tangrid.signals.site import Site
@@ -78,8 +83,40 @@ def test_more_nodes_than_pixels_are_said_to_be_spread():
     assert_sound(placement, 100)
 
 
-def test_without_a_signal_nodes_are_even():
-    site = Site(num_dims=2, num_channels=1)
+@pytest.mark.parametrize(("resolution", "area"), [(None, 1.0), ((300, 75), 0.25)])
+def test_without_a_signal_nodes_are_even(resolution, area: float):
+    site = Site(num_dims=2, num_channels=1, resolution=resolution)
     placement = place_nodes(100, site, generator(0))
     assert_sound(placement, 100)
-    assert torch.equal(placement.spreads, 0.01 * torch.eye(2).expand(100, 2, 2))
+    wanted = area / 100 * torch.eye(2).expand(100, 2, 2)
+    assert torch.allclose(placement.spreads, wanted)
+
+
+def test_a_large_signal_gives_different_nodes():
+    """Fewer points than pixels are drawn, and none of them twice."""
+    placement = place_nodes(300, edge(256, 256).site, generator(0))
+    assert len(placement.centres.unique(dim=0)) == 300
+
+
+def test_points_in_a_plane_give_flat_but_definite_spreads():
+    def sample(count, source):
+        flat = torch.rand(count, 2, generator=source)
+        points = torch.cat((flat, flat.sum(1, keepdim=True) / 2), 1)
+        return points, torch.ones(count)
+
+    site = Site(num_dims=3, num_channels=1, sampler=sample)
+    spreads = place_nodes(50, site, generator(0)).spreads.double()
+    sizes = torch.linalg.eigvalsh(spreads)
+    assert (sizes > 0).all()
+    assert (sizes[:, 0] < 0.01 * sizes[:, 2]).double().mean() > 0.5
+    for profile in ("inverse-quadric", "linear"):
+        config = NeurbfConfig(num_centres=50, finest_resolution=16, profile=profile)
+        shapes = cast("Neurbf", config.build(site, generator(0))).shapes
+        assert torch.linalg.eigvalsh(full_matrices(shapes, 3).double()).min() > 0
+
+
+def test_detail_that_is_no_number_is_refused():
+    points, detail = torch.rand(9, 2), torch.full((9,), float("nan"))
+    site = Site(num_dims=2, num_channels=1, sampler=lambda n, g: (points, detail))
+    with pytest.raises(DataError, match="expected finite detail"):
+        place_nodes(4, site, generator(0))

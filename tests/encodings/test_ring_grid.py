@@ -56,7 +56,7 @@ def test_values_are_those_of_the_formula():
 
 
 def test_the_field_has_two_continuous_derivatives():
-    """Across a face of cells, of the finer level too, nothing jumps."""
+    """Across a face of cells nothing jumps."""
     encoding = build(1, num_levels=1)
     for face in (0.25, 0.5, 0.75):
         found = []
@@ -68,6 +68,11 @@ def test_the_field_has_two_continuous_derivatives():
             found.append(torch.stack((value, first.sum(), second.sum())).detach())
         # The third derivative is some hundreds: over 2e-7 a change below 1e-3.
         assert (found[0] - found[1]).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("width", [0.01, 1e-20, 1e20])
+def test_any_width_gives_finite_features(width: float):
+    assert build(2, width=width)(points(500, 2)).isfinite().all()
 
 
 def test_derivatives_are_exact():

@@ -10,9 +10,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tangrid.encodings.contract import GridEncoding, Lookup, Selection
+from tangrid.encodings.contract import (
+    EncodingConfig,
+    GridEncoding,
+    Lookup,
+    Selection,
+)
+from tangrid.errors import ConfigError
 from tangrid.notation import Coords, Features
 from tangrid.ops.grid_lookup import GridLayout, grid_layout, grid_lookup, reference
+from tangrid.ops.grid_lookup.layout import MAX_DIMS
 
 
 class Factor(NamedTuple):
@@ -46,9 +53,28 @@ def dense_factor(
         base_resolution=resolution,
         growth=growth,
         storage="dense",
+        slot_multiple=1,
         convention="align-corners",
     )
     return Factor("over_" + "_".join("xyzt"[axis] for axis in axes), axes, layout)
+
+
+def check_dims(config: EncodingConfig, num_dims: int, least: int) -> None:
+    """Refuse a number of coordinates that factors cannot be made of.
+
+    Args:
+        config: Settings that are to be built.
+        num_dims: Number of coordinates.
+        least: The fewest that make a product.
+
+    Raises:
+        ConfigError: If there are fewer, or more than a grid can have.
+    """
+    if not least <= num_dims <= MAX_DIMS:
+        raise ConfigError(
+            f"{type(config).__name__}.build: expected {least} to {MAX_DIMS} "
+            f"coordinates, got {num_dims}. Use 'dense-grid' in one dimension."
+        )
 
 
 class FactoredGrid(GridEncoding, ABC):

@@ -17,9 +17,10 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
+from tangrid.choices import check_choice
 from tangrid.errors import ConfigError
 from tangrid.ops.mulfa_lookup import FilterKernel, KernelSettings, Normaliser, Units
-from tangrid.ops.rbf_lookup.reference import sine_frequencies
+from tangrid.ops.rbf_lookup.reference import check_frequencies, sine_frequencies
 
 IndexMode = Literal["multi", "normalised", "flat"]
 KernelOutputs = Literal["per-channel", "shared"]
@@ -66,23 +67,22 @@ class FilterKernelConfig:
             ConfigError: If a setting is out of range.
         """
         where = type(self).__name__
+        check_choice(f"{where}.index_mode", self.index_mode, IndexMode)
+        check_choice(f"{where}.kernel_outputs", self.kernel_outputs, KernelOutputs)
         if self.num_filter_layers < 1 or self.num_gates < 1:
             raise ConfigError(
                 f"{where}: expected at least one filter layer and one gate, got "
                 f"num_filter_layers={self.num_filter_layers} and "
                 f"num_gates={self.num_gates}."
             )
-        if not (self.gate_bandwidth >= 0 and self.output_scale >= 0):
+        if not (
+            0 <= self.gate_bandwidth < math.inf and 0 <= self.output_scale < math.inf
+        ):
             raise ConfigError(
                 f"{where}: expected gate_bandwidth and output_scale >= 0, got "
                 f"{self.gate_bandwidth} and {self.output_scale}."
             )
-        low, high = self.sine_frequencies or (1.0, 1.0)
-        if not 0 < low <= high < math.inf:
-            raise ConfigError(
-                f"{where}.sine_frequencies: expected 0 < smallest <= largest, got "
-                f"{low} and {high}."
-            )
+        check_frequencies(where, *(self.sine_frequencies or (1.0, 1.0)))
         self.kernel_settings()
 
     def kernel_settings(self) -> KernelSettings:

@@ -4,12 +4,14 @@ Its levels may be weighted by a footprint, as in Barron et al. 2023, "Zip-NeRF".
 """
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tangrid.choices import check_choice
 from tangrid.encodings.contract import ENCODINGS
 from tangrid.encodings.table_grid import (
     TableGrid,
@@ -53,7 +55,10 @@ class HashGridConfig(TableGridConfig):
             ConfigError: If a setting is out of range.
         """
         super().__post_init__()
-        if self.footprint is not None and not self.footprint > 0:
+        check_choice("HashGridConfig.storage", self.storage, Storage)
+        check_choice("HashGridConfig.convention", self.convention, Convention)
+        check_choice("HashGridConfig.interpolation", self.interpolation, Interpolation)
+        if self.footprint is not None and not 0 < self.footprint < math.inf:
             raise ConfigError(
                 "HashGridConfig.footprint: expected a size above 0 or none, got "
                 f"{self.footprint}."

@@ -19,8 +19,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from tangrid.choices import check_choice
 from tangrid.encodings.contract import ENCODINGS, EncodingConfig, SizeFamily
-from tangrid.encodings.factored_grid import FactoredGrid, dense_factor
+from tangrid.encodings.factored_grid import FactoredGrid, check_dims, dense_factor
 from tangrid.errors import ConfigError
 from tangrid.notation import Coords, Features
 from tangrid.signals.site import Site
@@ -55,6 +56,7 @@ class PlaneGridConfig(EncodingConfig):
         Raises:
             ConfigError: If a number is out of range.
         """
+        check_choice("PlaneGridConfig.reduction", self.reduction, Reduction)
         if self.num_scales < 1 or self.channels_per_scale < 1:
             raise ConfigError(
                 "PlaneGridConfig: expected num_scales and channels_per_scale >= 1, got "
@@ -106,13 +108,9 @@ class PlaneGridConfig(EncodingConfig):
             generator: Source of the initial features.
 
         Raises:
-            ConfigError: If there are no two coordinates to make a plane.
+            ConfigError: If there are no two coordinates to make a plane, or too many.
         """
-        if site.num_dims < 2:
-            raise ConfigError(
-                "PlaneGridConfig.build: expected two coordinates or more, got "
-                f"{site.num_dims}. Use 'dense-grid'."
-            )
+        check_dims(self, site.num_dims, 2)
         return PlaneGrid(self, site.num_dims, generator)
 
 

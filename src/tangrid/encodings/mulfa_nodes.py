@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from tangrid.encodings.contract import ENCODINGS, Lookup, Selection
 from tangrid.encodings.filter_kernel import FilterKernelConfig, FilterKernelOwner
 from tangrid.encodings.node_cloud import NodeCloud, NodeCloudConfig
+from tangrid.encodings.node_placement import proportions, spacing
 from tangrid.errors import ConfigError
 from tangrid.notation import Coords, Features, Rows
 from tangrid.ops.mulfa_lookup.reference import (
@@ -33,9 +34,8 @@ from tangrid.ops.mulfa_lookup.reference import (
     normalised_weights,
     octave_waves,
 )
+from tangrid.ops.rbf_lookup import shared_values
 from tangrid.signals.site import Site
-
-_SMALLEST_SUM = 1e-8
 
 
 @ENCODINGS.register("mulfa-nodes")
@@ -102,8 +102,8 @@ class MulfaNodes(NodeCloud, FilterKernelOwner):
     ) -> None:
         super().__init__(config, site, generator)
         self.settings = config.kernel_settings()
-        # Nodes that fill the unit box would be this many along each axis.
-        self._per_side = config.num_centres ** (1 / site.num_dims)
+        # Nodes along a side of length 1.
+        self._per_side = 1 / spacing(config.num_centres, proportions(site))
         step = self._per_side if config.index_mode == "multi" else 1.0
         units = torch.full((1, 1, site.num_dims, 1), step, dtype=torch.float64)
         self.add_kernel(config, units, site.num_dims, config.num_channels, generator)
@@ -140,7 +140,9 @@ class MulfaNodes(NodeCloud, FilterKernelOwner):
         """Return the kernel function's values at each point's neighbours."""
         kernel = self.kernel.level(0)
         radial = self.radial_values(coords, neighbours)
-        shares = radial / (radial.sum(1, keepdim=True) + _SMALLEST_SUM)
+        # Neighbours that are all as far, or none of which reaches the point, are alike.
+        alike = radial.sum(1, keepdim=True) == 0
+        shares = shared_values(torch.where(alike, 1.0, radial))
         # Gates depend on nodes alone, which are fewer than pairs of nodes and points.
         places = self.centres[None]
         layers = range(len(kernel.biases))

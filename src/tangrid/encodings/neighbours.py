@@ -74,12 +74,16 @@ class NeighbourSearch:
             return kept[1]
         points = coords.double().cpu().numpy() * np.array(self.sides)
         found = tree.query(points, k=count)[1].reshape(-1, count)
+        # Points too far away for any distance have no nearest node.
+        found = np.minimum(found, len(centres) - 1)
         rows = torch.from_numpy(found.astype(np.int64, copy=False)).to(coords.device)
         with self._lock:
+            stale = self._kept.pop(key, None)
+            self._num_kept -= 0 if stale is None else len(coords)
             if self._num_kept + len(coords) > _MOST_POINTS_KEPT:
                 self._kept, self._num_kept = {}, 0
             if len(coords) <= _MOST_POINTS_KEPT and self._tree is tree:
-                self._num_kept += len(coords) if kept is None else 0
+                self._num_kept += len(coords)
                 self._kept[key] = coords.clone(), rows
         return rows
 
@@ -88,7 +92,7 @@ class NeighbourSearch:
         with self._lock:
             tree = self._tree
             if tree is None or not _same(self._centres, centres):
-                tree = KDTree(centres.cpu().numpy())
+                tree = KDTree(centres.double().cpu().numpy())
                 self._centres, self._tree = centres.clone(), tree
                 self._kept, self._num_kept = {}, 0
             return tree

@@ -11,7 +11,6 @@ References:
     Functions".
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -24,10 +23,13 @@ from tangrid.encodings.node_cloud import (
     RadialValues,
     small_random,
 )
-from tangrid.errors import ConfigError
 from tangrid.notation import Coords, Features, Rows
 from tangrid.ops.rbf_lookup import rbf_lookup, shared_values
-from tangrid.ops.rbf_lookup.reference import sine_frequencies, sine_weights
+from tangrid.ops.rbf_lookup.reference import (
+    check_frequencies,
+    sine_frequencies,
+    sine_weights,
+)
 from tangrid.signals.site import Site
 
 
@@ -58,11 +60,7 @@ class NeurbfConfig(NodeCloudConfig):
             ConfigError: If a setting is out of range.
         """
         super().__post_init__()
-        if not 0 < self.lowest_frequency <= self.highest_frequency < math.inf:
-            raise ConfigError(
-                "NeurbfConfig: expected 0 < lowest_frequency <= highest_frequency, got "
-                f"{self.lowest_frequency} and {self.highest_frequency}."
-            )
+        check_frequencies("NeurbfConfig", self.lowest_frequency, self.highest_frequency)
 
     def build(self, site: Site, generator: torch.Generator) -> "Neurbf":
         """Return the encoding with its centres placed by the signal, if there is one.

@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from tangrid.choices import check_choice
 from tangrid.encodings.contract import (
     EncodingConfig,
     GridEncoding,
@@ -37,11 +38,10 @@ from tangrid.encodings.table_grid import INITIAL_RANGE
 from tangrid.errors import ConfigError
 from tangrid.notation import Coords, Features, Rows
 from tangrid.ops.grid_lookup import GridLayout, grid_layout, grid_lookup, reference
-from tangrid.ops.rbf_lookup import Profile, fading, radial_values
+from tangrid.ops.rbf_lookup import Profile, RadialValues, fading, radial_values
 from tangrid.signals.site import Site
 
 Shape = Literal["scalar", "diagonal", "full"]
-RadialValues = Float[Tensor, "n k"]
 
 _MOST_CENTRES = 2**22
 
@@ -81,6 +81,8 @@ class NodeCloudConfig(EncodingConfig, ABC):
             ConfigError: If a setting is out of range.
         """
         where = type(self).__name__
+        check_choice(f"{where}.profile", self.profile, Profile)
+        check_choice(f"{where}.shape", self.shape, Shape)
         if not 1 <= self.num_centres <= _MOST_CENTRES:
             raise ConfigError(
                 f"{where}.num_centres: expected a whole number from 1 to "
@@ -114,7 +116,7 @@ class NodeCloudConfig(EncodingConfig, ABC):
         return dataclasses.replace(self, finest_resolution=finest)
 
     def families(self) -> tuple[SizeFamily, ...]:
-        """Return growth in the number of centres."""
+        """Return growth in the number of centres, then of the grid with them."""
         least = math.log2(self.num_neighbours)
         steps = math.log2(_MOST_CENTRES) - least
 
@@ -123,7 +125,15 @@ class NodeCloudConfig(EncodingConfig, ABC):
                 self, num_centres=round(2 ** (least + steps * size))
             )
 
-        return (family,)
+        def with_grid(size: float) -> NodeCloudConfig:
+            base = self.base_resolution
+            centres = round(2**least * (self.num_centres / 2**least) ** size)
+            finest = round(base * (max(self.finest_resolution / base, 1)) ** size)
+            return dataclasses.replace(
+                self, num_centres=centres, finest_resolution=finest
+            )
+
+        return (family, with_grid)
 
     def layout(self, num_dims: int) -> GridLayout:
         """Return where the nodes of the grid are.
@@ -257,13 +267,13 @@ def _shapes(spreads: Spreads, config: NodeCloudConfig) -> Float[Tensor, "t s"]:
     variances = spreads.diagonal(dim1=1, dim2=2)
     linear = config.profile == "linear"
     if config.shape == "scalar":
-        variances = variances.mean(1, keepdim=True)
+        variances = variances.sum(1, keepdim=True)
     if config.shape != "full":
         return 0.5 * variances.rsqrt() if linear else variances.reciprocal()
     if linear:
-        sizes, axes = torch.linalg.eigh(spreads)
-        inverse = axes @ torch.diag_embed(0.5 * sizes.rsqrt()) @ axes.mT
+        sizes, axes = torch.linalg.eigh(spreads.double())
+        inverse = (axes @ torch.diag_embed(0.5 * sizes.rsqrt()) @ axes.mT).to(spreads)
     else:
-        inverse = torch.linalg.inv(spreads)
+        inverse = torch.linalg.inv(spreads.double()).to(spreads)
     rows, columns = torch.triu_indices(dims, dims)
     return inverse[:, rows, columns]

@@ -9,6 +9,7 @@ References:
     Chen et al. 2023, "NeuRBF", initialisation of centres and shapes.
 """
 
+import math
 import warnings
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from jaxtyping import Float
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from tangrid.errors import NumericalWarning
+from tangrid.errors import DataError, NumericalWarning
 from tangrid.signals.site import Site
 
 _ROUNDS = 10
@@ -57,6 +58,16 @@ def proportions(site: Site) -> tuple[float, ...]:
     return tuple(side / max(site.resolution) for side in site.resolution)
 
 
+def spacing(num_nodes: int, sides: tuple[float, ...]) -> float:
+    """Return the mean distance of nodes that fill a box.
+
+    Args:
+        num_nodes: How many.
+        sides: Sides of the box, from `proportions`.
+    """
+    return (math.prod(sides) / num_nodes) ** (1 / len(sides))
+
+
 def place_nodes(num_nodes: int, site: Site, generator: torch.Generator) -> Placement:
     """Return nodes placed by the signal's detail, or evenly at random without a signal.
 
@@ -68,7 +79,9 @@ def place_nodes(num_nodes: int, site: Site, generator: torch.Generator) -> Place
     sides = torch.tensor(proportions(site))
     if site.sampler is None or sides.is_meta:
         centres = torch.rand(num_nodes, site.num_dims, generator=generator) * sides
-        return Placement(centres, _even_spreads(num_nodes, sides))
+        variance = spacing(num_nodes, proportions(site)) ** 2
+        spreads = variance * torch.eye(site.num_dims)
+        return Placement(centres, spreads.expand(num_nodes, -1, -1).clone())
     count = min(_POINTS_PER_NODE * num_nodes, _MOST_POINTS)
     points, detail = site.sampler(count, generator)
     points = points * sides
@@ -79,14 +92,11 @@ def place_nodes(num_nodes: int, site: Site, generator: torch.Generator) -> Place
     return Placement(torch.from_numpy(centres).float(), _clipped(spreads))
 
 
-def _even_spreads(num_nodes: int, sides: Float[Tensor, " d"]) -> Spreads:
-    dims = len(sides)
-    # The nearest of nodes spread at random lie about this far away.
-    width = num_nodes ** (-1 / dims)
-    return (torch.eye(dims) * width**2).expand(num_nodes, dims, dims).clone()
-
-
 def _weights(detail: Float[Tensor, " n"]) -> Float[np.ndarray, " n"]:
+    if not bool(detail.isfinite().all()):
+        raise DataError(
+            "Site.sampler: expected finite detail at every point, got NaN or infinity."
+        )
     mean = float(detail.double().mean())
     if not mean > 0:
         warnings.warn(
@@ -106,9 +116,9 @@ def _seeds(
     sides: Float[Tensor, " d"],
     generator: torch.Generator,
 ) -> Float[np.ndarray, "t d"]:
-    """Return different points, drawn by weight, and places at random for want of more.
+    """Return points drawn by weight, and places at random for want of more.
 
-    A point is drawn once: twins would share their points, or one would have none.
+    A point is drawn once: of twins one would have no points of its own.
     """
     drawn = min(num_nodes, len(points))
     # The largest of such keys are a weighted draw without replacement.
@@ -173,8 +183,8 @@ def _clipped(spreads: Spreads) -> Spreads:
     # A node with a single point has no spread of its own.
     own = variances.clamp_min(torch.finfo(spreads.dtype).tiny).sqrt()
     correlations = spreads / own[:, :, None] / own[:, None, :]
-    bound = _LARGEST_CORRELATION
-    correlations = correlations.clamp(-bound, bound)
+    # Shrunk and not clamped: that keeps matrices of any dimension definite.
+    correlations = _LARGEST_CORRELATION * correlations.clamp(-1, 1)
     correlations.diagonal(dim1=1, dim2=2).fill_(1)
     widths = own.clamp(_NARROWEST / dims, _WIDEST)
     return correlations * widths[:, :, None] * widths[:, None, :]

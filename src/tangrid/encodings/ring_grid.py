@@ -159,7 +159,9 @@ class RingGrid(GridEncoding):
         steps = torch.arange(1 - rings, rings + 1, device=coords.device)
         distance = (fraction[:, :, None] - steps.to(coords.dtype)).square()
         window = (1 - distance / rings**2).clamp(min=0) ** 3
-        along = torch.exp(-distance / (2 * self.width**2)) * window
+        # What the nearest node has leaves the exponent, and with it underflow.
+        beyond = distance - distance.amin(2, keepdim=True)
+        along = torch.exp(-beyond / (2 * self.width**2)) * window
         along = along / along.sum(2, keepdim=True)
         weights = torch.ones_like(coords[:, :1])
         for axis in range(self.num_dims):

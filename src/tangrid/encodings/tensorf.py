@@ -18,7 +18,12 @@ import torch
 from torch import Tensor
 
 from tangrid.encodings.contract import ENCODINGS, EncodingConfig, SizeFamily
-from tangrid.encodings.factored_grid import Factor, FactoredGrid, dense_factor
+from tangrid.encodings.factored_grid import (
+    Factor,
+    FactoredGrid,
+    check_dims,
+    dense_factor,
+)
 from tangrid.errors import ConfigError
 from tangrid.notation import Coords, Features
 from tangrid.signals.site import Site
@@ -82,6 +87,7 @@ class TensorfCpConfig(TensorfConfig):
             site: Gives the number of coordinates.
             generator: Source of the initial features.
         """
+        check_dims(self, site.num_dims, 1)
         lines = [
             dense_factor((axis,), self.resolution) for axis in range(site.num_dims)
         ]
@@ -107,6 +113,7 @@ class TensorfVmConfig(TensorfConfig):
             site: Gives the number of coordinates.
             generator: Source of the initial features.
         """
+        check_dims(self, site.num_dims, 2)
         axes = tuple(range(site.num_dims))
         products = []
         for axis in axes:

@@ -393,5 +393,6 @@ class ImageSignal:
     ) -> tuple[Coords, Float[Tensor, " n"]]:
         indices = torch.arange(self.num_pixels)
         if count < self.num_pixels:
-            indices = torch.randint(self.num_pixels, (count,), generator=generator)
+            # Each at most once: twice the same pixel would make two nodes of one place.
+            indices = torch.randperm(self.num_pixels, generator=generator)[:count]
         return self.pixel_coords(indices), self.detail(indices)

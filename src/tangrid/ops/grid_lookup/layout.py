@@ -43,7 +43,6 @@ PRIMES = (1, 2654435761, 805459861, 3674653429)
 MAX_DIMS = len(PRIMES)
 # Largest resolution whose dense index fits 32 bits, by number of dimensions.
 _MAX_DENSE_RESOLUTION = (0, 0xFFFFFFFF, 0xFFFF, 0x659, 0xFF)
-_SLOT_MULTIPLE = 8
 # Beyond this float32 cannot tell where in its cell a point lies.
 _MAX_RESOLUTION = 2**24
 
@@ -132,6 +131,7 @@ def grid_layout(
     storage: Storage = "hashed",
     convention: Convention = "tiny-cuda-nn",
     interpolation: Interpolation = "linear",
+    slot_multiple: int = 8,
 ) -> GridLayout:
     """Lay out a grid whose resolution grows geometrically from level to level.
 
@@ -145,6 +145,8 @@ def grid_layout(
             repeats a block of base_resolution^d rows.
         convention: Where the vertices lie.
         interpolation: How corners are weighted.
+        slot_multiple: What the rows of a level are rounded up to a multiple of;
+            tiny-cuda-nn's and torch-ngp's is 8.
 
     Returns:
         The layout; its number of rows is the size of the table to allocate.
@@ -163,8 +165,10 @@ def grid_layout(
     offset = 0
     for level in range(num_levels):
         scale, resolution = _resolve(level, base_resolution, growth, convention)
+        dense = min(resolution**num_dims, 2**31 - 1)
+        rounded = -(-dense // slot_multiple) * slot_multiple
         size, kind = _slots(
-            resolution, num_dims, base_resolution, log2_table_size, storage
+            resolution, num_dims, rounded, (base_resolution, log2_table_size), storage
         )
         aligned = convention == "align-corners"
         nearest = interpolation == "nearest"
@@ -235,13 +239,14 @@ def _resolve(
 def _slots(
     resolution: int,
     num_dims: int,
-    base_resolution: int,
-    log2_table_size: int,
+    rounded: int,
+    limits: tuple[int, int],
     storage: Storage,
 ) -> tuple[int, Storage]:
+    """Return the rows of a level and how they are found, given those of all nodes."""
+    base_resolution, log2_table_size = limits
     dense = resolution**num_dims
     fits = resolution <= _MAX_DENSE_RESOLUTION[num_dims]
-    rounded = -(-min(dense, 2**31 - 1) // _SLOT_MULTIPLE) * _SLOT_MULTIPLE
     if storage == "hashed":
         size = min(rounded, 2**log2_table_size)
         return size, "dense" if fits and size >= dense else "hashed"

@@ -20,13 +20,9 @@ from tangrid.errors import ShapeError
 
 Profile = Literal["inverse-quadric", "linear"]
 
-PROFILES: tuple[Profile, ...] = ("inverse-quadric", "linear")
-
 Offsets = Float[Tensor, "n k d"]
 Shapes = Float[Tensor, "n k s"]
 RadialValues = Float[Tensor, "n k"]
-
-_SMALLEST_SUM = 1e-8
 
 
 def shaped_offsets(offsets: Offsets, shapes: Shapes) -> Offsets:
@@ -92,14 +88,20 @@ def fading(offsets: Offsets) -> RadialValues:
     """
     squared = offsets.square().sum(2)
     farthest = squared.amax(1, keepdim=True)
-    tiny = torch.finfo(squared.dtype).tiny
-    return (1 - squared / farthest.clamp_min(tiny)).square()
+    # Nodes in one place, and at the point itself, are alike: none of them fades.
+    apart = farthest > torch.finfo(squared.dtype).eps ** 2
+    return (1 - squared / torch.where(apart, farthest, 1.0)).square()
 
 
 def shared_values(values: RadialValues) -> RadialValues:
-    """Return values over their sum, which carries no gradient.
+    """Return values over their sum; all 0 where no neighbour reaches the point.
+
+    The source stops the gradient of the sum. Centres and widths are not trained here,
+    so that would only falsify derivatives by the coordinates.
 
     Args:
         values: Radial functions of a point's neighbours, not negative.
     """
-    return values / (values.detach().sum(1, keepdim=True) + _SMALLEST_SUM)
+    total = values.sum(1, keepdim=True)
+    is_reached = total > torch.finfo(values.dtype).tiny
+    return values / torch.where(is_reached, total, 1.0)

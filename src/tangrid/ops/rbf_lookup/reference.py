@@ -6,7 +6,28 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tangrid.errors import ConfigError
 from tangrid.notation import Features, Rows, Table
+
+_HIGHEST_FREQUENCY = 1e6
+
+
+def check_frequencies(where: str, lowest: float, highest: float) -> None:
+    """Refuse factors that make no sine, or one of more radians than float32 can tell.
+
+    Args:
+        where: What has them, for the message.
+        lowest: Factor of the first channel.
+        highest: Factor of the last.
+
+    Raises:
+        ConfigError: If they are out of range or out of order.
+    """
+    if not 0 < lowest <= highest <= _HIGHEST_FREQUENCY:
+        raise ConfigError(
+            f"{where}: expected sine frequencies 0 < lowest <= highest <= "
+            f"{_HIGHEST_FREQUENCY:g}, got {lowest:g} and {highest:g}."
+        )
 
 
 def sine_frequencies(

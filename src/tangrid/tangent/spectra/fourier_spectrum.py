@@ -30,9 +30,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from tangrid.choices import check_choice
 from tangrid.errors import ConfigError, ShapeError
 from tangrid.notation import Coords
-from tangrid.tangent.choices import check_choice
 from tangrid.tangent.kernels.kernel import TangentKernel
 from tangrid.tangent.spectra.lattice import Frequencies, Lattice
 from tangrid.tangent.spectra.spectrum_record import (

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from tangrid.choices import check_choice
 from tangrid.errors import ConfigError, ShapeError
-from tangrid.tangent.choices import check_choice
 from tangrid.tangent.spectra.lattice import Frequencies, Lattice
 
 Direction = Literal["axis", "diagonal"]

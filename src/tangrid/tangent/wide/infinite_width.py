@@ -32,10 +32,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from tangrid.choices import check_choice
 from tangrid.errors import ConfigError, NumericalError, ShapeError
 from tangrid.notation import Coords, Features
 from tangrid.tangent.algebra.finiteness import check_finite
-from tangrid.tangent.choices import check_choice
 from tangrid.tangent.kernels.kernel import DenseKernel
 from tangrid.tangent.wide.arc_cosine import (
     Pairs,

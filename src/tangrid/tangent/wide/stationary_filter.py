@@ -15,9 +15,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tangrid.choices import check_choice
 from tangrid.encodings.fourier import FourierEncoding
 from tangrid.errors import ConfigError, ShapeError
-from tangrid.tangent.choices import check_choice
 from tangrid.tangent.spectra.lattice import Lattice
 from tangrid.tangent.wide.circulant import CirculantKernel
 from tangrid.tangent.wide.fourier_kernel import check_stationary, induced_profile
