@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from tangrid.encodings import HashGridConfig, MulfaGridConfig
+from tangrid.encodings.grid_reads import INITIAL_RANGE
 from tangrid.encodings.mulfa_grid import MulfaGrid
-from tangrid.encodings.table_grid import INITIAL_RANGE
 from tangrid.errors import ConfigError
 from tangrid.ops import implementation
 from tangrid.ops.mulfa_lookup.filters import NORMALISERS

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tangrid.encodings import DenseGridConfig, HashGridConfig
-from tangrid.encodings.table_grid import INITIAL_RANGE
+from tangrid.encodings.grid_reads import INITIAL_RANGE
 from tangrid.errors import ConfigError
 from tangrid.seeding import generator
 from tangrid.signals.site import Site

@@ -5,6 +5,7 @@ factors of a model are read by the one grid lookup there is.
 """
 
 from abc import ABC
+from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -16,9 +17,10 @@ from tangrid.encodings.contract import (
     Lookup,
     Selection,
 )
+from tangrid.encodings.grid_reads import level_lookups, level_rows
 from tangrid.errors import ConfigError
 from tangrid.notation import Coords, Features
-from tangrid.ops.grid_lookup import GridLayout, grid_layout, grid_lookup, reference
+from tangrid.ops.grid_lookup import GridLayout, grid_layout, grid_lookup
 from tangrid.ops.grid_lookup.layout import MAX_DIMS
 
 
@@ -100,11 +102,10 @@ class FactoredGrid(GridEncoding, ABC):
         Args:
             coords: Points in the unit box.
         """
-        points = coords.detach()
         return tuple(
-            reference.corner_rows(points[:, factor.axes], factor.layout, level)
+            rows
             for factor in self.factors
-            for level in factor.layout.levels
+            for rows in level_rows(coords[:, factor.axes], factor.layout)
         )
 
     def lookups(self, coords: Coords, selection: Selection) -> tuple[Lookup, ...]:
@@ -115,15 +116,12 @@ class FactoredGrid(GridEncoding, ABC):
             selection: Rows, from `select`.
         """
         rows = iter(selection)
-        return tuple(
-            Lookup(
-                factor.name,
-                next(rows),
-                reference.corner_weights(coords[:, factor.axes], factor.layout, level),
-            )
-            for factor in self.factors
-            for level in factor.layout.levels
-        )
+        lookups: list[Lookup] = []
+        for factor in self.factors:
+            own = tuple(islice(rows, len(factor.layout.levels)))
+            points = coords[:, factor.axes]
+            lookups += level_lookups(factor.name, points, factor.layout, own)
+        return tuple(lookups)
 
     def forward(self, coords: Coords) -> Features:
         """Return the features of each point.

@@ -17,14 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from tangrid.encodings.contract import ENCODINGS, Lookup, Selection
+from tangrid.encodings.grid_reads import small_random
 from tangrid.encodings.node_cloud import (
     NodeCloud,
     NodeCloudConfig,
-    RadialValues,
-    small_random,
 )
 from tangrid.notation import Coords, Features, Rows
-from tangrid.ops.rbf_lookup import rbf_lookup, shared_values
+from tangrid.ops.rbf_lookup import RadialValues, rbf_lookup, shared_values
 from tangrid.ops.rbf_lookup.reference import (
     check_frequencies,
     sine_frequencies,

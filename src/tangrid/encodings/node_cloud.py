@@ -18,7 +18,7 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from tangrid.choices import check_choice
 from tangrid.encodings.contract import (
@@ -28,16 +28,16 @@ from tangrid.encodings.contract import (
     Selection,
     SizeFamily,
 )
+from tangrid.encodings.grid_reads import level_lookups, level_rows, small_random
 from tangrid.encodings.neighbours import NeighbourSearch
 from tangrid.encodings.node_placement import (
     Spreads,
     place_nodes,
     proportions,
 )
-from tangrid.encodings.table_grid import INITIAL_RANGE
 from tangrid.errors import ConfigError
 from tangrid.notation import Coords, Features, Rows
-from tangrid.ops.grid_lookup import GridLayout, grid_layout, grid_lookup, reference
+from tangrid.ops.grid_lookup import GridLayout, grid_layout, grid_lookup
 from tangrid.ops.rbf_lookup import Profile, RadialValues, fading, radial_values
 from tangrid.signals.site import Site
 
@@ -199,12 +199,7 @@ class NodeCloud(GridEncoding, ABC):
         Args:
             coords: Points in the unit box.
         """
-        points = coords.detach()
-        grid = tuple(
-            reference.corner_rows(points, self.layout, level)
-            for level in self.layout.levels
-        )
-        return self.neighbours(points), *grid
+        return self.neighbours(coords), *level_rows(coords, self.layout)
 
     def grid_lookups(
         self, coords: Coords, rows: tuple[Tensor, ...]
@@ -215,10 +210,7 @@ class NodeCloud(GridEncoding, ABC):
             coords: Points in the unit box.
             rows: What `select` found for each level.
         """
-        return tuple(
-            Lookup("table", r, reference.corner_weights(coords, self.layout, level))
-            for r, level in zip(rows, self.layout.levels, strict=True)
-        )
+        return level_lookups("table", coords, self.layout, rows)
 
     def read_grid(self, coords: Coords) -> Features:
         """Return what the grid holds at points, by the fast way.
@@ -247,18 +239,6 @@ class NodeCloud(GridEncoding, ABC):
         offsets = points - self.centres[neighbours]
         values = radial_values(offsets, self.shapes[neighbours], self._profile)
         return values * fading(offsets) if self._fades else values
-
-
-def small_random(generator: torch.Generator, *shape: int) -> nn.Parameter:
-    """Return features that start small, as InstantNGP's do.
-
-    Args:
-        generator: Source of the values.
-        shape: Their shape.
-    """
-    values = torch.empty(shape)
-    values.uniform_(-INITIAL_RANGE, INITIAL_RANGE, generator=generator)
-    return nn.Parameter(values)
 
 
 def _shapes(spreads: Spreads, config: NodeCloudConfig) -> Float[Tensor, "t s"]:

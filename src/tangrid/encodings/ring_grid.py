@@ -21,7 +21,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from tangrid.encodings.contract import ENCODINGS, GridEncoding, Lookup, Selection
-from tangrid.encodings.table_grid import INITIAL_RANGE, TableGridConfig
+from tangrid.encodings.grid_reads import small_random
+from tangrid.encodings.table_grid import TableGridConfig
 from tangrid.errors import ConfigError
 from tangrid.notation import Coords, Features
 from tangrid.ops.grid_lookup import GridLayout, grid_layout
@@ -108,9 +109,7 @@ class RingGrid(GridEncoding):
         sides = [self._side(level) for level in self.layout.levels]
         sizes = [side**num_dims for side in sides]
         self._offsets = [sum(sizes[:index]) for index in range(len(sizes))]
-        table = torch.empty(sum(sizes), config.channels_per_level)
-        table.uniform_(-INITIAL_RANGE, INITIAL_RANGE, generator=generator)
-        self.table = nn.Parameter(table)
+        self.table = small_random(generator, sum(sizes), config.channels_per_level)
 
     def _side(self, level: GridLevel) -> int:
         """Return the nodes along an axis, those beyond the box included."""

@@ -15,15 +15,14 @@ from tangrid.encodings.contract import (
     Selection,
     SizeFamily,
 )
+from tangrid.encodings.grid_reads import level_lookups, level_rows, small_random
 from tangrid.errors import ConfigError
 from tangrid.notation import Coords, Features
-from tangrid.ops.grid_lookup import GridLayout, grid_lookup, reference
+from tangrid.ops.grid_lookup import GridLayout, grid_lookup
 
 # A level finer than this many vertices along an axis serves no signal we know.
 _FINEST = 2**14
 _LARGEST_LOG2_TABLE = 26
-INITIAL_RANGE = 1e-4
-"""Features start uniform in plus or minus this, as in InstantNGP."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,9 +120,7 @@ class TableGrid(GridEncoding):
         self.num_dims = layout.num_dims
         self.num_features = len(layout.levels) * channels_per_level
         self.is_piecewise_constant = layout.interpolation == "nearest"
-        table = torch.empty(layout.num_rows, channels_per_level)
-        table.uniform_(-INITIAL_RANGE, INITIAL_RANGE, generator=generator)
-        self.table = nn.Parameter(table)
+        self.table = small_random(generator, layout.num_rows, channels_per_level)
         self.register_buffer("level_factors", level_factors, persistent=False)
 
     def select(self, coords: Coords) -> Selection:
@@ -132,11 +129,7 @@ class TableGrid(GridEncoding):
         Args:
             coords: Points in the unit box.
         """
-        layout = self.layout
-        return tuple(
-            reference.corner_rows(coords.detach(), layout, level)
-            for level in layout.levels
-        )
+        return level_rows(coords, self.layout)
 
     def lookups(self, coords: Coords, selection: Selection) -> tuple[Lookup, ...]:
         """Return one read per level.
@@ -145,13 +138,13 @@ class TableGrid(GridEncoding):
             coords: Points in the unit box.
             selection: Rows per level, from `select`.
         """
-        lookups = []
-        for index, level in enumerate(self.layout.levels):
-            weights = reference.corner_weights(coords, self.layout, level)
-            if self.level_factors is not None:
-                weights = weights * self.level_factors[index]
-            lookups.append(Lookup("table", selection[index], weights))
-        return tuple(lookups)
+        lookups = level_lookups("table", coords, self.layout, selection)
+        if self.level_factors is None:
+            return lookups
+        return tuple(
+            dataclasses.replace(lookup, weights=lookup.weights * factor)
+            for lookup, factor in zip(lookups, self.level_factors, strict=True)
+        )
 
     def forward(self, coords: Coords) -> Features:
         """Return the features of each point, the coarsest level first.
