@@ -147,6 +147,8 @@ class Fault(Encoding):
                 return ((coords[:, :1] * 7).long() == torch.arange(4)).to(coords)
             case "kink":
                 return features + (coords[:, :1] - coords[:, :1].detach()).sqrt()
+            case "stopped gradient":
+                return features / (1 + features.detach().square())
             case "state outside":
                 return features + self.plain.to(features)
         return features
@@ -229,6 +231,7 @@ def test_a_sound_encoding_has_no_findings(fault: str):
         ("never the same", "rows", "two calls with one input: expected the same bits"),
         ("poles", "corners", "features at the corners 0 and 1: expected finite"),
         ("kink", "gradients", "gradient of coords inside the box: expected finite"),
+        ("stopped gradient", "slopes", "along axis 0: expected central differences"),
         (
             "undeclared steps",
             "steps",

@@ -20,6 +20,9 @@ from tangrid.conformance.subjects import (
 )
 from tangrid.encodings import Encoding, EncodingConfig
 
+_STEP = 1e-8
+"""Of central differences in float64; small next to a wave of any component."""
+_SLOPE_TOLERANCE = 1e-3
 _ROUNDING = 1e-11
 """Slopes in float64 that are none, next to the features."""
 
@@ -71,6 +74,34 @@ def expect_finite(component: Component, coords: Tensor, where: str) -> None:
     for name, tensor in found.items():
         bad = int((~tensor.isfinite()).sum())
         expect(bad == 0, f"{name} {where}", "finite numbers", f"{bad} that are not")
+
+
+def check_slopes(config: EncodingConfig) -> None:
+    """Gradients for coordinates are the slopes of the features.
+
+    Args:
+        config: Settings of the component.
+    """
+    for component in components_of(config):
+        wide = component.double()
+        # At a kink no slope is right; few points stand on one.
+        coords = points(wide.num_dims).double() * (1 - 4 * _STEP) + 2 * _STEP
+        leaf = coords.clone().requires_grad_()
+        features = wide(leaf)
+        if not features.requires_grad:
+            continue
+        weights = weights_like(features)
+        scalar = (features * weights).sum()
+        (found,) = torch.autograd.grad(scalar, leaf, materialize_grads=True)
+        with torch.no_grad():
+            for axis, step in enumerate(_STEP * torch.eye(wide.num_dims).double()):
+                rise = (wide(coords + step) - wide(coords - step)) * weights
+                slope = rise.sum(1) / (2 * _STEP)
+                largest = slope.abs().median()
+                error = float((found[:, axis] - slope).abs().median() / (largest or 1))
+                what = f"gradient of coords along axis {axis}"
+                sentence = f"others, by {error:.1e}"
+                expect(error <= _SLOPE_TOLERANCE, what, "central differences", sentence)
 
 
 def check_steps(config: EncodingConfig) -> None:
