@@ -116,6 +116,15 @@ def test_a_budget_sets_the_number_of_centres():
     assert abs(count_parameters(field, site) - 140_000) < 50
 
 
+@pytest.mark.parametrize(
+    ("num_dims", "params"), [(2, 20_000), (2, 140_000), (3, 1_000_000)]
+)
+def test_small_budgets_shrink_the_grid_too(num_dims: int, params: int):
+    site = Site(num_dims=num_dims, num_channels=3, resolution=(256,) * num_dims)
+    field = fit_budget(find_model("neurbf").at(site), site, params)
+    assert count_parameters(field, site) == pytest.approx(params, rel=0.02)
+
+
 def test_centres_and_shapes_are_kept_but_not_trained():
     encoding = build(SMALL)
     assert {name for name, _ in encoding.named_parameters()} == {

@@ -29,7 +29,8 @@ def count_parameters(config: FieldConfig, site: Site) -> int:
 def fit_budget(config: FieldConfig, site: Site, params: int) -> FieldConfig:
     """Return the settings whose trainable parameters come nearest to a budget.
 
-    A grid grows its finest resolution first, then its tables; a network its width.
+    A grid grows its finest resolution first, then its tables; a network its width. The
+    first way to grow that meets the budget is taken.
 
     Args:
         config: Settings to start from.
@@ -54,7 +55,7 @@ def fit_budget(config: FieldConfig, site: Site, params: int) -> FieldConfig:
             found = _bisect(family, site, params)
             sizes.append((count_parameters(found, site), found))
         reached += [(int(size), c) for size, c in sizes if size < math.inf]
-        if len(sizes) > 2:
+        if any(abs(count - params) <= TOLERANCE * params for count, _ in reached):
             break
     if not reached:
         raise ConfigError(
