@@ -14,6 +14,8 @@ from tangrid.fields import (
     FinerConfig,
     FourierNetConfig,
     GaborNetConfig,
+    NffbConfig,
+    SirenConfig,
     WireConfig,
 )
 from tangrid.seeding import generator
@@ -104,7 +106,7 @@ def test_filter_networks_are_their_formula(config: Any):
 
 
 def test_filter_frequencies_share_the_bandwidth():
-    """Uniform in 256 / sqrt(4) / sqrt(2), so that four add up to about 256."""
+    """Uniform within 256 / sqrt(4) / sqrt(2): by their squares the four make 181."""
     field = build(FourierNetConfig())
     for filters in field.filters:
         largest = float(filters.wave.weight.detach().abs().max())
@@ -128,6 +130,13 @@ def test_bacon_has_its_size():
     assert sum(p.numel() for p in field.output.parameters()) == 771
     assert sum(filters.cycles.numel() for filters in field.filters) == 5 * 512
     assert count(field) == 263_168 + 771 + 5 * 256
+
+
+def test_bacons_weights_and_output_start_within_the_root_of_six_over_width():
+    field = build(BaconConfig())
+    for layer in [*field.layers, field.output]:
+        largest = float(layer.weight.detach().abs().max())
+        assert 0.95 < largest / math.sqrt(6 / 256) <= 1
 
 
 def test_bacon_is_its_formula():
@@ -175,6 +184,10 @@ def test_bacons_band_is_what_the_samples_can_show():
         (GaborNetConfig(), {"concentration": 0.0}, "concentration"),
         (GaborNetConfig(), {"width": 0}, "GaborNetConfig: expected width >= 1"),
         (BaconConfig(), {"cycles": 0.0}, r"BaconConfig\.cycles"),
+        (SirenConfig(), {"frequency": math.inf}, r"SirenConfig\.frequency"),
+        (FinerConfig(), {"first_bias": math.inf}, "first_bias"),
+        (NffbConfig(), {"band": math.inf}, "band_growth"),
+        (NffbConfig(), {"channels_per_level": 0}, "channels_per_level"),
     ],
 )
 def test_settings_without_sense_are_refused(config: Any, settings: dict, words: str):

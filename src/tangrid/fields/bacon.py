@@ -6,16 +6,20 @@ i knows no frequency above (i + 1) K, and the field repeats with period 1.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from tangrid.fields.contract import FIELDS
-from tangrid.fields.mfn import Filter, FilterNetwork
+from tangrid.fields.mfn import Filter, FilterNetwork, draw_weights
 from tangrid.fields.network import NetworkConfig
 from tangrid.notation import Coords, Features
 from tangrid.signals.site import Site
+
+_SPREAD = 6.0
+"""Of the weights, those of the output too."""
 
 
 @FIELDS.register("bacon")
@@ -30,8 +34,9 @@ class BaconConfig(NetworkConfig):
     num_hidden: int = 4
     """Hidden layers after the first."""
     cycles: float | None = None
-    """Most cycles per box side of the output; None for half the signal's samples along
-    its longest side, which is all that they can show."""
+    """Most cycles per box side of the output, before each layer's share is rounded to a
+    whole number, at least 1; None for half the signal's samples along its longest side,
+    which is all that they can show."""
 
     def __post_init__(self) -> None:
         """Refuse a network without channels or waves.
@@ -65,7 +70,7 @@ class BaconConfig(NetworkConfig):
             CycleFilter(site.num_dims, self.width, self.layer_cycles(site), generator)
             for _ in range(self.num_hidden + 1)
         ]
-        return Bacon(self, site, filters, 6.0, generator)
+        return Bacon(self, site, filters, generator)
 
 
 class CycleFilter(Filter):
@@ -100,7 +105,24 @@ class CycleFilter(Filter):
 
 
 class Bacon(FilterNetwork):
-    """Multiply sines of fixed frequencies with linear maps between."""
+    """Multiply sines of fixed frequencies with linear maps between.
+
+    Args:
+        config: Width and depth.
+        site: Gives the numbers of coordinates and channels.
+        filters: The sines of every layer.
+        generator: Source of the weights.
+    """
+
+    def __init__(
+        self,
+        config: BaconConfig,
+        site: Site,
+        filters: Sequence[Filter],
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__(config, site, filters, _SPREAD, generator)
+        draw_weights([self.output], _SPREAD, generator)
 
     def mapped(self, coords: Coords) -> Coords:
         """Return coordinates as the filters take them.

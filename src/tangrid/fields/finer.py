@@ -1,5 +1,6 @@
 """Sine networks of variable period (Liu et al. 2024, "FINER")."""
 
+import math
 from dataclasses import dataclass
 from typing import cast
 
@@ -30,9 +31,9 @@ class FinerConfig(SirenConfig):
             ConfigError: If a number is out of range.
         """
         super().__post_init__()
-        if self.first_bias is not None and not self.first_bias >= 0:
+        if self.first_bias is not None and not 0 <= self.first_bias < math.inf:
             raise ConfigError(
-                "FinerConfig.first_bias: expected a number >= 0 or none, got "
+                "FinerConfig.first_bias: expected a finite number >= 0 or none, got "
                 f"{self.first_bias}."
             )
 

@@ -27,8 +27,8 @@ class FilterNetworkConfig(NetworkConfig, ABC):
     """Settings of a multiplicative filter network on coordinates in [-1, 1]."""
 
     bandwidth: float = 256.0
-    """Largest frequency of an output, over the root of the number of coordinates;
-    radians per unit of [-1, 1]."""
+    """Root of the summed squares of the layers' largest initial frequencies, over the
+    root of the number of coordinates; radians per unit of [-1, 1]."""
 
     def __post_init__(self) -> None:
         """Refuse a network without channels or waves.
@@ -182,6 +182,22 @@ class GaborFilter(SineFilter):
         return super().forward(points) * torch.exp(-self.sharpness / 2 * distance)
 
 
+def draw_weights(
+    layers: Sequence[nn.Linear], spread: float, generator: torch.Generator
+) -> None:
+    """Draw weights whose sums over channels neither fade nor grow.
+
+    Args:
+        layers: Linear layers.
+        spread: Weights lie within the root of this over the incoming channels.
+        generator: Source of the weights.
+    """
+    with torch.no_grad():
+        for layer in layers:
+            bound = math.sqrt(spread / layer.in_features)
+            layer.weight.uniform_(-bound, bound, generator=generator)
+
+
 class FilterNetwork(Network):
     """Multiply filters of the coordinates with linear maps between.
 
@@ -209,10 +225,7 @@ class FilterNetwork(Network):
         ]
         self.layers = nn.ModuleList(layers)
         self.output = dense_layer(width, site.num_channels, True, "uniform", generator)
-        bound = math.sqrt(spread / width)
-        with torch.no_grad():
-            for layer in layers:
-                layer.weight.uniform_(-bound, bound, generator=generator)
+        draw_weights(layers, spread, generator)
 
     def forward(self, coords: Coords) -> Values:
         """Return the values at each point.

@@ -1,6 +1,7 @@
 """What all networks on bare coordinates have in common: a width, a depth, one group."""
 
 import dataclasses
+import math
 from abc import ABC
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ class NetworkConfig(FieldConfig, ABC):
             )
 
     def check_positive(self, *names: str) -> None:
-        """Refuse settings that are not above 0.
+        """Refuse settings that are not above 0, or not finite.
 
         Args:
             names: Settings that are numbers.
@@ -43,10 +44,10 @@ class NetworkConfig(FieldConfig, ABC):
         """
         for name in names:
             value = getattr(self, name)
-            if not value > 0:
+            if not 0 < value < math.inf:
                 raise ConfigError(
-                    f"{type(self).__name__}.{name}: expected a number above 0, got "
-                    f"{value}."
+                    f"{type(self).__name__}.{name}: expected a finite number above 0, "
+                    f"got {value}."
                 )
 
     def families(self) -> tuple[Callable[[float], FieldConfig], ...]:

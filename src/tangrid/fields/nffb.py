@@ -57,7 +57,7 @@ class NffbConfig(FieldConfig):
     """Channels of the two rectified layers of the head."""
 
     def __post_init__(self) -> None:
-        """Refuse a bank without layers or channels.
+        """Refuse a bank without layers or channels, or without a sound grid.
 
         Raises:
             ConfigError: If a number is out of range.
@@ -67,11 +67,13 @@ class NffbConfig(FieldConfig):
                 "NffbConfig: expected width and head_width >= 1 and num_layers >= 2, "
                 f"got {self.width}, {self.head_width} and {self.num_layers}."
             )
-        if not (self.frequency > 0 and self.band > 0 and self.band_growth > 0):
+        waves = self.frequency, self.band, self.band_growth
+        if not all(0 < number < math.inf for number in waves):
             raise ConfigError(
-                "NffbConfig: expected frequency, band and band_growth above 0, got "
-                f"{self.frequency}, {self.band} and {self.band_growth}."
+                "NffbConfig: expected finite frequency, band and band_growth above 0, "
+                f"got {self.frequency}, {self.band} and {self.band_growth}."
             )
+        self.grid()
 
     def grid(self) -> HashGridConfig:
         """Return the settings of the grid."""
