@@ -14,13 +14,17 @@ from typing import Any
 from benchmarks.timing import describe_machine, take_turns
 from benchmarks.training_step import package_step
 from tangrid.devices import available_threads
+from tangrid.errors import TangridError
 from tangrid.experiments.fit_image import ImageSource, plan_fit
 from tangrid.signals.image import ImageSignal
 from tangrid.tasks import ImageRegression
 from tangrid.training.settings import TrainingSettings
 from tangrid.training.workers import Workers
 
-MODELS = ("instant-ngp", "instant-ngp-sine", "neurbf", "mulfagrid", "mulfagrid-nodes")
+MODELS = (
+    "instant-ngp", "instant-ngp-sine", "neurbf",
+    "mulfagrid", "mulfagrid-16", "mulfagrid-nodes",
+)  # fmt: skip
 PARAMS = 140_000
 
 
@@ -81,4 +85,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except TangridError as error:
+        sys.exit(str(error))

@@ -33,13 +33,14 @@ def main() -> None:
         print(json.dumps(fill.fit_cell(folder, cell)))
         return
     everything = cells(table, args.budget)
+    failed = []
     if not args.render:
-        fill.fill(args.budget, asked, everything, folder, args.minutes)
+        failed = fill.fill(args.budget, asked, everything, folder, args.minutes)
     path = fill.RESULTS / f"{args.budget}.json"
     found, recipes = fill.read_results(path)
     left = fill.missing(everything, found, recipes)
-    asked_for = {cell.key for cell in everything} - {cell.key for cell in left}
-    rows = {key: row for key, row in found.items() if key in asked_for}
+    done = {cell.key for cell in everything} - {cell.key for cell in left}
+    rows = {key: row for key, row in found.items() if key in done}
     models = [row for row in table.rows.values() if args.budget in row.budgets]
     published = [entry for entry in table.published if args.budget in entry.budgets]
     text = markdown(table.budgets[args.budget], models, rows, published)
@@ -48,6 +49,9 @@ def main() -> None:
     print(text)
     print(f"page: {fill.write_page(folder, everything, rows)}")
     print(f"{len(rows)} of {len(everything)} fits are there, {len(left)} are missing")
+    if failed:
+        words = "; ".join("{} on {}, seed {}".format(*cell.key) for cell in failed)
+        sys.exit(f"{len(failed)} fits failed, as said above: {words}.")
 
 
 if __name__ == "__main__":

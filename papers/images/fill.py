@@ -83,18 +83,24 @@ def is_done(cell: Cell, row: dict[str, Any] | None, recipes: Recipes) -> bool:
     return recipe is not None and _stands_for(recipe, to_plain(cell.recipe))
 
 
-def _stands_for(old: dict[str, Any], new: dict[str, Any]) -> bool:
-    """Return whether settings are the same but for new ones at their defaults."""
+def _stands_for(
+    old: dict[str, Any], new: dict[str, Any], above: dict[str, Any] | None = None
+) -> bool:
+    """Return whether settings are the same but for new ones at their defaults.
+
+    Settings that name their kind have that kind's defaults; others, those that stand
+    for them among the defaults of what they are part of.
+    """
     if not old.keys() <= new.keys():
         return False
     kind = new.get("kind")
-    defaults = to_plain(KINDS[kind]()) if kind in KINDS else {}
+    defaults = to_plain(KINDS[kind]()) if kind in KINDS else above or {}
     for name, value in new.items():
         if name not in old:
             if name not in defaults or defaults[name] != value:
                 return False
         elif isinstance(value, dict) and isinstance(old[name], dict):
-            if not _stands_for(old[name], value):
+            if not _stands_for(old[name], value, defaults.get(name)):
                 return False
         elif old[name] != value:
             return False
@@ -126,7 +132,8 @@ def run_folder(folder: Path, cell: Cell) -> Path:
 def fit_cell(folder: Path, cell: Cell) -> dict[str, Any]:
     """Fit one cell and return its row.
 
-    A fit that was stopped goes on. All fits of an image are drawn with one scale of
+    A fit that was stopped goes on; one of another commit begins anew, since a recipe
+    does not say what the code was. All fits of an image are drawn with one scale of
     errors and the same crops, so that one can compare them.
 
     Args:
@@ -137,17 +144,14 @@ def fit_cell(folder: Path, cell: Cell) -> dict[str, Any]:
         Scores and costs, and where they come from.
     """
     path = run_folder(folder, cell)
-    plain = to_plain(cell.experiment)
-    begun = (path / "state.json").is_file()
-    if begun:
-        begun = RunFolder.open(path).read_json("config.json") == plain
+    begun = _is_begun(path, cell)
     run = RunFolder.open(path) if begun else RunFolder.create(path, overwrite=True)
     signal = cell.experiment.signal.open()
     drawn = sorted((folder / "runs").glob(f"{cell.image}-*/pictures.json"))
     framing = framing_of(RunFolder.open(drawn[0].parent)) if drawn else None
     fitted = run_fit(cell.experiment, signal, folder=run, resume=begun, framing=framing)
     write_fit_report(path)
-    environment = describe_environment()
+    environment = run.read_json("environment.json")
     return {
         **fitted.metrics,
         "model": cell.row.name,
@@ -158,14 +162,27 @@ def fit_cell(folder: Path, cell: Cell) -> dict[str, Any]:
     }
 
 
+def _is_begun(path: Path, cell: Cell) -> bool:
+    """Return whether a folder holds the state of a cell's fit by this very code."""
+    if not (path / "state.json").is_file():
+        return False
+    run = RunFolder.open(path)
+    same_code = run.read_json("environment.json").get("commit") == _commit()
+    return same_code and run.read_json("config.json") == to_plain(cell.experiment)
+
+
+def _commit() -> str | None:
+    return describe_environment().get("commit")
+
+
 def fill(
     budget: str,
     cells: list[Cell],
     everything: list[Cell],
     folder: Path,
     minutes: float | None = None,
-) -> None:
-    """Fit missing cells, one after the other.
+) -> list[Cell]:
+    """Fit missing cells, one after the other; one that fails does not stop the others.
 
     Args:
         budget: Name of the table.
@@ -173,21 +190,29 @@ def fill(
         everything: All cells of the table, in whose order rows are kept.
         folder: The folder of the table's runs.
         minutes: Wall time after which no further fit is begun.
+
+    Returns:
+        The cells that failed.
     """
     path = RESULTS / f"{budget}.json"
     rows, recipes = read_results(path)
     wanted = missing(cells, rows, recipes)
+    failed = []
     start = time.monotonic()
     for number, cell in enumerate(wanted, start=1):
         if minutes is not None and time.monotonic() - start > 60 * minutes:
             print(f"stopped after {minutes:g} minutes; run it again to go on")
-            return
+            break
+        # Other processes may fill the same table.
+        rows, recipes = read_results(path)
+        if is_done(cell, rows.get(cell.key), recipes):
+            continue
         name, image, seed = cell.key
         command = [sys.executable, "-m", "papers.images", budget, "--out", str(folder)]
-        words = [*command, "--one", name, image, str(seed)]
-        done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
-        row = json.loads(done.stdout.splitlines()[-1])
-        # Other processes may fill other rows of the same table.
+        row = _last_line([*command, "--one", name, image, str(seed)])
+        if row is None:
+            failed.append(cell)
+            continue
         rows, recipes = read_results(path)
         rows[cell.key] = row
         recipes[cell.digest] = to_plain(cell.recipe)
@@ -198,6 +223,19 @@ def fill(
             f"{row['seconds']:6.1f} s",
             flush=True,
         )
+    return failed
+
+
+def _last_line(command: list[str]) -> dict[str, Any] | None:
+    """Return the object that a program prints last; None if it fails."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        output, _ = process.communicate()
+    except KeyboardInterrupt:
+        # The fit was told as well, and saves its state before it ends.
+        process.wait()
+        raise
+    return json.loads(output.splitlines()[-1]) if process.returncode == 0 else None
 
 
 def write_page(folder: Path, cells: list[Cell], rows: Rows) -> Path:

@@ -171,52 +171,33 @@ def cells(table: Table, budget_name: str, names: tuple[str, ...] = ()) -> list[C
         if name not in {row.name for row in rows}:
             raise unknown_name("row", name, [row.name for row in rows])
     chosen = [row for row in rows if not names or row.name in names]
-    most = max((row.seeds.get(budget_name, 1) for row in chosen), default=0)
-    return [
-        _cell(table, row, budget, image, seed)
-        for seed in range(most)
+    plans = {
+        (image, row.name): _plan(table, row, budget, image)
         for image in budget.images
         for row in chosen
-        if seed < row.seeds.get(budget_name, 1)
-        and image in row.images.get(budget_name, budget.images)
+        if image in row.images.get(budget_name, budget.images)
+    }
+    most = max((row.seeds.get(budget_name, 1) for row in chosen), default=0)
+    return [
+        Cell(
+            row=table.rows[name],
+            image=Path(image).stem,
+            seed=seed,
+            experiment=dataclasses.replace(experiment, seed=seed),
+        )
+        for seed in range(most)
+        for (image, name), experiment in plans.items()
+        if seed < table.rows[name].seeds.get(budget_name, 1)
     ]
 
 
-def _cell(table: Table, row: Row, budget: Budget, image: str, seed: int) -> Cell:
-    planned = _planned(_Request(table, row, budget, image))
-    experiment = dataclasses.replace(planned, seed=seed)
-    return Cell(row=row, image=Path(image).stem, seed=seed, experiment=experiment)
-
-
-@dataclass(frozen=True, eq=False)
-class _Request:
-    """What one plan depends on; equal where names are."""
-
-    table: Table
-    row: Row
-    budget: Budget
-    image: str
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Request) and self._key == other._key
-
-    def __hash__(self) -> int:
-        return hash(self._key)
-
-    @property
-    def _key(self) -> tuple[int, str, str, str]:
-        return id(self.table), self.row.name, self.budget.name, self.image
-
-
-@cache
-def _planned(request: _Request) -> FitImage:
-    table, row, budget = request.table, request.row, request.budget
-    source, signal = _opened(request.image, budget.crop, budget.downscale)
+def _plan(table: Table, row: Row, budget: Budget, image: str) -> FitImage:
+    source, signal = _opened(image, budget.crop, budget.downscale)
     settings = dict(row.settings)
     params = budget.params if row.is_sized else None
     if row.levels_of is not None:
-        like = dataclasses.replace(request, row=table.rows[row.levels_of])
-        settings["field.encoding.growth"] = repr(_growth(_planned(like)))
+        like = _plan(table, table.rows[row.levels_of], budget, image)
+        settings["field.encoding.growth"] = repr(_growth(like))
         params = None
     experiment = plan_fit(
         signal,
@@ -227,8 +208,10 @@ def _planned(request: _Request) -> FitImage:
         holdout=budget.holdout,
         settings=settings,
     )
+    if row.levels_of is None:
+        return experiment
     count = count_parameters(experiment.field, experiment.site)
-    if row.is_sized and abs(count / budget.params - 1) > budget.tolerance:
+    if abs(count / budget.params - 1) > budget.tolerance:
         raise ConfigError(
             f"row '{row.name}': expected about {budget.params} parameters with the "
             f"levels of '{row.levels_of}', got {count}. Leave levels_of out."

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
@@ -15,9 +16,12 @@ _CSV = (
     "peak_memory_mb", "device", "dtype", "commit", "digest",
 )  # fmt: skip
 
-_SECONDS = (
-    "Seconds are those of whole fits, and vary with what else the machine did; steps "
-    "are compared on an idle one by `python -m benchmarks.image_models`."
+_NOTES = (
+    "Where a model has several seeds, scores are means over them, and behind the mean "
+    "stands the standard deviation from seed to seed of the mean over images. Where an "
+    "image is missing there is no mean. Seconds and memory are those of whole fits; "
+    "seconds vary with what else the machine did, and steps are compared side by side "
+    "by `python -m benchmarks.image_models`."
 )
 
 
@@ -42,8 +46,9 @@ def markdown(
 ) -> str:
     """Return the table: one line per model, one column per image.
 
-    A model with several seeds shows the mean over them; behind the mean over images
-    stands the standard deviation of that mean from seed to seed.
+    A model shows its means over the seeds that have every image; behind the mean over
+    images stands the standard deviation of that mean from seed to seed. A model without
+    such a seed shows what it has, and no mean.
 
     Args:
         budget: Images, parameters, steps.
@@ -51,7 +56,7 @@ def markdown(
         rows: Results.
         published: Numbers of papers, with the reason why they are comparable or not.
     """
-    images = list(dict.fromkeys(image for _, image, _ in rows))
+    images = [Path(image).stem for image in budget.images]
     score = "psnr_heldout" if budget.holdout else "psnr"
     measured = ("mean", "SSIM", "trainable", "stored", "seconds", "MB", "seeds")
     heads = ["model", *images, *measured]
@@ -70,7 +75,7 @@ def markdown(
             group = model.group
             lines.append(_line([f"*{group}*", *[""] * (len(heads) - 1)]))
         lines.append(_line(_entries(model, own, images, score)))
-    lines += ["", _machines(rows), _SECONDS]
+    lines += ["", _machines(rows), _NOTES]
     if published:
         lines += ["", *_published(published)]
     return "\n".join(lines) + "\n"
@@ -83,47 +88,46 @@ def _line(entries: Sequence[str]) -> str:
 def _entries(
     model: Row, own: list[dict[str, Any]], images: list[str], score: str
 ) -> list[str]:
-    by_image = [[row for row in own if row["signal"] == image] for image in images]
-    scores = [
-        f"{fmean(row[score] for row in found):.2f}" if found else "-"
-        for found in by_image
-    ]
-    seeds = sorted({row["seed"] for row in own})
-    complete = [
-        seed
-        for seed in seeds
-        if all(any(row["seed"] == seed for row in found) for found in by_image)
-    ]
-    means = [
-        fmean(row[score] for row in own if row["seed"] == seed) for seed in complete
-    ]
-    mean = "-"
-    if means:
-        spread = f" ± {stdev(means):.2f}" if len(means) > 1 else ""
-        mean = f"**{fmean(means):.2f}**{spread}"
-
-    def average(key: str) -> float:
-        return fmean(row[key] or 0 for row in own)
-
+    found: dict[int, dict[str, dict[str, Any]]] = {}
+    for row in own:
+        found.setdefault(row["seed"], {})[row["signal"]] = row
+    complete = {seed: rows for seed, rows in found.items() if {*images} <= {*rows}}
+    shown = complete or found
+    used = [row for rows in shown.values() for row in rows.values()]
+    means = [fmean(row[score] for row in rows.values()) for rows in complete.values()]
+    spread = f" ± {stdev(means):.2f}" if len(means) > 1 else ""
     return [
         model.title,
-        *scores,
-        mean,
-        f"{average('ssim'):.4f}",
-        f"{average('params_trainable'):,.0f}",
-        f"{average('params_stored'):,.0f}",
-        f"{average('seconds'):.0f}",
-        f"{average('peak_memory_mb'):,.0f}",
-        str(len(complete) or len(seeds)),
+        *(
+            _mean([r for r in used if r["signal"] == image], score, ".2f")
+            for image in images
+        ),
+        f"**{fmean(means):.2f}**{spread}" if means else "-",
+        _mean(used, "ssim", ".4f") if means else "-",
+        _mean(used, "params_trainable", ",.0f"),
+        _mean(used, "params_stored", ",.0f"),
+        _mean(used, "seconds", ".0f"),
+        _mean(used, "peak_memory_mb", ",.0f"),
+        str(len(shown)),
     ]
+
+
+def _mean(rows: Sequence[dict[str, Any]], key: str, form: str) -> str:
+    """Return the mean of the rows that know a number; a dash if none does."""
+    known = [row[key] for row in rows if row[key] is not None]
+    return format(fmean(known), form) if known else "-"
 
 
 def _machines(rows: Rows) -> str:
-    found = sorted({
-        f"{row['machine']['cpu']}, {row['machine']['cores_usable']} cores, at "
-        f"commit {str(row['commit'])[:8]}"
-        for row in rows.values()
-    })
+    commits: dict[str, set[str]] = {}
+    for row in rows.values():
+        machine = f"{row['machine']['cpu']}, {row['machine']['cores_usable']} cores"
+        known = [row["commit"][:8]] if row["commit"] else []
+        commits.setdefault(machine, set()).update(known)
+    found = [
+        ", ".join([machine, *(f"at commit {commit}" for commit in sorted(known))])
+        for machine, known in sorted(commits.items())
+    ]
     return "Made on " + "; ".join(found) + "." if found else ""
 
 

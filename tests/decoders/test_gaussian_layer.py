@@ -38,11 +38,29 @@ def test_gaussians_start_narrowly_around_0_with_width_1():
 
 def test_rounding_makes_no_gaussian_larger_than_1():
     decoder = build(64)
+    features = 1000 * torch.randn(64, 4, generator=generator(3))
     with torch.no_grad():
-        decoder.centres.fill_(1000.0)
-    values = decoder.gaussians(torch.full((100, 4), 1000.0))
+        decoder.centres.copy_(features)
+    values = decoder.gaussians(features)
     assert (values <= 1).all()
     assert values.isfinite().all()
+    # Without care the squares of some points at their own centres are below 0.
+    squares = (
+        features.square().sum(1)
+        - 2 * (features @ features.T).diagonal()
+        + features.square().sum(1)
+    )
+    assert squares.min() < 0
+
+
+def test_gaussians_of_bfloat16_features_are_those_of_their_rounded_values():
+    decoder = build(16)
+    with torch.no_grad():
+        decoder.centres.normal_(generator=generator(1))
+    features = torch.randn(50, 4, generator=generator(3)).bfloat16()
+    found = decoder.gaussians(features)
+    assert found.dtype == torch.bfloat16
+    assert torch.equal(found, decoder.gaussians(features.float()).bfloat16())
 
 
 def test_derivatives_are_exact():

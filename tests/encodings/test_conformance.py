@@ -1,7 +1,7 @@
 """Every registered encoding passes the suite, and the suite catches what is wrong."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -147,10 +147,19 @@ class Fault(Encoding):
                 return ((coords[:, :1] * 7).long() == torch.arange(4)).to(coords)
             case "kink":
                 return features + (coords[:, :1] - coords[:, :1].detach()).sqrt()
-            case "stopped gradient":
-                return features / (1 + features.detach().square())
             case "state outside":
                 return features + self.plain.to(features)
+        return self.stopped(features, coords)
+
+    def stopped(self, features: Tensor, coords: Tensor) -> Tensor:
+        stopped = features / (1 + features.detach().square())
+        match self.fault:
+            case "stopped gradient":
+                return stopped
+            case "gradient stopped for some":
+                return torch.where(coords[:, :1] > 0.8, stopped, features)
+            case "parameter stopped":
+                return features + torch.sin(coords @ self.matrix.detach())
         return features
 
 
@@ -200,6 +209,9 @@ class FaultConfig(EncodingConfig):
             raise ConfigError("FaultConfig: expected one dimension.")
         return Fault(self.fault, site.num_dims, generator)
 
+    def families(self) -> tuple[Callable[[float], EncodingConfig], ...]:
+        return (lambda size: self,) if self.fault == "no growth" else ()
+
 
 @pytest.fixture
 def registered() -> Iterator[None]:
@@ -232,6 +244,9 @@ def test_a_sound_encoding_has_no_findings(fault: str):
         ("poles", "corners", "features at the corners 0 and 1: expected finite"),
         ("kink", "gradients", "gradient of coords inside the box: expected finite"),
         ("stopped gradient", "slopes", "along axis 0: expected central differences"),
+        ("gradient stopped for some", "slopes", "along axis 0: expected central"),
+        ("parameter stopped", "slopes", "of matrix, along a line: expected the cen"),
+        ("no growth", "sizes", "families(): expected one that grows, got the same"),
         (
             "undeclared steps",
             "steps",

@@ -4,15 +4,23 @@ import csv
 import dataclasses
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import ANY
 
 import pytest
 
+from papers.images import fill
 from papers.images.fill import (
     fit_cell,
     missing,
     read_results,
+    run_folder,
     write_page,
     write_results,
 )
@@ -63,8 +71,17 @@ def test_rows_name_models_budgets_and_rows_that_exist():
         assert row.model in model_names()
         assert set(row.budgets) <= set(TABLE.budgets)
         assert set(row.seeds) <= set(row.budgets)
+        assert set(row.images) <= set(row.budgets)
+        for budget, images in row.images.items():
+            assert set(images) <= set(TABLE.budgets[budget].images)
         assert row.levels_of is None or row.levels_of in TABLE.rows
         assert row.title
+
+
+def test_budgets_name_files_each_by_a_name_of_its_own():
+    for budget in TABLE.budgets.values():
+        assert len({Path(image).stem for image in budget.images}) == len(budget.images)
+        assert not any("*" in image for image in budget.images)
 
 
 def test_every_model_of_the_smoke_table_can_be_planned():
@@ -125,6 +142,8 @@ def test_a_recipe_older_than_a_setting_stands_for_its_default():
     (cell, _) = cells(TABLE, "smoke", ("instant-ngp",))
     old = json.loads(json.dumps(to_plain(cell.recipe)))
     del old["field"]["encoding"]["footprint"]
+    del old["training"]["checkpoint_minutes"]
+    del old["signal"]["downscale"]
     rows = {cell.key: row_of(cell, 30.0, digest="old")}
     assert missing([cell], rows, {"old": old}) == []
     old["training"]["ema"] = 0.9
@@ -148,6 +167,10 @@ def test_the_table_shows_means_seeds_and_what_is_missing():
             rows[key] = row_of(one, psnr, signal=image, seed=seed)
     half = row_of(one, 25.0, model="neurbf")
     rows["neurbf", "astronaut", 0] = half
+    # A seed without every image counts for nothing, and an unknown number not as 0.
+    stray = row_of(one, 10.0, signal="coffee", seed=2, ssim=0.1)
+    rows["instant-ngp", "coffee", 2] = stray
+    rows["instant-ngp", "coffee", 0]["ssim"] = None
     models = [
         Row(name="instant-ngp", title="InstantNGP", model="instant-ngp", group="grids"),
         Row(name="neurbf", title="NeuRBF", model="neurbf", group="others"),
@@ -155,13 +178,13 @@ def test_the_table_shows_means_seeds_and_what_is_missing():
     ]
     text = markdown(TABLE.budgets["smoke"], models, rows, TABLE.published)
     assert "| InstantNGP | 30.50 | 32.50 | **31.50** ± 0.71 | 0.9000 | 20,000 |" in text
-    assert "| NeuRBF | 25.00 | - | - |" in text
+    assert "| NeuRBF | 25.00 | - | - | - | 20,000 |" in text
     assert "*others*" in text
     assert "Absent" not in text
     assert "a processor, 2 cores, at commit 01234567" in text
     assert TABLE.published[0].comparable in text
     parsed = list(csv.DictReader(io.StringIO(to_csv(rows))))
-    assert len(parsed) == 5
+    assert len(parsed) == 6
     assert parsed[0]["psnr"] == "30.0"
 
 
@@ -175,7 +198,67 @@ def test_a_cell_is_fitted_and_shown(tmp_path: Path):
     page = write_page(tmp_path, [cell], {cell.key: row})
     assert "instant-ngp" in page.read_text()
     # A second fit finds the folder of the first and has nothing left to do.
-    assert fit_cell(tmp_path, cell)["psnr"] == row["psnr"]
+    assert fit_cell(tmp_path, cell) == {**row, "peak_memory_mb": ANY}
+
+
+def test_a_fit_of_another_commit_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    cell = changed_by(
+        cells(TABLE, "smoke", ("instant-ngp",))[0], {"training.steps": "3"}
+    )
+    fit_cell(tmp_path, cell)
+    path = run_folder(tmp_path, cell) / "environment.json"
+    environment = json.loads(path.read_text())
+    path.write_text(json.dumps({**environment, "commit": "0" * 40, "time": "then"}))
+    again = fit_cell(tmp_path, cell)
+    assert again["commit"] == environment["commit"]
+    assert again["time"] != "then"
+
+
+def test_one_fit_that_fails_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    planned = cells(TABLE, "smoke", ("instant-ngp",))
+    lines = iter([None, row_of(planned[1], 30.0)])
+    monkeypatch.setattr(fill, "RESULTS", tmp_path)
+    monkeypatch.setattr(fill, "_last_line", lambda command: next(lines))
+    assert fill.fill("smoke", planned, planned, tmp_path) == [planned[0]]
+    rows, _ = read_results(tmp_path / "smoke.json")
+    assert list(rows) == [planned[1].key]
+
+
+def test_a_fit_that_is_interrupted_may_save_before_the_filling_ends(tmp_path: Path):
+    """Ctrl-C reaches both; the fit takes half a second to write its state."""
+    saved, ready = tmp_path / "saved", tmp_path / "ready"
+    child = (
+        "import pathlib, signal, sys, time\n"
+        "def save(*_):\n"
+        "    time.sleep(0.5)\n"
+        f"    pathlib.Path({str(saved)!r}).touch()\n"
+        "    sys.exit(1)\n"
+        "signal.signal(signal.SIGINT, save)\n"
+        f"pathlib.Path({str(ready)!r}).touch()\n"
+        "time.sleep(60)\n"
+    )
+    parent = (
+        "import sys\n"
+        "from papers.images.fill import _last_line\n"
+        f"_last_line([sys.executable, '-c', {child!r}])\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", parent],
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    )
+    deadline = time.monotonic() + 60
+    while not ready.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert b"KeyboardInterrupt" in errors
+    assert saved.exists()
 
 
 def test_a_table_is_plain_data(tmp_path: Path):

@@ -22,8 +22,15 @@ from tangrid.encodings import Encoding, EncodingConfig
 
 _STEP = 1e-8
 """Of central differences in float64; small next to a wave of any component."""
+_RELATIVE_STEP = 1e-6
+"""The same of parameters, next to their size."""
 _SLOPE_TOLERANCE = 1e-3
-_ROUNDING = 1e-11
+_SLOPE_POINTS = 100
+_AT_KINKS = 0.05
+"""Most points at which a slope may be none."""
+_ROUNDING = 1e-14
+"""Of features in float64, relative."""
+_FLAT = 1e-11
 """Slopes in float64 that are none, next to the features."""
 
 
@@ -76,34 +83,85 @@ def expect_finite(component: Component, coords: Tensor, where: str) -> None:
         expect(bad == 0, f"{name} {where}", "finite numbers", f"{bad} that are not")
 
 
-def check_slopes(config: EncodingConfig) -> None:
-    """Gradients for coordinates are the slopes of the features.
+def check_slopes(config: ComponentConfig) -> None:
+    """Gradients for coordinates and parameters are the slopes of the features.
 
     Args:
-        config: Settings of the encoding.
+        config: Settings of the component.
     """
-    for encoding in components_of(config):
-        if encoding.is_piecewise_constant:
+    for component in components_of(config):
+        if component.stops_gradients:
             continue
-        wide = cast("Encoding", encoding.double())
-        # At a kink no slope is right; few points stand on one.
-        coords = points(wide.num_dims).double() * (1 - 4 * _STEP) + 2 * _STEP
-        leaf = coords.clone().requires_grad_()
-        features = wide(leaf)
-        if not features.requires_grad:
-            continue
-        weights = weights_like(features)
-        scalar = (features * weights).sum()
-        (found,) = torch.autograd.grad(scalar, leaf, materialize_grads=True)
+        wide = component.double()
+        coords = points(wide.num_dims, _SLOPE_POINTS).double()
+        if not (isinstance(component, Encoding) and component.is_piecewise_constant):
+            expect_coordinate_slopes(wide, coords)
+        expect_parameter_slopes(wide, coords)
+
+
+def expect_coordinate_slopes(component: Component, coords: Tensor) -> None:
+    """Raise unless gradients for coordinates are central differences.
+
+    Args:
+        component: The component, in float64.
+        coords: Points in the unit box.
+    """
+    leaf = (coords * (1 - 4 * _STEP) + 2 * _STEP).requires_grad_()
+    features = component(leaf)
+    if not features.requires_grad:
+        return
+    weights = weights_like(features)
+    scalar = (features * weights).sum()
+    (found,) = torch.autograd.grad(scalar, leaf, materialize_grads=True)
+    inner = leaf.detach()
+    with torch.no_grad():
+        for axis, step in enumerate(_STEP * torch.eye(component.num_dims).double()):
+            rise = component(inner + step) - component(inner - step)
+            slope = (rise * weights).sum(1) / (2 * _STEP)
+            typical = float(slope.abs().median()) or 1.0
+            wrong = (found[:, axis] - slope).abs() > _SLOPE_TOLERANCE * typical
+            # At a kink no slope is right; few points stand on one.
+            share = float(wrong.double().mean())
+            what = f"gradient of coords along axis {axis}"
+            sentence = f"others at {share:.0%} of all points"
+            expect(share <= _AT_KINKS, what, "central differences", sentence)
+
+
+def expect_parameter_slopes(component: Component, coords: Tensor) -> None:
+    """Raise unless gradients for parameters are central differences along a line.
+
+    Args:
+        component: The component, in float64.
+        coords: Points in the unit box.
+    """
+    features = component(coords)
+    trained = {n: p for n, p in component.named_parameters() if p.requires_grad}
+    if not trained or not features.requires_grad:
+        return
+    weights = weights_like(features)
+    terms = features * weights
+    grads = torch.autograd.grad(
+        terms.sum(), list(trained.values()), materialize_grads=True
+    )
+    rounding = _ROUNDING * float(terms.detach().abs().sum())
+    for (name, parameter), gradient in zip(trained.items(), grads, strict=True):
+        line = weights_like(parameter)
+        start = parameter.detach().clone()
+        size = float(start.square().mean().sqrt()) or 1.0
+        step = _RELATIVE_STEP * size
+        ends = []
         with torch.no_grad():
-            for axis, step in enumerate(_STEP * torch.eye(wide.num_dims).double()):
-                rise = (wide(coords + step) - wide(coords - step)) * weights
-                slope = rise.sum(1) / (2 * _STEP)
-                largest = slope.abs().median()
-                error = float((found[:, axis] - slope).abs().median() / (largest or 1))
-                what = f"gradient of coords along axis {axis}"
-                sentence = f"others, by {error:.1e}"
-                expect(error <= _SLOPE_TOLERANCE, what, "central differences", sentence)
+            for sign in (1, -1):
+                parameter.copy_(start + sign * step * line)
+                ends.append(float((component(coords) * weights).sum()))
+            parameter.copy_(start)
+        slope = (ends[0] - ends[1]) / (2 * step)
+        found = float((gradient * line).sum())
+        # Along a random line of normal steps a gradient's slope has its size.
+        allowed = _SLOPE_TOLERANCE * float(gradient.norm()) + rounding / step
+        holds = abs(found - slope) <= allowed
+        what = f"gradient of {name}, along a line"
+        expect(holds, what, f"the central difference {slope:.3e}", f"{found:.3e}")
 
 
 def check_steps(config: EncodingConfig) -> None:
@@ -134,7 +192,7 @@ def expect_piecewise_constant(encoding: Encoding, coords: Tensor) -> None:
         scalar = (features * weights_like(features)).sum()
         (slopes,) = torch.autograd.grad(scalar, leaf, materialize_grads=True)
     # Weights that are divided by their sum have slopes by rounding.
-    is_flat = bool(slopes.abs().max() <= _ROUNDING * features.abs().max())
+    is_flat = bool(slopes.abs().max() <= _FLAT * features.abs().max())
     wanted = f"{is_flat}, as its gradients in coordinates say"
     found = encoding.is_piecewise_constant
     expect(found == is_flat, "is_piecewise_constant", wanted, found)
@@ -164,10 +222,10 @@ def check_functional(config: ComponentConfig) -> None:
             wanted = "the features of forward"
             expect(error <= FLOAT32_TOLERANCE, name, wanted, found)
         if features.numel():
-            expect_slopes(component, coords, at)
+            expect_same_gradients(component, coords, at)
 
 
-def expect_slopes(
+def expect_same_gradients(
     component: Component,
     coords: Tensor,
     at: Callable[[Tensor, dict[str, Tensor]], Tensor],

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tangrid.conformance.components import COMPONENT_CHECKS, findings_of
-from tangrid.conformance.derivatives import check_slopes, check_steps
+from tangrid.conformance.derivatives import check_steps
 from tangrid.conformance.subjects import (
     FLOAT32_TOLERANCE,
     Finding,
@@ -73,7 +73,6 @@ def expect_lookups(encoding: GridEncoding, coords: Tensor, tolerance: float) -> 
 
 CHECKS: tuple[Check, ...] = (
     *COMPONENT_CHECKS,
-    check_slopes,
     check_steps,
     check_lookups,
     check_tangent_kernel,

@@ -107,12 +107,13 @@ class GaussianLayer(Decoder):
         Args:
             features: What the encoding gave.
         """
-        centres = self.centres.to(features.dtype)
-        sharpness = self.log_sharpness.to(features.dtype).exp()
+        # The terms cancel: in bfloat16 nothing would be left of small distances.
+        exact = features.to(self.centres.dtype)
+        sharpness = self.log_sharpness.exp()
         squared = (
-            features.square() @ sharpness.T
-            - 2 * features @ (sharpness * centres).T
-            + (sharpness * centres.square()).sum(1)
+            exact.square() @ sharpness.T
+            - 2 * exact @ (sharpness * self.centres).T
+            + (sharpness * self.centres.square()).sum(1)
         )
         # Rounding can take a small sum of squares below 0.
-        return torch.exp(-0.5 * squared.clamp(min=0))
+        return torch.exp(-0.5 * squared.clamp(min=0)).to(features.dtype)

@@ -82,11 +82,14 @@ class Encoding(nn.Module, ABC):
         num_features: Features per point (f).
         is_piecewise_constant: Whether features change with the coordinates by jumps
             alone, so that derivatives are 0 wherever they exist and say nothing.
+        stops_gradients: Whether gradients leave out parts of the derivatives on
+            purpose.
     """
 
     num_dims: int
     num_features: int
     is_piecewise_constant: bool = False
+    stops_gradients: bool = False
 
     def __call__(self, coords: Coords) -> Features:
         """Return the features of each point, after showing the points to a watcher.

@@ -109,6 +109,7 @@ class FilterKernelOwner(nn.Module):
             composed.
     """
 
+    stops_gradients: bool
     sine_frequencies: Tensor | None
     projection: nn.Parameter
     hidden: nn.Parameter | None
@@ -139,6 +140,8 @@ class FilterKernelOwner(nn.Module):
         # Not a buffer: converting the module must not round it.
         self._index_units = index_units
         self._shared = config.kernel_outputs == "shared"
+        # The size that this normaliser divides by, lest training inflate it.
+        self.stops_gradients = config.normaliser == "signed_eps"
         factors = None
         if config.sine_frequencies is not None:
             factors = sine_frequencies(*config.sine_frequencies, channels)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tangrid.choices import check_choice
-from tangrid.encodings.contract import ENCODINGS
+from tangrid.encodings.contract import ENCODINGS, SizeFamily
 from tangrid.encodings.table_grid import (
     TableGrid,
     TableGridConfig,
@@ -63,6 +63,15 @@ class HashGridConfig(TableGridConfig):
                 "HashGridConfig.footprint: expected a size above 0 or none, got "
                 f"{self.footprint}."
             )
+
+    def families(self) -> tuple[SizeFamily, ...]:
+        """Return the ways to grow of every grid; tiles have the coarsest level's size.
+
+        So only that can grow where ``storage`` is ``tiled``.
+        """
+        if self.storage == "tiled":
+            return (self.coarsest_family(),)
+        return super().families()
 
     def level_factors(self, layout: GridLayout) -> Float[Tensor, " l"] | None:
         r"""Return the weight of each level, :math:`\mathrm{erf}(1/\sqrt{8} \sigma n)`.

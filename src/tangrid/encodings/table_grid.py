@@ -80,19 +80,22 @@ class TableGridConfig(EncodingConfig, ABC):
 
     def families(self) -> tuple[SizeFamily, ...]:
         """Return growth of the finest resolution, then the same with larger tables."""
+        if self.num_levels == 1:
+            return tuple(config.coarsest_family() for config in self.larger_tables())
         ratio = _FINEST / self.base_resolution
-        levels = max(self.num_levels - 1, 1)
 
         def family(config: TableGridConfig) -> SizeFamily:
-            if self.num_levels == 1:
-                return lambda size: dataclasses.replace(
-                    config, base_resolution=round(2 * (_FINEST / 2) ** size)
-                )
             return lambda size: dataclasses.replace(
-                config, growth=ratio ** (size / levels)
+                config, growth=ratio ** (size / (self.num_levels - 1))
             )
 
         return tuple(family(config) for config in self.larger_tables())
+
+    def coarsest_family(self) -> SizeFamily:
+        """Return growth of the coarsest level's resolution."""
+        return lambda size: dataclasses.replace(
+            self, base_resolution=round(2 * (_FINEST / 2) ** size)
+        )
 
 
 class TableGrid(GridEncoding):

@@ -25,10 +25,13 @@ class Field(nn.Module, ABC):
     Attributes:
         num_dims: Coordinates per point (d).
         num_channels: Values per point (c).
+        stops_gradients: Whether gradients leave out parts of the derivatives on
+            purpose, as a paper's do.
     """
 
     num_dims: int
     num_channels: int
+    stops_gradients: bool = False
 
     def __call__(self, coords: Coords) -> Values:
         """Return the values at points, after a check of the points.

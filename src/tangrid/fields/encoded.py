@@ -86,6 +86,7 @@ class EncodedField(Field):
         self.decoder = decoder
         self.num_dims = encoding.num_dims
         self.num_channels = num_channels
+        self.stops_gradients = encoding.stops_gradients
         self.decoder_dtype: DecoderDtype = decoder_dtype
 
     def forward(self, coords: Coords) -> Values:

@@ -65,7 +65,7 @@ class Finer(Siren):
         generator: torch.Generator,
     ) -> None:
         super().__init__(config, num_dims, num_channels, generator)
-        self.trains_through_period = config.trains_through_period
+        self.stops_gradients = not config.trains_through_period
         bound = config.first_bias
         if bound is not None:
             first = cast("nn.Linear", self.layers[0])
@@ -79,6 +79,6 @@ class Finer(Siren):
             linear: The values z.
         """
         period = linear.abs() + 1
-        if not self.trains_through_period:
+        if self.stops_gradients:
             period = period.detach()
         return torch.sin(self.frequency * period * linear)
