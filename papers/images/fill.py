@@ -163,7 +163,7 @@ def fit_cell(folder: Path, cell: Cell) -> dict[str, Any]:
 
 
 def _is_begun(path: Path, cell: Cell) -> bool:
-    """Return whether a folder holds the state of a cell's fit by this very code."""
+    """Return whether a folder holds the state of a cell's fit at this commit."""
     if not (path / "state.json").is_file():
         return False
     run = RunFolder.open(path)
@@ -203,7 +203,7 @@ def fill(
         if minutes is not None and time.monotonic() - start > 60 * minutes:
             print(f"stopped after {minutes:g} minutes; run it again to go on")
             break
-        # Other processes may fill the same table.
+        # Other processes may fill other rows of the same table.
         rows, recipes = read_results(path)
         if is_done(cell, rows.get(cell.key), recipes):
             continue
@@ -227,7 +227,7 @@ def fill(
 
 
 def _last_line(command: list[str]) -> dict[str, Any] | None:
-    """Return the object that a program prints last; None if it fails."""
+    """Return the object that a program prints last; None if it fails or says none."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         output, _ = process.communicate()
@@ -235,7 +235,8 @@ def _last_line(command: list[str]) -> dict[str, Any] | None:
         # The fit was told as well, and saves its state before it ends.
         process.wait()
         raise
-    return json.loads(output.splitlines()[-1]) if process.returncode == 0 else None
+    lines = output.splitlines() if process.returncode == 0 else []
+    return json.loads(lines[-1]) if lines else None
 
 
 def write_page(folder: Path, cells: list[Cell], rows: Rows) -> Path:

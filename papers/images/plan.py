@@ -208,13 +208,13 @@ def _plan(table: Table, row: Row, budget: Budget, image: str) -> FitImage:
         holdout=budget.holdout,
         settings=settings,
     )
-    if row.levels_of is None:
-        return experiment
     count = count_parameters(experiment.field, experiment.site)
-    if abs(count / budget.params - 1) > budget.tolerance:
+    if row.is_sized and abs(count / budget.params - 1) > budget.tolerance:
+        cause = f" with the levels of '{row.levels_of}'" if row.levels_of else ""
         raise ConfigError(
-            f"row '{row.name}': expected about {budget.params} parameters with the "
-            f"levels of '{row.levels_of}', got {count}. Leave levels_of out."
+            f"row '{row.name}': expected {budget.params} parameters within "
+            f"{budget.tolerance:.1%}{cause}, got {count}. Leave levels_of out, or "
+            "widen the budget's tolerance."
         )
     return experiment
 

@@ -18,10 +18,10 @@ _CSV = (
 
 _NOTES = (
     "Where a model has several seeds, scores are means over them, and behind the mean "
-    "stands the standard deviation from seed to seed of the mean over images. Where an "
-    "image is missing there is no mean. Seconds and memory are those of whole fits; "
-    "seconds vary with what else the machine did, and steps are compared side by side "
-    "by `python -m benchmarks.image_models`."
+    "stands the standard deviation from seed to seed of the mean over images. Seeds "
+    "without all images count only where there is no other, and have no mean. Seconds "
+    "and memory are those of whole fits; seconds vary with what else the machine did, "
+    "and steps are compared side by side by `python -m benchmarks.image_models`."
 )
 
 
@@ -48,7 +48,7 @@ def markdown(
 
     A model shows its means over the seeds that have every image; behind the mean over
     images stands the standard deviation of that mean from seed to seed. A model without
-    such a seed shows what it has, and no mean.
+    such a seed shows the one that has most, and no mean.
 
     Args:
         budget: Images, parameters, steps.
@@ -90,11 +90,12 @@ def _entries(
 ) -> list[str]:
     found: dict[int, dict[str, dict[str, Any]]] = {}
     for row in own:
-        found.setdefault(row["seed"], {})[row["signal"]] = row
-    complete = {seed: rows for seed, rows in found.items() if {*images} <= {*rows}}
-    shown = complete or found
-    used = [row for rows in shown.values() for row in rows.values()]
-    means = [fmean(row[score] for row in rows.values()) for rows in complete.values()]
+        if row["signal"] in images:
+            found.setdefault(row["seed"], {})[row["signal"]] = row
+    complete = [rows for rows in found.values() if len(rows) == len(images)]
+    shown = complete or [max(found.values(), key=len)]
+    used = [row for rows in shown for row in rows.values()]
+    means = [fmean(row[score] for row in rows.values()) for rows in complete]
     spread = f" ± {stdev(means):.2f}" if len(means) > 1 else ""
     return [
         model.title,
@@ -113,9 +114,11 @@ def _entries(
 
 
 def _mean(rows: Sequence[dict[str, Any]], key: str, form: str) -> str:
-    """Return the mean of the rows that know a number; a dash if none does."""
-    known = [row[key] for row in rows if row[key] is not None]
-    return format(fmean(known), form) if known else "-"
+    """Return the mean of a number over rows; a dash where there is none."""
+    numbers = [row[key] for row in rows]
+    if not numbers or None in numbers:
+        return "-"
+    return format(fmean(numbers), form)
 
 
 def _machines(rows: Rows) -> str:

@@ -106,7 +106,7 @@ def test_filter_networks_are_their_formula(config: Any):
 
 
 def test_filter_frequencies_share_the_bandwidth():
-    """Uniform within 256 / sqrt(4) / sqrt(2): by their squares the four make 181."""
+    """Within 256 / sqrt(4) / sqrt(2) along each axis: by squares all make 256."""
     field = build(FourierNetConfig())
     for filters in field.filters:
         largest = float(filters.wave.weight.detach().abs().max())

@@ -101,8 +101,13 @@ def test_grids_of_one_kind_share_their_levels():
 def test_a_row_too_far_from_the_budget_is_refused():
     budget = dataclasses.replace(TABLE.budgets["smoke"], tolerance=0.001)
     table = dataclasses.replace(TABLE, budgets={"smoke": budget})
-    with pytest.raises(ConfigError, match="expected about 20000 parameters"):
+    words = r"expected 20000 parameters within 0\.1% with the levels of 'mulfagrid-16'"
+    with pytest.raises(ConfigError, match=words):
         cells(table, "smoke", ("instant-ngp",))
+    tight = dataclasses.replace(budget, tolerance=1e-6)
+    table = dataclasses.replace(TABLE, budgets={"smoke": tight})
+    with pytest.raises(ConfigError, match=r"within 0\.0%, got"):
+        cells(table, "smoke", ("mulfagrid",))
 
 
 @pytest.mark.parametrize(
@@ -167,8 +172,8 @@ def test_the_table_shows_means_seeds_and_what_is_missing():
             rows[key] = row_of(one, psnr, signal=image, seed=seed)
     half = row_of(one, 25.0, model="neurbf")
     rows["neurbf", "astronaut", 0] = half
-    # A seed without every image counts for nothing, and an unknown number not as 0.
-    stray = row_of(one, 10.0, signal="coffee", seed=2, ssim=0.1)
+    # A seed without every image counts for nothing, and an unknown number is not 0.
+    stray = row_of(one, 10.0, signal="coffee", seed=2)
     rows["instant-ngp", "coffee", 2] = stray
     rows["instant-ngp", "coffee", 0]["ssim"] = None
     models = [
@@ -177,7 +182,7 @@ def test_the_table_shows_means_seeds_and_what_is_missing():
         Row(name="absent", title="Absent", model="siren"),
     ]
     text = markdown(TABLE.budgets["smoke"], models, rows, TABLE.published)
-    assert "| InstantNGP | 30.50 | 32.50 | **31.50** ± 0.71 | 0.9000 | 20,000 |" in text
+    assert "| InstantNGP | 30.50 | 32.50 | **31.50** ± 0.71 | - | 20,000 |" in text
     assert "| NeuRBF | 25.00 | - | - | - | 20,000 |" in text
     assert "*others*" in text
     assert "Absent" not in text
@@ -201,9 +206,7 @@ def test_a_cell_is_fitted_and_shown(tmp_path: Path):
     assert fit_cell(tmp_path, cell) == {**row, "peak_memory_mb": ANY}
 
 
-def test_a_fit_of_another_commit_begins_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_fit_of_another_commit_begins_anew(tmp_path: Path):
     cell = changed_by(
         cells(TABLE, "smoke", ("instant-ngp",))[0], {"training.steps": "3"}
     )
@@ -246,19 +249,29 @@ def test_a_fit_that_is_interrupted_may_save_before_the_filling_ends(tmp_path: Pa
         "from papers.images.fill import _last_line\n"
         f"_last_line([sys.executable, '-c', {child!r}])\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", parent],
-        start_new_session=True,
-        stderr=subprocess.PIPE,
-        cwd=Path(__file__).parents[2],
-    )
-    deadline = time.monotonic() + 60
-    while not ready.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert b"KeyboardInterrupt" in errors
+    with (tmp_path / "errors").open("wb") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-c", parent],
+            start_new_session=True,
+            stderr=errors,
+            cwd=Path(__file__).parents[2],
+        )
+        deadline = time.monotonic() + 60
+        while not ready.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(60)
     assert saved.exists()
+    assert b"KeyboardInterrupt" in (tmp_path / "errors").read_bytes()
+
+
+def test_what_a_fit_prints_last_is_its_row():
+    def last_line(program: str) -> dict[str, Any] | None:
+        return fill._last_line([sys.executable, "-c", program])
+
+    assert last_line("print('1 of 2'); print('{\"psnr\": 30.0}')") == {"psnr": 30.0}
+    assert last_line("print('{}'); raise SystemExit(3)") is None
+    assert last_line("") is None
 
 
 def test_a_table_is_plain_data(tmp_path: Path):

@@ -96,7 +96,8 @@ class EncodedField(Field):
             coords: Points in the unit box.
         """
         features = self.encoding(coords)
-        if self.decoder_dtype == "float32":
+        # Whoever asks for float64 wants its digits.
+        if self.decoder_dtype == "float32" or features.dtype == torch.float64:
             return self.decoder(features)
         values = self.decoder(features.bfloat16())
         return values.to(features.dtype)

@@ -27,8 +27,8 @@ class FilterNetworkConfig(NetworkConfig, ABC):
     """Settings of a multiplicative filter network on coordinates in [-1, 1]."""
 
     bandwidth: float = 256.0
-    """Root of the summed squares of the layers' largest initial frequencies, over the
-    root of the number of coordinates; radians per unit of [-1, 1]."""
+    """Root of the summed squares of the layers' largest initial frequencies, as lengths
+    of vectors; radians per unit of [-1, 1]."""
 
     def __post_init__(self) -> None:
         """Refuse a network without channels or waves.
