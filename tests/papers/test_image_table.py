@@ -14,6 +14,7 @@ from typing import Any, cast
 from unittest.mock import ANY
 
 import pytest
+from PIL import Image
 
 from papers.images import fill
 from papers.images.fill import (
@@ -24,6 +25,7 @@ from papers.images.fill import (
     write_page,
     write_results,
 )
+from papers.images.picture import draw_models
 from papers.images.plan import Cell, Row, Table, cells, read_table
 from papers.images.render import markdown, to_csv
 from tangrid.encodings.table_grid import TableGridConfig
@@ -204,6 +206,26 @@ def test_a_cell_is_fitted_and_shown(tmp_path: Path):
     assert "instant-ngp" in page.read_text()
     # A second fit finds the folder of the first and has nothing left to do.
     assert fit_cell(tmp_path, cell) == {**row, "peak_memory_mb": ANY}
+
+
+def test_models_are_drawn_side_by_side(tmp_path: Path):
+    planned = cells(TABLE, "smoke", ("instant-ngp", "instant-ngp-sine"))
+    drawn = [
+        changed_by(cell, {"training.steps": "3"})
+        for cell in planned
+        if cell.image == "coffee"
+    ]
+    target = tmp_path / "models.png"
+    draw_models(tmp_path, drawn, target)
+    with Image.open(target) as picture:
+        assert picture.width > 1000
+    scales = {
+        json.loads((run_folder(tmp_path, cell) / "pictures.json").read_text())[
+            "error_scale"
+        ]
+        for cell in drawn
+    }
+    assert len(scales) == 1
 
 
 def test_a_fit_of_another_commit_begins_anew(tmp_path: Path):
