@@ -29,12 +29,13 @@ def main() -> None:
         drawn = [cell for cell in asked if cell.image == image and cell.seed == 0]
         if not drawn:
             raise unknown_name("image", image, {cell.image for cell in asked})
-        draw_models(folder, drawn, Path(file))
+        draw_models(folder, drawn, Path(file), table.budgets[args.budget].score)
     else:
         everything = cells(table, args.budget)
         failed = []
         if not args.render:
-            failed = fill.fill(args.budget, asked, everything, folder, args.minutes)
+            budget = table.budgets[args.budget]
+            failed = fill.fill(budget, asked, everything, folder, args.minutes)
         _render(table, args.budget, everything, folder)
         if failed:
             words = "; ".join("{} on {}, seed {}".format(*cell.key) for cell in failed)

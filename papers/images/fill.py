@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from papers.images.plan import HERE, Cell
+from papers.images.plan import HERE, Budget, Cell
 from tangrid.experiments.compare_images import framing_of
 from tangrid.experiments.fit_image import run_fit
 from tangrid.registry import KINDS
@@ -176,7 +176,7 @@ def _commit() -> str | None:
 
 
 def fill(
-    budget: str,
+    budget: Budget,
     cells: list[Cell],
     everything: list[Cell],
     folder: Path,
@@ -185,7 +185,7 @@ def fill(
     """Fit missing cells, one after the other; one that fails does not stop the others.
 
     Args:
-        budget: Name of the table.
+        budget: The table.
         cells: The cells to look at.
         everything: All cells of the table, in whose order rows are kept.
         folder: The folder of the table's runs.
@@ -194,7 +194,7 @@ def fill(
     Returns:
         The cells that failed.
     """
-    path = RESULTS / f"{budget}.json"
+    path = RESULTS / f"{budget.name}.json"
     rows, recipes = read_results(path)
     wanted = missing(cells, rows, recipes)
     failed = []
@@ -208,8 +208,9 @@ def fill(
         if is_done(cell, rows.get(cell.key), recipes):
             continue
         name, image, seed = cell.key
-        command = [sys.executable, "-m", "papers.images", budget, "--out", str(folder)]
-        row = _last_line([*command, "--one", name, image, str(seed)])
+        command = [sys.executable, "-m", "papers.images", budget.name]
+        words = ["--out", str(folder), "--one", name, image, str(seed)]
+        row = _last_line([*command, *words])
         if row is None:
             failed.append(cell)
             continue
@@ -219,7 +220,7 @@ def fill(
         write_results(path, rows, recipes, everything)
         print(
             f"{number}/{len(wanted)}  {name:24} {image:12} seed {seed}  "
-            f"{row['psnr']:6.2f} dB  {row['params_trainable']:9,d} parameters  "
+            f"{row[budget.score]:6.2f} dB  {row['params_trainable']:9,d} parameters  "
             f"{row['seconds']:6.1f} s",
             flush=True,
         )

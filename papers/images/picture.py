@@ -21,13 +21,16 @@ _SIDE = 2.1
 """Of one small picture, in inches."""
 
 
-def draw_models(folder: Path, cells: Sequence[Cell], target: Path) -> None:
+def draw_models(
+    folder: Path, cells: Sequence[Cell], target: Path, score: str = "psnr"
+) -> None:
     """Draw a picture of one image's fits; what is missing in the folder is fitted.
 
     Args:
         folder: The folder of the table's runs.
         cells: Fits of one image.
         target: The picture.
+        score: Name of the score that stands above each.
     """
     for cell in cells:
         if not (run_folder(folder, cell) / "metrics.json").is_file():
@@ -47,9 +50,9 @@ def draw_models(folder: Path, cells: Sequence[Cell], target: Path) -> None:
     ]
     _show(runs[0], pairs[0], ("target.png", "crop_0_target.png"), "original")
     for cell, run, pair in zip(cells, runs, pairs[1:], strict=False):
-        score = run.read_json("metrics.json")["psnr"]
+        reached = run.read_json("metrics.json")[score]
         names = "error.png", "crop_0_reconstruction.png"
-        _show(run, pair, names, f"{cell.row.title}\n{score:.1f} dB")
+        _show(run, pair, names, f"{cell.row.title}\n{reached:.1f} dB")
     scale = float(runs[0].read_json("pictures.json")["error_scale"])
     colours = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, scale), "inferno")
     label = "mean absolute error"

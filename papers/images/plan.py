@@ -49,6 +49,11 @@ class Budget:
     holdout: bool = False
     tolerance: float = TOLERANCE
 
+    @property
+    def score(self) -> str:
+        """Name of the score that the table shows."""
+        return "psnr_heldout" if self.holdout else "psnr"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:

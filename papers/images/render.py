@@ -57,7 +57,6 @@ def markdown(
         published: Numbers of papers, with the reason why they are comparable or not.
     """
     images = [Path(image).stem for image in budget.images]
-    score = "psnr_heldout" if budget.holdout else "psnr"
     measured = ("mean", "SSIM", "trainable", "stored", "seconds", "MB", "seeds")
     heads = ["model", *images, *measured]
     lines = [
@@ -74,7 +73,7 @@ def markdown(
         if model.group != group:
             group = model.group
             lines.append(_line([f"*{group}*", *[""] * (len(heads) - 1)]))
-        lines.append(_line(_entries(model, own, images, score)))
+        lines.append(_line(_entries(model, own, images, budget.score)))
     lines += ["", _machines(rows), _NOTES]
     if published:
         lines += ["", *_published(published)]

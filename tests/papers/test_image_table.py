@@ -248,7 +248,8 @@ def test_one_fit_that_fails_does_not_stop_the_others(
     lines = iter([None, row_of(planned[1], 30.0)])
     monkeypatch.setattr(fill, "RESULTS", tmp_path)
     monkeypatch.setattr(fill, "_last_line", lambda command: next(lines))
-    assert fill.fill("smoke", planned, planned, tmp_path) == [planned[0]]
+    smoke = TABLE.budgets["smoke"]
+    assert fill.fill(smoke, planned, planned, tmp_path) == [planned[0]]
     rows, _ = read_results(tmp_path / "smoke.json")
     assert list(rows) == [planned[1].key]
 

@@ -17,7 +17,6 @@ from tangrid.conformance.derivatives import (
 )
 from tangrid.conformance.subjects import (
     FLOAT32_TOLERANCE,
-    Component,
     ComponentConfig,
     ConformanceError,
     Finding,
@@ -31,7 +30,7 @@ from tangrid.conformance.subjects import (
 )
 from tangrid.encodings import EncodingConfig
 from tangrid.errors import ConfigError
-from tangrid.fields import FieldConfig
+from tangrid.fields import FieldConfig, count_parameters, num_trained
 from tangrid.runs.codec import from_plain, to_plain
 from tangrid.signals.site import Site
 
@@ -173,7 +172,7 @@ def check_sizes(config: ComponentConfig) -> None:
     """
     for site in sites_of(config):
         real = num_trained(build(config, site))
-        counted = count(config, site)
+        counted = count_parameters(config, site)
         expect(counted == real, "parameters on 'meta'", real, counted)
         found = [counts_by_size(family, site) for family in config.families()]
         for counts in found:
@@ -196,31 +195,11 @@ def counts_by_size(family: Callable[[float], ComponentConfig], site: Site) -> li
     counts = []
     for size in (0.0, 0.2, 0.4, 0.6):
         try:
-            counts.append(count(family(size), site))
+            counts.append(count_parameters(family(size), site))
         except ConfigError:
             # A size may be too large for this number of dimensions.
             break
     return counts
-
-
-def count(config: ComponentConfig, site: Site) -> int:
-    """Return the number of trained parameters, without allocating them.
-
-    Args:
-        config: Settings of the component.
-        site: Where it would be built.
-    """
-    with torch.device("meta"):
-        return num_trained(build(config, site))
-
-
-def num_trained(component: Component) -> int:
-    """Return the number of trained parameters.
-
-    Args:
-        component: The component.
-    """
-    return sum(p.numel() for p in component.parameters() if p.requires_grad)
 
 
 COMPONENT_CHECKS: tuple[Callable[[ComponentConfig], None], ...] = (

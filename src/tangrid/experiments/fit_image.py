@@ -12,7 +12,13 @@ import torch
 from tangrid.devices import peak_memory_mb
 from tangrid.errors import ConfigError, DataError
 from tangrid.experiments.contract import EXPERIMENTS
-from tangrid.fields import EncodedFieldConfig, Field, FieldConfig, fit_budget
+from tangrid.fields import (
+    EncodedFieldConfig,
+    Field,
+    FieldConfig,
+    fit_budget,
+    num_trained,
+)
 from tangrid.ops import forget_implementations, used_implementations
 from tangrid.presets import find_model
 from tangrid.runs.codec import to_plain
@@ -300,7 +306,7 @@ def _metrics(
         "model": experiment.model,
         "seed": experiment.seed,
         **evaluation.metrics,
-        "params_trainable": sum(p.numel() for p in parameters if p.requires_grad),
+        "params_trainable": num_trained(field),
         "params_stored": sum(t.numel() for t in field.state_dict().values()),
         "steps": fitted.progress.step,
         "seconds": seconds,

@@ -3,6 +3,7 @@
 from tangrid.fields.bacon import BaconConfig as BaconConfig
 from tangrid.fields.budget import count_parameters as count_parameters
 from tangrid.fields.budget import fit_budget as fit_budget
+from tangrid.fields.budget import num_trained as num_trained
 from tangrid.fields.contract import FIELDS as FIELDS
 from tangrid.fields.contract import Field as Field
 from tangrid.fields.contract import FieldConfig as FieldConfig

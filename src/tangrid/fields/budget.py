@@ -4,7 +4,9 @@ import math
 from collections.abc import Callable
 
 import torch
+from torch import nn
 
+from tangrid.encodings import EncodingConfig
 from tangrid.errors import ConfigError
 from tangrid.fields.contract import FieldConfig
 from tangrid.signals.site import Site
@@ -14,16 +16,24 @@ TOLERANCE = 0.02
 _BISECTIONS = 40
 
 
-def count_parameters(config: FieldConfig, site: Site) -> int:
-    """Return how many trainable parameters a field would have, without building it.
+def num_trained(module: nn.Module) -> int:
+    """Return how many trainable parameters a module has.
 
     Args:
-        config: Settings of the field.
+        module: A field, or a part of one.
+    """
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def count_parameters(config: EncodingConfig | FieldConfig, site: Site) -> int:
+    """Return how many trainable parameters a model would have, without building it.
+
+    Args:
+        config: Settings of a field or of an encoding.
         site: Where it would be built.
     """
     with torch.device("meta"):
-        field = config.build(site, torch.Generator())
-    return sum(p.numel() for p in field.parameters() if p.requires_grad)
+        return num_trained(config.build(site, torch.Generator()))
 
 
 def fit_budget(config: FieldConfig, site: Site, params: int) -> FieldConfig:
