@@ -65,7 +65,7 @@ file(
     Preset(
         name="mulfagrid-10",
         field=EncodedFieldConfig(
-            encoding=dataclasses.replace(_KERNEL, num_levels=10),
+            encoding=dataclasses.replace(_KERNEL, num_levels=10, base_resolution=24),
             decoder=SineResidualMlpConfig(),
         ),
         rates={"grid": 2e-2, "kernel": 3e-2, "decoder": 5e-3},
