@@ -3,12 +3,13 @@
 import io
 import math
 import os
+import re
 
 import pytest
 from rich.console import Console
 
 from tangrid import progress
-from tangrid.progress import Pace, ProgressLine, StageLine, clock
+from tangrid.progress import Pace, ProgressLine, StageLine, bar, clock
 from tangrid.training import Moment
 
 
@@ -136,3 +137,103 @@ def test_stream_that_closes_does_not_stop_stages():
     stages_on(progress._LastingConsole(file=stream))
     with pytest.raises(BrokenPipeError):
         stream.close()
+
+
+def terminal(stream: io.StringIO, width: int = 80) -> Console:
+    return Console(
+        file=stream, width=width, force_terminal=True, color_system=None,
+        legacy_windows=False,
+    )  # fmt: skip
+
+
+def frames(stream: io.StringIO) -> list[str]:
+    """Every line that was drawn, without the commands that move the cursor."""
+    shown = re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]", "", stream.getvalue())
+    return [line.rstrip() for line in re.split(r"[\r\n]+", shown) if line.strip()]
+
+
+def test_a_loss_that_is_no_square_is_told_as_it_is():
+    stream = io.StringIO()
+    with ProgressLine("ball siren", console=Console(file=stream, width=80)) as line:
+        line(Moment(1, 1.0, 2.0, 100, 0.012345, {}, is_squared=False))
+    last = stream.getvalue().splitlines()[-1]
+    assert last == "ball siren: step 1, loss 0.0123, 0.00 M points/s, 0:02 taken"
+    assert "PSNR" not in stream.getvalue()
+
+
+def test_log_of_drawing_points_has_few_lines(monkeypatch: pytest.MonkeyPatch):
+    def drawn() -> list[str]:
+        stream = io.StringIO()
+        with ProgressLine("ball", console=Console(file=stream, width=80)) as line:
+            for done in (2_100_000, 3_000_000, 4_200_000):
+                line.prepare(done, 4_200_000)
+        return stream.getvalue().splitlines()
+
+    assert drawn() == ["ball: starting"]
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", -1.0)
+    first, *told, after = drawn()
+    assert first == "ball: starting"
+    assert told == [
+        "ball: drawing points: 2.1 of 4.2 M",
+        "ball: drawing points: 3.0 of 4.2 M",
+    ]
+    assert after.startswith("ball: starting (compiles")
+
+
+@pytest.mark.parametrize("width", [30, 40, 80])
+def test_terminal_shows_the_points_that_are_drawn(
+    width: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_FRAMES", 0.0)
+    stream = io.StringIO()
+    with ProgressLine("ball siren", console=terminal(stream, width)) as line:
+        line.prepare(2_100_000, 4_200_000)
+        line.prepare(4_200_000, 4_200_000)
+        line(moment(10))
+    lines = frames(stream)
+    assert all(len(words) <= width for words in lines)
+    drawing = [n for n, words in enumerate(lines) if "drawing" in words]
+    assert drawing
+    assert "taken" in lines[-1] or width < 80
+    assert not any("drawing" in words for words in lines[drawing[-1] + 1 :])
+    if width >= 80:
+        assert lines[drawing[0]].endswith("drawing points: 2.1 of 4.2 M")
+
+
+def test_stream_that_closes_does_not_stop_drawing_points(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", -1.0)
+    reader, writer = os.pipe()
+    os.close(reader)
+    stream = os.fdopen(writer, "w", buffering=1)
+    console = progress._LastingConsole(file=stream)
+    with ProgressLine("ball", console=console) as line:
+        line.prepare(1, 2)
+        line.prepare(2, 2)
+    with pytest.raises(BrokenPipeError):
+        stream.close()
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_bar_is_for_terminals(is_terminal: bool, monkeypatch: pytest.MonkeyPatch):
+    stream = io.StringIO()
+    plain = Console(file=stream, width=80)
+    console = terminal(stream) if is_terminal else plain
+    monkeypatch.setattr(progress, "_LastingConsole", lambda **_: console)
+    with bar("extracting [bold]") as show:
+        show(0, 8)
+        show(8, 8)
+    shown = stream.getvalue()
+    assert ("100%" in shown) == is_terminal
+    if is_terminal:
+        assert "extracting" in shown
+        # It disappears: the last words take the line back.
+        assert shown.rstrip().endswith("\x1b[2K")
+    else:
+        assert shown == ""
+
+
+def test_an_error_in_a_bar_comes_out():
+    with pytest.raises(ZeroDivisionError), bar("extracting"):
+        raise ZeroDivisionError

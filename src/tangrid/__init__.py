@@ -34,9 +34,11 @@ if TYPE_CHECKING:
     from tangrid.experiments import KernelAnalysis as KernelAnalysis
     from tangrid.interface import analyze as analyze
     from tangrid.interface import build as build
+    from tangrid.interface import extract_mesh as extract_mesh
     from tangrid.interface import fit as fit
     from tangrid.interface import load as load
     from tangrid.signals.image import ImageSignal as ImageSignal
+    from tangrid.signals.mesh import MeshSignal as MeshSignal
     from tangrid.tangent import tangent_kernel as tangent_kernel
 
 __version__ = VERSION
@@ -45,8 +47,10 @@ _HOMES = {
     "FittedRun": "tangrid.experiments",
     "ImageSignal": "tangrid.signals.image",
     "KernelAnalysis": "tangrid.experiments",
+    "MeshSignal": "tangrid.signals.mesh",
     "analyze": "tangrid.interface",
     "build": "tangrid.interface",
+    "extract_mesh": "tangrid.interface",
     "fit": "tangrid.interface",
     "load": "tangrid.interface",
     "tangent_kernel": "tangrid.tangent",

@@ -1,9 +1,10 @@
 """What one does from Python: build a field, fit one, load one, look at its kernels."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tangrid.errors import ConfigError
 from tangrid.experiments import FittedRun, KernelAnalysis, load
@@ -14,14 +15,16 @@ from tangrid.experiments.analyze_image import (
     points_for,
 )
 from tangrid.experiments.analyze_settings import KernelSettings
-from tangrid.experiments.fit_image import (
-    FitImage,
-    ImageSource,
-    check_paths,
-    plan_fit,
-    run_fit,
+from tangrid.experiments.fit_image import FitImage, ImageSource, plan_fit, run_fit
+from tangrid.experiments.fit_sdf import (
+    FitSdf,
+    MeshSource,
+    plan_sdf_fit,
+    run_sdf_fit,
 )
+from tangrid.experiments.fitting import check_paths
 from tangrid.experiments.keeping import Kept, keeping
+from tangrid.experiments.shape_output import OwnSurface, own_surface
 from tangrid.fields import Field, fit_budget
 from tangrid.presets import find_model
 from tangrid.progress import ProgressLine, StageLine
@@ -29,14 +32,12 @@ from tangrid.reports import write_fit_report, write_kernel_report
 from tangrid.runs.overrides import with_overrides
 from tangrid.seeding import generator
 from tangrid.signals.image import ImageSignal
+from tangrid.signals.mesh import MeshSignal
 from tangrid.signals.site import Site
 from tangrid.tasks.image_regression import Sampling
-from tangrid.training import TrainingSettings
+from tangrid.training.settings import SDF_BATCH_SIZE, training_for
 
-__all__ = ["analyze", "build", "fit", "load"]
-
-DEFAULT_STEPS = 1000
-"""Steps of a fit that is given neither steps nor minutes."""
+__all__ = ["analyze", "build", "extract_mesh", "fit", "load"]
 
 
 def build(
@@ -92,7 +93,7 @@ def build(
 
 
 def fit(
-    signal: ImageSignal,
+    signal: ImageSignal | MeshSignal,
     *,
     model: str = "mulfagrid",
     params: int | None = None,
@@ -110,17 +111,20 @@ def fit(
     """Fit a field to a signal.
 
     Args:
-        signal: The image; see `ImageSignal.open` and `ImageSignal.from_array`.
+        signal: An image (`ImageSignal.open`, `ImageSignal.from_array`) or a mesh, whose
+            signed distance is fitted (`MeshSignal.open`, `MeshSignal.from_arrays`).
         model: Name of a preset, an encoding or a field, as ``tangrid catalogue`` lists.
         params: Trainable parameters to size it to, within 2 %; None for its own size.
         steps: Optimiser steps; 1000 if neither steps nor minutes are given.
         minutes: Wall time of training after which it stops.
         seed: Source of all randomness.
-        holdout: Whether only every second pixel along each axis is trained on.
-        sampling: Which points each step trains on: ``all`` pixels, random ``pixels``,
-            ``continuous`` positions, or ``auto``.
+        holdout: Whether only every second pixel of an image along each axis is trained
+            on.
+        sampling: Which points of an image each step trains on: ``all`` pixels, random
+            ``pixels``, ``continuous`` positions, or ``auto``.
         settings: Single settings to change, as text by dotted path, such as
-            ``{"field.decoder.width": "32", "training.rates.grid": "0.02"}``.
+            ``{"field.decoder.width": "32", "training.rates.grid": "0.02"}``; for a mesh
+            also ``loss``, ``pool`` and ``judge``, such as ``{"loss.kind": "l1"}``.
         out: Folder for everything that is worth keeping, the report included; None
             keeps nothing on disk.
         overwrite: Whether a run in that folder is replaced.
@@ -144,28 +148,60 @@ def fit(
         >>> sorted(run.metrics)[:3]
         ['device', 'dtype', 'implementations']
     """
-    _check_signal("fit", signal)
-    experiment = plan_fit(
-        signal,
-        ImageSource(name=signal.name, colour=signal.colour),
-        model=model,
-        params=params,
-        training=training_for(steps, minutes),
-        sampling=sampling,
-        holdout=holdout,
-        seed=seed,
-        settings=settings,
-    )
+    plan = {"model": model, "params": params, "seed": seed, "settings": settings}
+    job: _ImageJob | _ShapeJob
+    if isinstance(signal, MeshSignal):
+        _check_for_images(holdout=holdout, sampling=sampling != "auto")
+        training = training_for(steps, minutes, batch_size=SDF_BATCH_SIZE)
+        mesh = MeshSource(name=signal.name)
+        job = _ShapeJob(plan_sdf_fit(signal, mesh, training=training, **plan), signal)
+    else:
+        _check_signal("fit", signal)
+        job = _ImageJob(
+            plan_fit(
+                signal,
+                ImageSource(name=signal.name, colour=signal.colour),
+                training=training_for(steps, minutes),
+                sampling=sampling,
+                holdout=holdout,
+                **plan,
+            ),
+            signal,
+        )
     if out is None:
         _check_kept("fit", overwrite=overwrite, resume=resume)
-        return _run(experiment, signal, None, progress)
-    with keeping(out, experiment, overwrite=overwrite, resume=resume) as kept:
-        if kept.is_finished:
-            run = load(kept.folder.path)
-        else:
-            run = _run(experiment, signal, kept, progress)
+        return _run(job, None, progress)
+    with keeping(out, job.experiment, overwrite=overwrite, resume=resume) as kept:
+        done = load(kept.folder.path) if kept.is_finished else None
+        run = done or _run(job, kept, progress)
     write_fit_report(kept.folder.path)
     return run
+
+
+def extract_mesh(run: FittedRun, resolution: int = 256) -> OwnSurface:
+    """Return the surface of a fitted shape, in the frame and units of its mesh.
+
+    Args:
+        run: A fit to the signed distance of a mesh.
+        resolution: Cells along each side of the box around the shape.
+
+    Returns:
+        Vertices, faces and the field's normals.
+
+    Raises:
+        DataError: If the run did not fit a shape.
+        NumericalError: If the field has no surface.
+
+    Example:
+        >>> ball = MeshSignal.open("sphere")
+        >>> judge = {"judge.resolution": "16", "judge.surface_points": "100"}
+        >>> run = fit(
+        ...     ball, model="instant-ngp", steps=30, settings=judge, progress=False
+        ... )
+        >>> extract_mesh(run, resolution=16).vertices.shape[1]
+        3
+    """
+    return own_surface(run, resolution)
 
 
 def analyze(
@@ -265,43 +301,50 @@ def _analysed(analysis: Analysis, kept: Kept | None, progress: bool) -> KernelAn
     return found
 
 
-def training_for(
-    steps: int | None,
-    minutes: float | None,
-    *,
-    batch_size: int | None = None,
-    threads: int | None = None,
-) -> TrainingSettings:
-    """Return training settings that end after steps or minutes.
+@dataclass(frozen=True)
+class _ImageJob:
+    """What is fitted to an image."""
 
-    Args:
-        steps: Optimiser steps; the default number if minutes are not given either.
-        minutes: Wall time.
-        batch_size: Points per step; None for the default.
-        threads: Threads to use; None for all that the process may.
-    """
-    if steps is None and minutes is None:
-        steps = DEFAULT_STEPS
-    settings = TrainingSettings(steps=steps, minutes=minutes, threads=threads)
-    if batch_size is None:
-        return settings
-    return dataclasses.replace(settings, batch_size=batch_size)
+    experiment: FitImage
+    signal: ImageSignal
+
+    def run(self, line: ProgressLine | None, **kept: Any) -> FittedRun:  # noqa: ANN401
+        return run_fit(self.experiment, self.signal, on_step=line, **kept)
 
 
-def _run(
-    experiment: FitImage, signal: ImageSignal, kept: Kept | None, progress: bool
-) -> FittedRun:
-    line = ProgressLine(
-        f"{experiment.signal.name} {experiment.model}", steps=experiment.training.steps
-    )
-    with line if progress else nullcontext() as on_step:
-        return run_fit(
-            experiment,
-            signal,
+@dataclass(frozen=True)
+class _ShapeJob:
+    """What is fitted to a mesh."""
+
+    experiment: FitSdf
+    signal: MeshSignal
+
+    def run(self, line: ProgressLine | None, **kept: Any) -> FittedRun:  # noqa: ANN401
+        on_points = line.prepare if line else None
+        return run_sdf_fit(
+            self.experiment, self.signal, on_step=line, on_points=on_points, **kept
+        )
+
+
+def _run(job: _ImageJob | _ShapeJob, kept: Kept | None, progress: bool) -> FittedRun:
+    experiment = job.experiment
+    label = f"{experiment.source.name} {experiment.model}"
+    line = ProgressLine(label, steps=experiment.training.steps)
+    with line if progress else nullcontext() as shown:
+        return job.run(
+            shown,
             folder=kept.folder if kept else None,
             resume=kept.resume if kept else False,
-            on_step=on_step,
         )
+
+
+def _check_for_images(**flags: bool) -> None:
+    for name, is_given in flags.items():
+        if is_given:
+            raise ConfigError(
+                f"fit({name}=...): expected an image to apply it to, got a mesh. Leave "
+                f"{name} out."
+            )
 
 
 def _check_counts(**counts: int) -> None:
@@ -317,8 +360,9 @@ def _check_signal(where: str, signal: object) -> None:
     if not isinstance(signal, ImageSignal):
         raise ConfigError(
             f"{where}(signal=...): expected an ImageSignal, got "
-            f"{type(signal).__name__}. Open a file with ImageSignal.open(path), or "
-            "wrap an array with ImageSignal.from_array(array)."
+            f"{type(signal).__name__}. Open a file with ImageSignal.open(path) or, to "
+            "fit a mesh, MeshSignal.open(path); or wrap an array with "
+            "ImageSignal.from_array(array)."
         )
 
 

@@ -3,8 +3,8 @@
 import math
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sized
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -101,6 +101,7 @@ class ProgressLine:
         self._last: Moment | None = None
         self._drawn = -math.inf
         self._is_over = False
+        self._preparing: str | None = None
         self._live: Live | None = None
         if self._console.is_terminal and not self._console.is_dumb_terminal:
             # Drawn from the training loop: a thread would take time from the workers.
@@ -131,6 +132,23 @@ class ProgressLine:
                 self._live.stop()
             elif self._last is not None and self._last.fraction < 1:
                 self._write(self._sentence(self._last))
+
+    def prepare(self, done: int, total: int) -> None:
+        """Show how far the points are that training waits for.
+
+        Args:
+            done: Points that are drawn.
+            total: All points.
+        """
+        self._preparing = None
+        if done < total:
+            self._preparing = f"drawing points: {done / 1e6:.1f} of {total / 1e6:.1f} M"
+        with suppress(OSError):
+            if self._live is not None:
+                self._live.update(self._picture(), refresh=True)
+            elif time.monotonic() - self._drawn > _SECONDS_BETWEEN_LINES:
+                self._write(f"{self._label}: {', '.join(self._waiting)}")
+                self._drawn = time.monotonic()
 
     def __call__(self, moment: Moment) -> None:
         """Show one step.
@@ -180,6 +198,8 @@ class ProgressLine:
     def _waiting(self) -> list[str]:
         if self._is_over:
             return ["nothing was left to do"]
+        if self._preparing is not None:
+            return [self._preparing]
         return ["starting (compiles once on a new machine)"]
 
     def _sentence(self, moment: Moment) -> str:
@@ -187,7 +207,10 @@ class ProgressLine:
 
     def _words(self, moment: Moment) -> list[str]:
         of = f"/{self._steps}" if self._steps else ""
-        words = [f"step {moment.step}{of}", f"PSNR {moment.psnr:.2f} dB"]
+        quality = f"loss {moment.loss:.3g}"
+        if moment.psnr is not None:
+            quality = f"PSNR {moment.psnr:.2f} dB"
+        words = [f"step {moment.step}{of}", quality]
         speed, left = self._pace.points_per_second, self._pace.seconds_left
         if moment.fraction >= 1:
             # At the end the whole counts, as it stands in the record.
@@ -312,6 +335,27 @@ def counted(parts: Iterable[Part], total: int, label: str) -> Iterator[Part]:
         for part in parts:
             yield part
             progress.advance(task, len(part))
+
+
+@contextmanager
+def bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how much of some work is done, in a terminal only.
+
+    Args:
+        label: What is done.
+
+    Yields:
+        A function to be told how many parts are done, and of how many.
+    """
+    console = _LastingConsole(stderr=True, highlight=False)
+    hidden = not console.is_terminal or console.is_dumb_terminal
+    with Progress(console=console, transient=True, disable=hidden) as progress:
+        task = progress.add_task(label, total=None)
+
+        def show(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        yield show
 
 
 def clock(seconds: float) -> str:

@@ -2,7 +2,7 @@
 
 import json
 
-from tangrid.presets import PRESETS, model_names
+from tangrid.presets import PRESETS, SDF_PRESETS, model_names
 from tangrid.registry import KINDS
 from tests.cli.conftest import Type
 
@@ -12,7 +12,7 @@ def test_text_names_everything_in_80_columns(tangrid: Type):
     assert outcome.code == 0
     lines = outcome.out.splitlines()
     assert set(model_names()) <= set(lines)
-    assert {"encoded", "relu-mlp", "fit-image", "compare-images"} <= set(lines)
+    assert {"encoded", "relu-mlp", "fit-image", "compare-images", "fit-sdf"} <= set(lines)
     assert [line for line in lines if len(line) > 80] == []
     assert (
         "    Source: Mueller et al. 2022; image settings of the released code." in lines
@@ -21,9 +21,11 @@ def test_text_names_everything_in_80_columns(tangrid: Type):
 
 def test_json_holds_every_default(tangrid: Type):
     rooms = json.loads(tangrid("catalogue", "--json").out)
-    assert list(rooms) == ["models", "encodings", "decoders", "fields", "experiments"]
+    registries = ["encodings", "decoders", "fields", "experiments"]
+    assert list(rooms) == ["models", "sdf_models", *registries]
     assert {entry["name"] for entry in rooms["models"]} == set(PRESETS)
-    for room in ("encodings", "decoders", "fields", "experiments"):
+    assert {entry["name"] for entry in rooms["sdf_models"]} == set(SDF_PRESETS)
+    for room in registries:
         for entry in rooms[room]:
             assert entry["settings"]["kind"] == entry["name"]
             assert entry["name"] in KINDS
@@ -38,4 +40,6 @@ def test_names_are_shown_in_full(tangrid: Type):
     assert "field.decoder.width=64" in outcome.out
     assert "hash-grid\n" not in outcome.out
     only = json.loads(tangrid("catalogue", "siren", "--json").out)
-    assert [len(entries) for entries in only.values()] == [1, 0, 0, 1, 0]
+    found = {room for room, entries in only.items() if entries}
+    assert found - {"sdf_models"} == {"models", "fields"}
+    assert ("sdf_models" in found) == ("siren" in SDF_PRESETS)

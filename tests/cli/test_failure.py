@@ -12,7 +12,7 @@ import pytest
 
 from tangrid.cli.failure import guarded
 from tangrid.errors import NumericalWarning
-from tangrid.experiments import fit_image
+from tangrid.experiments import fitting
 from tangrid.progress import ProgressLine
 from tangrid.training import Moment
 from tests.cli.conftest import SMALL, Type, everything_in
@@ -32,7 +32,7 @@ def test_full_disk_is_noticed_before_training(
     workplace: Path, tangrid: Type, monkeypatch: pytest.MonkeyPatch
 ):
     usage = type(shutil.disk_usage("."))(10, 10, 0)
-    monkeypatch.setattr(fit_image.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(fitting.shutil, "disk_usage", lambda _: usage)
     before = everything_in(workplace)
     outcome = tangrid(*FIT)
     assert MESSAGES["disk"]["full-before"].matches(outcome.message)

@@ -3,9 +3,16 @@ from typing import Any
 import pytest
 import torch
 
-from tangrid.encodings import DenseGridConfig, HashGridConfig
+from tangrid.encodings import (
+    DenseGridConfig,
+    EncodingConfig,
+    HashGridConfig,
+    MulfaGridConfig,
+    RingGridConfig,
+)
 from tangrid.encodings.grid_reads import INITIAL_RANGE
 from tangrid.errors import ConfigError
+from tangrid.fields import EncodedFieldConfig, count_parameters, fit_budget
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
 
@@ -43,7 +50,62 @@ def test_families_grow_the_finest_level_then_the_tables():
     finest = largest.layout(2).levels[-1].resolution
     assert 2**14 - 20 <= finest <= 2**14 + 20
     middle: list[Any] = [family(0.5) for family in families]
-    assert [config.log2_table_size for config in middle] == [*range(6, 27)]
+    # Then again from a coarser coarsest level: half as fine as 4 vertices.
+    assert [config.log2_table_size for config in middle] == 2 * [*range(6, 27)]
+    assert [config.base_resolution for config in middle] == 21 * [4] + 21 * [2]
+
+
+@pytest.mark.parametrize(
+    ("base", "expected"),
+    [(16, [16, 8, 4, 2]), (12, [12, 6, 3]), (5, [5, 2]), (3, [3]), (2, [2])],
+)
+def test_coarser_levels_are_tried_last(base: int, expected: list[int]):
+    config = DenseGridConfig(num_levels=4, base_resolution=base)
+    families = config.families()
+    assert len(families) == len(expected)
+    for family, resolution in zip(families, expected, strict=True):
+        levels = [family(size).layout(3).levels for size in (0.0, 0.2)]
+        assert {level.resolution for level in levels[0]} == {levels[0][0].resolution}
+        assert levels[1][0].resolution == levels[0][0].resolution
+        grown: Any = family(1.0)
+        assert grown.base_resolution == resolution
+        assert resolution * grown.growth**3 == pytest.approx(2**14)
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        HashGridConfig(log2_table_size=8),
+        HashGridConfig(log2_table_size=15),
+        HashGridConfig(),
+        HashGridConfig(num_levels=8, channels_per_level=4, log2_table_size=15),
+        HashGridConfig(num_levels=4, channels_per_level=8, log2_table_size=19),
+        MulfaGridConfig(num_levels=6, base_resolution=8, log2_table_size=8),
+        RingGridConfig(),
+    ],
+    ids=["T8", "T15", "T19", "L8 F4 T15", "L4 F8 T19", "mulfa", "ring"],
+)
+def test_budgets_in_space_are_met(encoding: EncodingConfig):
+    """A coarsest level of 16^3 vertices alone has as many rows as small budgets."""
+    site = Site(num_dims=3, num_channels=1)
+    config = EncodedFieldConfig(encoding=encoding)
+    is_smallest = encoding == HashGridConfig(log2_table_size=8)
+    for step in range(13 if is_smallest else 3):
+        budget = round(20_000 * 100 ** (step / (12 if is_smallest else 2)))
+        sized = fit_budget(config, site, budget)
+        assert count_parameters(sized, site) == pytest.approx(budget, rel=0.02)
+
+
+def test_a_budget_that_the_first_ways_meet_keeps_the_coarsest_level():
+    site = Site(num_dims=3, num_channels=1)
+    config = EncodedFieldConfig(encoding=HashGridConfig(log2_table_size=8))
+    sized = fit_budget(config, site, 950_000)
+    assert isinstance(sized, EncodedFieldConfig)
+    assert isinstance(sized.encoding, HashGridConfig)
+    assert sized.encoding.base_resolution == 16
+    # The smallest tables that hold it, so that the finest level is fine.
+    assert sized.encoding.log2_table_size == 15
+    assert sized.encoding.layout(3).levels[-1].resolution > 256
 
 
 def test_a_single_level_grows_itself():

@@ -11,8 +11,8 @@ from tangrid.experiments.compare_images import (
     PlannedRun,
     plan_comparison,
     run_comparison,
-    share_levels,
 )
+from tangrid.experiments.comparison import share_levels
 from tangrid.experiments.fit_image import ImageSource
 from tangrid.fields import count_parameters
 from tangrid.runs.codec import from_plain, to_plain

@@ -33,7 +33,7 @@ def test_every_run_has_its_line():
 
 def test_without_psnr_the_loss_is_drawn():
     svg = training_curve([Series(name="m", lines=lines(None, None))], against="step")
-    assert "loss of the batch" in svg
+    assert "training loss" in svg
     assert "10⁻¹" in svg
 
 

@@ -143,3 +143,18 @@ def test_a_mark_lies_over_its_place():
     mark = place_mark(place(15, 5, 3, 4), "1")
     assert "left:50.000%;top:25.000%;width:10.000%;height:20.000%" in mark
     assert "inside" in place_mark(place(0, 0, 3, 4), "1")
+
+
+@pytest.mark.parametrize("size", [(100, 100), (600, 300)])
+def test_a_smaller_copy_stays_transparent(tmp_path: Path, size: tuple[int, int]):
+    image = Image.new("RGBA", size, (200, 40, 20, 0))
+    image.paste((200, 40, 20, 255), (0, 0, size[0] // 2, size[1]))
+    image.save(tmp_path / "a.png")
+    picture = embed_small(tmp_path / "a.png")
+    assert picture is not None
+    copy = Image.open(io.BytesIO(base64.b64decode(picture.uri.split(",")[1])))
+    assert copy.size == (picture.width, picture.height)
+    assert max(copy.size) <= 480
+    alpha = np.asarray(copy.convert("RGBA"))[..., 3]
+    assert alpha[:, 0].min() == 255
+    assert alpha[:, -1].max() == 0

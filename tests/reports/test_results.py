@@ -51,12 +51,12 @@ def test_the_best_is_the_largest_where_more_is_better():
 
 
 def test_less_is_better_for_distances():
-    chamfer = next(measure for measure in QUALITY if measure.key == "chamfer")
+    chamfer = next(measure for measure in QUALITY if measure.key == "chamfer_l1")
     rows = tuple(
-        {"signal": "a", "model": name, "chamfer": value}
+        {"signal": "a", "model": name, "chamfer_l1": value}
         for name, value in (("x", 0.1), ("y", 0.2))
     )
-    assert best_of(Results(rows=rows).of_signal("a"), chamfer) == "0.100000"
+    assert best_of(Results(rows=rows).of_signal("a"), chamfer) == "0.10000"
 
 
 def test_a_mean_over_fewer_runs_is_never_the_best():

@@ -1,7 +1,8 @@
 from pathlib import Path
 
+from tangrid.reports.entries import Entry
 from tangrid.reports.results import Group
-from tangrid.reports.signal_section import Entry, signal_section
+from tangrid.reports.signal_section import signal_section
 from tangrid.runs import read_run
 from tests.reports.fake_runs import write_run
 from tests.reports.page_reader import PageReader

@@ -18,6 +18,7 @@ from tangrid.fields import Field
 from tangrid.runs.store import RunFolder
 from tangrid.tasks import Batch
 from tangrid.tasks.image_regression import ImageRegression
+from tangrid.tasks.sdf_losses import SdfLoss
 from tangrid.training import Moment, TrainingSettings, fit
 from tests.training.small_fits import (
     GRID,
@@ -31,6 +32,7 @@ from tests.training.small_fits import (
     tensors_of,
     with_changes,
 )
+from tests.training.small_shapes import SMOOTH_FIELDS, build_in_space, shape_task
 
 
 def folder_at(path: Path) -> RunFolder:
@@ -375,3 +377,44 @@ def test_training_leaves_the_process_as_it_was():
 
 def test_settings_by_default_fit_anything():
     assert fit(task(), build(LINE), TrainingSettings(steps=1)).progress.step == 1
+
+
+def test_only_a_squared_error_has_a_ratio_to_the_peak():
+    squared, zero = (Moment(1, 0.1, 1.0, 10, loss, {}) for loss in (0.01, 0.0))
+    assert squared.psnr == pytest.approx(20.0)
+    assert zero.psnr == math.inf
+    assert Moment(1, 0.1, 1.0, 10, 0.01, {}, is_squared=False).psnr is None
+    assert Moment(1, 0.1, 1.0, 10, 0.0, {}, is_squared=False).psnr is None
+
+
+def test_the_log_of_a_shape_has_no_psnr(tmp_path: Path):
+    folder = folder_at(tmp_path / "run")
+    moments: list[Moment] = []
+    field = build_in_space(SMOOTH_FIELDS["siren"])
+    fit(shape_task(SdfLoss()), field, SETTINGS, folder=folder, on_step=moments.append)
+    assert [moment.psnr for moment in moments] == [None] * 12
+    lines = folder.read_lines("metrics.jsonl")
+    assert len(lines) == 12
+    for line, moment in zip(lines, moments, strict=True):
+        assert set(line) == {"step", "seconds", "points", "loss", "rates"}
+        assert line["loss"] == pytest.approx(moment.loss)
+
+
+def test_a_fit_of_slopes_resumes_where_it_stopped(tmp_path: Path):
+    loss = SdfLoss(kind="l1", eikonal=0.1, normals=0.1)
+    config = SMOOTH_FIELDS["hash grid, smoothstep"]
+    whole, parts = folder_at(tmp_path / "whole"), folder_at(tmp_path / "parts")
+    expected = fit(shape_task(loss), build_in_space(config), SETTINGS, folder=whole)
+    with pytest.raises(InterruptedRunError):
+        fit(
+            shape_task(loss),
+            build_in_space(config),
+            SETTINGS,
+            folder=parts,
+            on_step=Stop(5),
+        )
+    other = build_in_space(config, seed=9)
+    found = fit(shape_task(loss), other, SETTINGS, folder=parts, resume=True)
+    assert_same_field(found.field, expected.field)
+    assert curve(parts) == curve(whole)
+    assert found.points == expected.points == 12 * 64

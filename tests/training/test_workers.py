@@ -6,9 +6,10 @@ import torch
 from tangrid.ops.contract import is_single_threaded
 from tangrid.training.gradients import add_gradients
 from tangrid.training.optimizer import Adam
-from tangrid.training.workers import Workers, predict
+from tangrid.training.workers import Workers, predict, predict_gradients
 from tests.ops.comparison import assert_close, assert_same_bits
 from tests.training.small_fits import GRID, build, task, with_changes
+from tests.training.small_shapes import SMOOTH_FIELDS, build_in_space
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -79,3 +80,50 @@ def test_predictions_are_the_fields_values():
         assert predict(workers, field, coords[:0]).shape == (0, 3)
         first, second = (predict(workers, field, coords, 77) for _ in range(2))
     assert_same_bits({"values": first}, {"values": second})
+
+
+@pytest.mark.parametrize("name", ["hash grid, quintic", "siren"])
+def test_gradients_are_those_of_autograd(name: str):
+    field = build_in_space(SMOOTH_FIELDS[name])
+    coords = torch.rand(500, 3)
+    points = coords.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(field(points).sum(), points)
+    for count, piece_size in ((1, 500), (2, 77), (3, 5000)):
+        with Workers(count) as workers:
+            found = predict_gradients(workers, field, coords, piece_size)
+        assert not found.requires_grad
+        assert_close({"gradients": found}, {"gradients": expected})
+    with Workers(2) as workers:
+        assert predict_gradients(workers, field, coords[:0]).shape == (0, 3)
+        first, second = (
+            predict_gradients(workers, field, coords, 77) for _ in range(2)
+        )
+    assert_same_bits({"gradients": first}, {"gradients": second})
+    assert not coords.requires_grad
+    assert all(parameter.grad is None for parameter in field.parameters())
+
+
+def test_gradients_are_finite_differences():
+    field = build_in_space(SMOOTH_FIELDS["siren"]).double()
+    coords = 0.1 + 0.8 * torch.rand(100, 3, dtype=torch.float64)
+    with Workers(2) as workers:
+        found = predict_gradients(workers, field, coords, 30)
+        columns = [
+            (
+                predict(workers, field, coords + 1e-6 * axis)
+                - predict(workers, field, coords - 1e-6 * axis)
+            )
+            / 2e-6
+            for axis in torch.eye(3, dtype=torch.float64)
+        ]
+    assert torch.allclose(found, torch.cat(columns, dim=1), rtol=1e-6, atol=1e-6)
+
+
+def test_gradients_need_no_graph_around_them():
+    field = build_in_space(SMOOTH_FIELDS["siren"])
+    coords = torch.rand(9, 3)
+    with Workers(2) as workers:
+        expected = predict_gradients(workers, field, coords)
+        with torch.no_grad():
+            found = predict_gradients(workers, field, coords)
+    assert torch.equal(found, expected)

@@ -56,21 +56,23 @@ def entries() -> dict[str, list[Entry]]:
     from tangrid.encodings import ENCODINGS  # noqa: PLC0415
     from tangrid.experiments import EXPERIMENTS  # noqa: PLC0415
     from tangrid.fields import FIELDS  # noqa: PLC0415
-    from tangrid.presets import PRESETS  # noqa: PLC0415
+    from tangrid.presets import PRESETS, SDF_PRESETS, Preset  # noqa: PLC0415
     from tangrid.runs import to_plain  # noqa: PLC0415
 
-    models = [
-        {
-            "name": preset.name,
-            "summary": preset.summary,
-            "source": preset.source,
-            "settings": {
-                "field": to_plain(preset.field),
-                "training": {"rates": dict(preset.rates)},
-            },
-        }
-        for _, preset in sorted(PRESETS.items())
-    ]
+    def models(presets: Mapping[str, Preset]) -> list[Entry]:
+        return [
+            {
+                "name": preset.name,
+                "summary": preset.summary,
+                "source": preset.source,
+                "settings": {
+                    "field": to_plain(preset.field),
+                    "training": {"rates": dict(preset.rates)},
+                },
+            }
+            for _, preset in sorted(presets.items())
+        ]
+
     registries = {
         "encodings": ENCODINGS,
         "decoders": DECODERS,
@@ -88,7 +90,7 @@ def entries() -> dict[str, list[Entry]]:
         ]
         for room, registry in registries.items()
     }
-    return {"models": models, **rooms}
+    return {"models": models(PRESETS), "sdf_models": models(SDF_PRESETS), **rooms}
 
 
 def chosen(

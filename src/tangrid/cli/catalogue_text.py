@@ -8,6 +8,7 @@ _WIDTH = 80
 _INDENT = "    "
 _HEADINGS = {
     "models": "Models: --model NAME",
+    "sdf_models": "The same models for signed distances: fit sdf --model NAME",
     "encodings": "Encodings: --model NAME, or --set field.encoding=NAME",
     "decoders": "Decoders: --set field.decoder=NAME",
     "fields": "Fields: --model NAME",

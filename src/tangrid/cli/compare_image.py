@@ -105,7 +105,7 @@ def _plan(
     """Return what is asked for, and its images, opened."""
     from tangrid.experiments.compare_images import CompareImages  # noqa: PLC0415
     from tangrid.experiments.fit_image import ImageSource  # noqa: PLC0415
-    from tangrid.interface import training_for  # noqa: PLC0415
+    from tangrid.training.settings import training_for  # noqa: PLC0415
 
     image, flags = request.image, request.training
     training = training_for(

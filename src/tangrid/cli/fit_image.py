@@ -110,7 +110,7 @@ def _fit(request: FitImageRequest, command: Sequence[str]) -> None:
 def _plan(request: FitImageRequest) -> "tuple[FitImage, ImageSignal]":
     """Return the experiment with every setting resolved, and its image, opened."""
     from tangrid.experiments.fit_image import ImageSource, plan_fit  # noqa: PLC0415
-    from tangrid.interface import training_for  # noqa: PLC0415
+    from tangrid.training.settings import training_for  # noqa: PLC0415
 
     image, flags = request.image, request.training
     check_decoder(flags, request.model)

@@ -65,7 +65,7 @@ class TrainingFlags(ModelFlags):
     minutes: Minutes = None
     """Wall time of training after which it stops."""
     batch_size: Count = None
-    """Points per step (default: 65536)."""
+    """Points per step (default: 65536 of an image, 32768 of a mesh)."""
     threads: Count = None
     """Threads to use (default: all that this process may)."""
     decoder_dtype: Literal["float32", "bfloat16"] = "float32"
@@ -111,6 +111,22 @@ def check_flags(flags: TrainingFlags) -> None:
             "operators for other devices; leave --device out."
         )
     check_seeds(flags)
+
+
+def check_threads(threads: int | None) -> None:
+    """Refuse a number of threads that is none.
+
+    Args:
+        threads: What was asked for.
+
+    Raises:
+        ConfigError: If it is below 1.
+    """
+    if threads is not None and threads < 1:
+        raise ConfigError(
+            f"--threads: expected a whole number >= 1, got {threads}. Leave it out to "
+            "use all."
+        )
 
 
 def check_seeds(flags: ModelFlags) -> None:

@@ -78,7 +78,8 @@ def find_verb(words: Sequence[str]) -> Verb:
         advice, got = f" Did you mean '{near[0][0]}'?", near[0][1]
     elif begun:
         got = " ".join(words[:2])
-        advice = f" Write for example `tangrid {begun[0]} photo.png`."
+        example = "runs/scan" if words[0] == "export" else "photo.png"
+        advice = f" Write for example `tangrid {begun[0]} {example}`."
     raise ConfigError(f"verb '{got}': expected one of {', '.join(known)}.{advice}")
 
 

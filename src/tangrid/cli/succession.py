@@ -5,7 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tangrid.experiments import FitImage
+from tangrid.experiments.fitting import Fit
 from tangrid.progress import ProgressLine
 from tangrid.reports import write_fit_report
 from tangrid.training import Moment
@@ -36,7 +36,7 @@ class Succession:
         if self._line is not None:
             self._line.__exit__(kind, error, trace)
 
-    def begin(self, number: int, count: int, experiment: FitImage) -> None:
+    def begin(self, number: int, count: int, experiment: Fit) -> None:
         """Open the line of one run.
 
         Args:
@@ -44,9 +44,19 @@ class Succession:
             count: Number of runs.
             experiment: What is fitted.
         """
-        label = f"{number + 1}/{count} {experiment.signal.name} {experiment.model}"
+        label = f"{number + 1}/{count} {experiment.source.name} {experiment.model}"
         self._line = ProgressLine(label, steps=experiment.training.steps)
         self._line.__enter__()
+
+    def prepare(self, done: int, total: int) -> None:
+        """Show how far the points are that the run waits for.
+
+        Args:
+            done: Points that are drawn.
+            total: All points.
+        """
+        if self._line is not None:
+            self._line.prepare(done, total)
 
     def step(self, moment: Moment) -> None:
         """Show one step of the run.

@@ -65,10 +65,22 @@ VERBS = (
         summary="fit one model to one image",
     ),
     Verb(
+        words=("fit", "sdf"),
+        module="fit_sdf",
+        request="FitSdfRequest",
+        summary="fit one model to the signed distance of one mesh",
+    ),
+    Verb(
         words=("compare", "image"),
         module="compare_image",
         request="CompareImageRequest",
         summary="fit several models to images: one table, one page",
+    ),
+    Verb(
+        words=("compare", "sdf"),
+        module="compare_sdf",
+        request="CompareSdfRequest",
+        summary="fit several models to meshes: one table, one page",
     ),
     Verb(
         words=("analyze", "image"),
@@ -87,7 +99,13 @@ VERBS = (
         words=("render",),
         module="render",
         request="RenderRequest",
-        summary="draw a fitted field at any resolution or crop",
+        summary="draw a fitted image at any size, or views of a shape",
+    ),
+    Verb(
+        words=("export", "mesh"),
+        module="export_mesh",
+        request="ExportMeshRequest",
+        summary="write the surface of a fitted shape as a mesh",
     ),
     Verb(
         words=("catalogue",),

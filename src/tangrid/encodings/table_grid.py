@@ -2,6 +2,7 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -79,23 +80,39 @@ class TableGridConfig(EncodingConfig, ABC):
         return (self,)
 
     def families(self) -> tuple[SizeFamily, ...]:
-        """Return growth of the finest resolution, then the same with larger tables."""
+        """Return growth of the finest resolution, also with larger or coarser tables.
+
+        Larger tables are tried first, and a coarser coarsest level where they leave out
+        a budget: in three dimensions that level alone may fill them.
+        """
         if self.num_levels == 1:
             return tuple(config.coarsest_family() for config in self.larger_tables())
-        ratio = _FINEST / self.base_resolution
 
         def family(config: TableGridConfig) -> SizeFamily:
+            ratio = _FINEST / config.base_resolution
             return lambda size: dataclasses.replace(
                 config, growth=ratio ** (size / (self.num_levels - 1))
             )
 
-        return tuple(family(config) for config in self.larger_tables())
+        bases = (self.base_resolution, *_halvings(self.base_resolution))
+        return tuple(
+            family(dataclasses.replace(config, base_resolution=base))
+            for base in bases
+            for config in self.larger_tables()
+        )
 
     def coarsest_family(self) -> SizeFamily:
         """Return growth of the coarsest level's resolution."""
         return lambda size: dataclasses.replace(
             self, base_resolution=round(2 * (_FINEST / 2) ** size)
         )
+
+
+def _halvings(resolution: int) -> Iterator[int]:
+    """Yield resolutions half as fine as the one before, down to 2."""
+    while resolution >= 4:
+        resolution //= 2
+        yield resolution
 
 
 class TableGrid(GridEncoding):

@@ -13,7 +13,7 @@ from tangrid.experiments.analyze_kernels import Examined, examine
 from tangrid.experiments.analyze_probes import Probes
 from tangrid.experiments.analyze_settings import MAX_ROWS, KernelSettings
 from tangrid.experiments.analyze_specimen import OnStage, Specimen
-from tangrid.experiments.fit_image import describe_start
+from tangrid.experiments.fitting import describe_start
 from tangrid.runs.codec import to_plain
 from tangrid.runs.record import read_kernels
 from tangrid.runs.store import RunFolder

@@ -15,14 +15,10 @@ from tangrid.experiments.analyze_plan import AnalysisPlan, plan_analysis
 from tangrid.experiments.analyze_probes import Probes, box_probes
 from tangrid.experiments.analyze_settings import DEFAULT_POINTS, KernelSettings
 from tangrid.experiments.analyze_specimen import field_specimen
-from tangrid.experiments.compare_images import share_levels
+from tangrid.experiments.comparison import share_levels
 from tangrid.experiments.contract import EXPERIMENTS
-from tangrid.experiments.fit_image import (
-    FitImage,
-    ImageSource,
-    check_paths,
-    plan_fit,
-)
+from tangrid.experiments.fit_image import FitImage, ImageSource, plan_fit
+from tangrid.experiments.fitting import check_paths
 from tangrid.seeding import generator
 from tangrid.signals.image import ImageSignal
 from tangrid.training import TrainingSettings

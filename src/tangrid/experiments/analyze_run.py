@@ -96,10 +96,10 @@ def open_runs(path: Path, signal: str | None = None) -> OpenedRuns:
             warnings = (f"{len(paths)} of {planned} fits of the comparison are done.",)
     else:
         raise DataError(
-            f"{path}: expected the folder of a fit or of a comparison, got one of kind "
-            f"'{folder.read_json('config.json')['kind']}'. Name another."
+            f"{path}: expected the folder of a fit or of a comparison of images, got "
+            f"one of kind '{folder.read_json('config.json')['kind']}'. Name another."
         )
-    fits = [(each, load(each).experiment) for each in paths]
+    fits = [(each, _image_fit(each)) for each in paths]
     first = fits[0][1]
     opened = _opened(path, first)
     split = split_every_second(opened) if first.holdout else None
@@ -109,6 +109,16 @@ def open_runs(path: Path, signal: str | None = None) -> OpenedRuns:
         among=None if split is None else split.train_indices,
         warnings=warnings,
     )
+
+
+def _image_fit(path: Path) -> FitImage:
+    experiment = load(path).experiment
+    if not isinstance(experiment, FitImage):
+        raise DataError(
+            f"{path}: expected the folder of a fit to an image, got that of another "
+            "fit. Name another."
+        )
+    return experiment
 
 
 def _compared(path: Path, signal: str | None) -> Iterator[Path]:

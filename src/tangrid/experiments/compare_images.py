@@ -1,85 +1,49 @@
 """Fit several models to several images by one recipe: one table, one page."""
 
-import dataclasses
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from tangrid.encodings.table_grid import TableGridConfig
-from tangrid.errors import ConfigError, TangridError
-from tangrid.experiments.contract import EXPERIMENTS
-from tangrid.experiments.fit_image import (
-    FitImage,
-    ImageSource,
-    describe_start,
-    plan_fit,
-    run_fit,
+from tangrid.experiments.comparison import (
+    Comparison,
+    PlannedRun,
+    planned_runs,
+    run_planned,
 )
-from tangrid.experiments.keeping import check_same
-from tangrid.fields import EncodedFieldConfig, FieldConfig, count_parameters
-from tangrid.fields.budget import TOLERANCE
-from tangrid.runs.codec import to_plain
+from tangrid.experiments.contract import EXPERIMENTS
+from tangrid.experiments.fit_image import FitImage, ImageSource, plan_fit, run_fit
+from tangrid.experiments.fitting import Fit, FittedRun
 from tangrid.runs.store import RunFolder
 from tangrid.signals.image import ImageSignal
 from tangrid.tasks.image_pictures import CropBox, Framing
 from tangrid.tasks.image_regression import Sampling
-from tangrid.training import Moment, TrainingSettings
+from tangrid.training import Moment
 
 
 @EXPERIMENTS.register("compare-images")
 @dataclass(frozen=True, kw_only=True)
-class CompareImages:
+class CompareImages(Comparison):
     """Which models on which images, and the recipe that all share."""
 
-    schema: int = 1
-    """Version of this format."""
-    models: tuple[str, ...] = ("instant-ngp", "mulfagrid")
-    """Names of the models; each brings learning rates of its own."""
     signals: tuple[ImageSource, ...] = ()
     """The images."""
-    params: int | None = None
-    """Budget of trainable parameters of every model."""
-    seeds: tuple[int, ...] = (0,)
-    """Seeds; every model is fitted once with each."""
     sampling: Sampling = "auto"
     """Which points each step trains on."""
     holdout: bool = False
     """Whether only every second pixel along each axis is trained on."""
-    training: TrainingSettings = field(default_factory=TrainingSettings)
-    """The recipe."""
-    settings: dict[str, str] = field(default_factory=dict)
-    """Single settings changed in every model, by dotted path."""
-
-
-@dataclass(frozen=True)
-class PlannedRun:
-    """One cell of the table.
-
-    Attributes:
-        experiment: What to fit.
-        path: Its folder, relative to the comparison's.
-    """
-
-    experiment: FitImage
-    path: str
 
 
 def plan_comparison(
     comparison: CompareImages, signals: Sequence[ImageSignal]
-) -> list[PlannedRun]:
+) -> list[PlannedRun[FitImage]]:
     """Return all runs, with every setting resolved before any starts.
 
     Args:
         comparison: Models, seeds, recipe.
         signals: Its images, opened.
-
-    Raises:
-        ConfigError: If two runs would share a folder.
     """
-    runs = []
-    for source, signal in zip(comparison.signals, signals, strict=True):
-        plans = [
+    plans = [
+        [
             plan_fit(
                 signal,
                 source,
@@ -92,65 +56,9 @@ def plan_comparison(
             )
             for model in comparison.models
         ]
-        if comparison.params is not None:
-            plans = share_levels(plans, comparison.params)
-        for seed in comparison.seeds:
-            for plan in plans:
-                seeded = dataclasses.replace(plan, seed=seed)
-                runs.append(PlannedRun(seeded, _run_path(seeded)))
-    folders = Counter(run.path for run in runs)
-    twice = [path for path, count in folders.items() if count > 1]
-    if twice:
-        raise ConfigError(
-            "compare: expected images, models and seeds of different names, got two "
-            f"runs for the folder {twice[0]}. Rename one or leave it out."
-        )
-    return runs
-
-
-def _run_path(experiment: FitImage) -> str:
-    return f"runs/{experiment.signal.name}-{experiment.model}-seed{experiment.seed}"
-
-
-def share_levels(plans: Sequence[FitImage], params: int) -> list[FitImage]:
-    """Return grids that differ only in growth with the smallest of their growths.
-
-    Fractions of a percent in growth move the finest level in and out of step with the
-    pixels and can cost a decibel; a comparison must not be decided by that.
-
-    Args:
-        plans: Experiments on one image, each sized to the budget.
-        params: The budget; a plan that would leave it keeps its own levels.
-    """
-    grids = [_grid(plan.field) for plan in plans]
-    smallest = min((grid.growth for grid in grids if grid is not None), default=1.0)
-
-    def levels(grid: TableGridConfig, plan: FitImage) -> tuple[Any, ...]:
-        layout = dataclasses.replace(grid, growth=smallest).layout(plan.site.num_dims)
-        return grid.channels_per_level, layout.levels
-
-    shared = []
-    for grid, plan in zip(grids, plans, strict=True):
-        if grid is None:
-            shared.append(plan)
-            continue
-        like = [
-            other.growth
-            for other in grids
-            if other is not None and levels(other, plan) == levels(grid, plan)
-        ]
-        encoding = dataclasses.replace(grid, growth=min(like))
-        field_config = dataclasses.replace(plan.field, encoding=encoding)
-        count = count_parameters(field_config, plan.site)
-        meets = abs(count - params) <= TOLERANCE * params
-        shared.append(dataclasses.replace(plan, field=field_config) if meets else plan)
-    return shared
-
-
-def _grid(config: FieldConfig) -> TableGridConfig | None:
-    if not isinstance(config, EncodedFieldConfig):
-        return None
-    return config.encoding if isinstance(config.encoding, TableGridConfig) else None
+        for source, signal in zip(comparison.signals, signals, strict=True)
+    ]
+    return planned_runs(comparison, plans)
 
 
 def run_comparison(
@@ -160,10 +68,10 @@ def run_comparison(
     *,
     resume: bool = False,
     command: Sequence[str] = (),
-    on_run: Callable[[int, int, FitImage], None] | None = None,
+    on_run: Callable[[int, int, Fit], None] | None = None,
     on_step: Callable[[Moment], None] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Fit everything and yield each row of the table as it is done.
+    """Return an iterator that fits everything and gives each row as it is done.
 
     Args:
         comparison: What to do.
@@ -174,43 +82,28 @@ def run_comparison(
         on_run: Called before each run with its number, the number of runs, and it.
         on_step: Called after every step.
 
-    Yields:
+    Returns:
         The metrics of each run, with its folder as ``run``.
     """
-    runs = plan_comparison(comparison, signals)
     opened = {
-        s.name: signal for s, signal in zip(comparison.signals, signals, strict=True)
+        source.name: signal
+        for source, signal in zip(comparison.signals, signals, strict=True)
     }
-    if not resume:
-        folder.write_json("config.json", to_plain(comparison))
-        folder.write_json("environment.json", describe_start(command))
-    rows: list[dict[str, Any]] = []
-    framings: dict[str, Framing | None] = {}
-    for number, planned in enumerate(runs):
-        experiment = planned.experiment
-        name = experiment.signal.name
-        if on_run is not None:
-            on_run(number, len(runs), experiment)
-        run_folder, begun = _open_run(folder, planned, resume)
-        if begun and run_folder.has("metrics.json"):
-            row = run_folder.read_json("metrics.json")
-            framings.setdefault(name, framing_of(run_folder))
-        else:
-            fitted = run_fit(
-                experiment,
-                opened[name],
-                folder=run_folder,
-                resume=begun,
-                framing=framings.get(name),
-                on_step=on_step,
-            )
-            if framings.get(name) is None:
-                framings[name] = fitted.framing
-            row = dict(fitted.metrics)
-        row["run"] = planned.path
-        rows.append(row)
-        folder.write_json("table.json", {"rows": rows})
-        yield row
+
+    def fit_one(experiment: FitImage, **kept: Any) -> FittedRun:  # noqa: ANN401
+        signal = opened[experiment.signal.name]
+        return run_fit(experiment, signal, on_step=on_step, **kept)
+
+    return run_planned(
+        comparison,
+        plan_comparison(comparison, signals),
+        fit_one,
+        folder,
+        resume=resume,
+        command=command,
+        framing_of=framing_of,
+        on_run=on_run,
+    )
 
 
 def framing_of(folder: RunFolder) -> Framing | None:
@@ -227,21 +120,3 @@ def framing_of(folder: RunFolder) -> Framing | None:
         for crop in pictures["crops"]
     )
     return Framing(pictures["error_scale"], crops)
-
-
-def _open_run(
-    folder: RunFolder, planned: PlannedRun, resume: bool
-) -> tuple[RunFolder, bool]:
-    """Return a run's folder and whether it holds a state to go on from."""
-    path = folder.path / planned.path
-    if resume:
-        try:
-            run_folder = RunFolder.open(path)
-        except TangridError:
-            return RunFolder.create(path, overwrite=True), False
-        if run_folder.has("state.safetensors"):
-            # The comparison names models; what a name means may have changed since.
-            asked = to_plain(planned.experiment)
-            check_same(path, asked, run_folder.read_json("config.json"))
-            return run_folder, True
-    return RunFolder.create(path, overwrite=True), False

@@ -1,41 +1,22 @@
 """Fit one field to one image, judge it, and keep everything in a run folder."""
 
-import dataclasses
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-import torch
-
-from tangrid.devices import peak_memory_mb
-from tangrid.errors import ConfigError, DataError
+from tangrid.errors import ConfigError
 from tangrid.experiments.contract import EXPERIMENTS
-from tangrid.fields import (
-    EncodedFieldConfig,
-    Field,
-    FieldConfig,
-    fit_budget,
-    num_trained,
-)
-from tangrid.ops import forget_implementations, used_implementations
+from tangrid.experiments.fitting import Fit, FittedRun, all_metrics, begin, resolved
+from tangrid.ops import forget_implementations
 from tangrid.presets import find_model
-from tangrid.runs.codec import to_plain
-from tangrid.runs.environment import describe_environment
-from tangrid.runs.overrides import with_overrides
 from tangrid.runs.store import RunFolder
-from tangrid.seeding import generator
 from tangrid.signals.colour import Colour
 from tangrid.signals.image import ImageSignal
 from tangrid.signals.site import Site
-from tangrid.tasks.image_evaluation import ImageEvaluation, evaluate_image
+from tangrid.tasks.image_evaluation import evaluate_image
 from tangrid.tasks.image_pictures import Framing, describe, draw, frame
 from tangrid.tasks.image_regression import ImageRegression, Sampling
-from tangrid.training import FittedField, Moment, TrainingSettings, fit
+from tangrid.training import Moment, TrainingSettings, fit
 from tangrid.training.workers import Workers, predict
-
-_SPACE_FOR_PICTURES = 2_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,13 +52,9 @@ class ImageSource:
 
 @EXPERIMENTS.register("fit-image")
 @dataclass(frozen=True, kw_only=True)
-class FitImage:
-    """All that decides the bits of a fit."""
+class FitImage(Fit):
+    """All that decides the bits of a fit to an image."""
 
-    schema: int = 1
-    """Version of this format."""
-    model: str = "mulfagrid"
-    """Name of the model that the field's settings started from."""
     signal: ImageSource = field(default_factory=ImageSource)
     """The image."""
     num_channels: int = 3
@@ -88,12 +65,6 @@ class FitImage:
     """Which points each step trains on."""
     holdout: bool = False
     """Whether only every second pixel along each axis is trained on."""
-    field: FieldConfig = dataclasses.field(default_factory=EncodedFieldConfig)
-    """What is fitted."""
-    training: TrainingSettings = dataclasses.field(default_factory=TrainingSettings)
-    """How."""
-    seed: int = 0
-    """Source of all randomness."""
 
     @property
     def site(self) -> Site:
@@ -102,32 +73,10 @@ class FitImage:
             num_dims=2, num_channels=self.num_channels, resolution=self.resolution
         )
 
-    def build(self, site: Site | None = None) -> Field:
-        """Return the field before training.
-
-        Args:
-            site: Where it is built; without the signal's sampler by default.
-        """
-        return self.field.build(site or self.site, generator(self.seed, "init"))
-
-
-@dataclass(frozen=True)
-class FittedRun:
-    """A fitted field with its scores.
-
-    Attributes:
-        experiment: What was asked for.
-        field: The trained field; call it on coordinates in [0, 1].
-        metrics: Scores and costs, as in ``metrics.json``.
-        folder: Where everything is kept; None if nothing is.
-        framing: Error scale and crops of the pictures.
-    """
-
-    experiment: FitImage
-    field: Field
-    metrics: Mapping[str, Any]
-    folder: RunFolder | None = None
-    framing: Framing | None = None
+    @property
+    def source(self) -> ImageSource:
+        """Where the image comes from."""
+        return self.signal
 
 
 def plan_fit(
@@ -156,8 +105,6 @@ def plan_fit(
         settings: Single settings to change, by dotted path, such as
             ``{"field.encoding.num_levels": "8"}``.
     """
-    preset = find_model(model)
-    rates = {**training.rates, **preset.rates}
     experiment = FitImage(
         model=model,
         signal=source,
@@ -165,53 +112,10 @@ def plan_fit(
         resolution=(signal.width, signal.height),
         sampling=sampling,
         holdout=holdout,
-        training=dataclasses.replace(training, rates=rates),
+        training=training,
         seed=seed,
     )
-    experiment = dataclasses.replace(experiment, field=preset.at(experiment.site))
-    if settings:
-        check_paths(settings)
-        experiment = with_overrides(experiment, settings)
-    if params is not None:
-        sized = fit_budget(experiment.field, experiment.site, params)
-        experiment = dataclasses.replace(experiment, field=sized)
-    _check_rates(experiment)
-    return experiment
-
-
-def check_paths(
-    settings: Mapping[str, str], parts: Sequence[str] = ("field", "training")
-) -> None:
-    """Refuse single settings of what they cannot change.
-
-    Args:
-        settings: Text by dotted path.
-        parts: What they can.
-
-    Raises:
-        ConfigError: If a path begins with anything else.
-    """
-    for path in settings:
-        if path.strip(" -").split(".")[0] not in parts:
-            raise ConfigError(
-                f"setting '{path}': expected a path that begins with "
-                f"{' or '.join(parts)}, got another. Write for example "
-                "field.encoding.num-levels=12 or training.rates.grid=0.02; `tangrid "
-                "catalogue` has all names."
-            )
-
-
-def _check_rates(experiment: FitImage) -> None:
-    """Refuse a field that cannot be built or trained, before anything is written."""
-    with torch.device("meta"):
-        field = experiment.field.build(experiment.site, torch.Generator())
-    for group in field.parameter_groups():
-        if group not in experiment.training.rates:
-            raise ConfigError(
-                f"training.rates: expected a rate for the parameter group '{group}', "
-                f"got rates for {', '.join(experiment.training.rates)}. Say "
-                f"--set training.rates.{group}=0.001."
-            )
+    return resolved(experiment, find_model(model), params=params, settings=settings)
 
 
 def run_fit(
@@ -243,11 +147,7 @@ def run_fit(
         seed=experiment.seed,
     )
     built = experiment.build(signal.site)
-    if folder is not None:
-        _check_space(folder.path, built)
-    if folder is not None and not resume:
-        folder.write_json("config.json", to_plain(experiment))
-        folder.write_json("environment.json", describe_start(command))
+    begin(folder, experiment, built, resume=resume, command=command)
     forget_implementations()
     fitted = fit(
         task,
@@ -264,56 +164,10 @@ def run_fit(
             task.split,
         )
     framing = framing or frame(evaluation)
-    metrics = _metrics(experiment, fitted, evaluation)
+    metrics = all_metrics(experiment, fitted, evaluation.metrics)
     if folder is not None:
         for name, data in draw(signal, evaluation, framing):
             folder.write_bytes(name, data)
         folder.write_json("pictures.json", describe(signal, evaluation, framing))
         folder.write_json("metrics.json", metrics)
     return FittedRun(experiment, fitted.field, metrics, folder, framing)
-
-
-def _check_space(path: Path, field: Field) -> None:
-    """Refuse a disk that cannot take the field and the state, before training."""
-    # The field, then in the state once more with two moments.
-    size = sum(t.numel() * t.element_size() for t in field.state_dict().values())
-    needed, free = 4 * size + _SPACE_FOR_PICTURES, shutil.disk_usage(path).free
-    if free < needed:
-        raise DataError(
-            f"{path}: expected {needed / 1e6:.1f} MB of free space for the trained "
-            f"field, its state and pictures, got {free / 1e6:.1f} MB. Free some space "
-            "on that disk, or choose another folder with --out."
-        )
-
-
-def describe_start(command: Sequence[str]) -> dict[str, Any]:
-    """Return what ``environment.json`` says: the machine, and the command if any.
-
-    Args:
-        command: The words that began the run.
-    """
-    environment = describe_environment()
-    return {**environment, "command": list(command)} if command else environment
-
-
-def _metrics(
-    experiment: FitImage, fitted: FittedField, evaluation: ImageEvaluation
-) -> dict[str, Any]:
-    field, seconds = fitted.field, fitted.progress.seconds
-    parameters = list(field.parameters())
-    return {
-        "signal": experiment.signal.name,
-        "model": experiment.model,
-        "seed": experiment.seed,
-        **evaluation.metrics,
-        "params_trainable": num_trained(field),
-        "params_stored": sum(t.numel() for t in field.state_dict().values()),
-        "steps": fitted.progress.step,
-        "seconds": seconds,
-        "points_per_second": fitted.points / seconds if seconds else None,
-        "peak_memory_mb": peak_memory_mb(),
-        "device": "cpu",
-        "dtype": str(parameters[0].dtype).removeprefix("torch."),
-        "implementations": used_implementations(),
-        "versions": describe_environment().get("versions"),
-    }

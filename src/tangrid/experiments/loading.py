@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tangrid.errors import ConfigError, DataError
-from tangrid.experiments.fit_image import FitImage, FittedRun
+from tangrid.experiments.fitting import Fit, FittedRun
 from tangrid.runs.codec import from_plain
 from tangrid.runs.store import RunFolder
 from tangrid.training.checkpoint import FIELD_FILE, load_field
@@ -23,7 +23,7 @@ def load(path: str | Path) -> FittedRun:
     """
     folder = RunFolder.open(Path(path).expanduser())
     experiment = read_experiment(folder)
-    if not isinstance(experiment, FitImage):
+    if not isinstance(experiment, Fit):
         raise DataError(
             f"{path}: expected the folder of one fit, found that of another kind of "
             "experiment. Name one of the folders below it, under runs/."

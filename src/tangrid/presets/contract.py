@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
 
 from tangrid.encodings import ENCODINGS
 from tangrid.errors import ConfigError
@@ -22,6 +23,8 @@ class Preset:
         rates: Learning rates of its own, by parameter group.
         finest_fraction: Vertices of a grid's finest level per sample along the
             signal's longest side, where nothing else decides its size.
+        params: Trainable parameters to size it to where no budget is given; None leaves
+            it as it is.
         summary: One line on what it is.
         source: Where its settings come from.
     """
@@ -32,6 +35,7 @@ class Preset:
         default_factory=lambda: MappingProxyType({})
     )
     finest_fraction: float | None = None
+    params: int | None = None
     summary: str = ""
     source: str = ""
 
@@ -50,8 +54,23 @@ class Preset:
         return dataclasses.replace(config, encoding=config.encoding.reaching(finest))
 
 
+TaskName = Literal["image", "sdf"]
+"""What a model is fitted to."""
+
 PRESETS: dict[str, Preset] = {}
 """Every preset by name, filled by the modules of this room."""
+
+SDF_PRESETS: dict[str, Preset] = {}
+"""Settings of the same models where they suit signed distances better."""
+
+
+def file_for_sdf(preset: Preset) -> None:
+    """Give a model settings of its own for signed distances.
+
+    Args:
+        preset: Its settings; the name is one that `find_model` knows.
+    """
+    SDF_PRESETS[preset.name] = preset
 
 
 def file(preset: Preset) -> None:
@@ -78,15 +97,18 @@ def model_names() -> list[str]:
     return sorted({*PRESETS, *ENCODINGS, *whole})
 
 
-def find_model(name: str) -> Preset:
+def find_model(name: str, task: TaskName = "image") -> Preset:
     """Return the preset of a name; an encoding comes with the default decoder.
 
     Args:
         name: A preset, a registered encoding or a registered field.
+        task: What it is fitted to; some models have settings of their own for each.
 
     Raises:
         ConfigError: If nothing has that name; the nearest one is named.
     """
+    if task == "sdf" and name in SDF_PRESETS:
+        return SDF_PRESETS[name]
     if name in PRESETS:
         return PRESETS[name]
     if name in ENCODINGS:

@@ -10,11 +10,12 @@ from typing import Any
 from urllib.parse import quote
 
 from tangrid.errors import DataError
+from tangrid.reports.entries import Entry
 from tangrid.reports.fit_report import REPORT
 from tangrid.reports.markup import Child, Html, tag
 from tangrid.reports.page import banner, code_block, fold, header, page, section
 from tangrid.reports.results import Results
-from tangrid.reports.signal_section import Entry, signal_section
+from tangrid.reports.signal_section import signal_section
 from tangrid.reports.tables import mean_table, results_table, settings_table
 from tangrid.runs import RunFolder, RunRecord, TableRecord, read_run, read_table
 

@@ -59,11 +59,11 @@ def training_curve(series: Sequence[Series], *, against: str) -> Html | None:
         axes.yaxis.set_major_locator(MaxNLocator(6, steps=_STEPS))
         axes.yaxis.set_major_formatter(FuncFormatter(plain_number))
     else:
-        axes.set_ylabel("loss of the batch")
+        axes.set_ylabel("training loss")
         scale_log(axes, [y for _, points in drawn for _, y in points])
     names = ", ".join(dict.fromkeys(run.name for run, _ in drawn))
-    words = "PSNR" if quantity == "psnr" else "Loss"
-    return to_svg(figure, f"{words} of training batches against {against}: {names}")
+    words = "PSNR of training batches" if quantity == "psnr" else "Training loss"
+    return to_svg(figure, f"{words} against {against}: {names}")
 
 
 def frequency_error(

@@ -29,11 +29,26 @@ from tangrid.reports.pictures import (
     signal_size,
     worst_places,
 )
+from tangrid.reports.shape_section import (
+    missing_surface,
+    shape_notes,
+    shape_sections,
+)
+from tangrid.reports.shape_views import is_shape
+from tangrid.reports.slider import FIT, TARGET, slider
 from tangrid.reports.tables import scrolling, settings_table
 from tangrid.runs import RunFolder, RunRecord, read_run
 
 REPORT = "report.html"
 """Name of the page in the folder of a run."""
+
+_UNDER = {
+    "iou": "of the two insides",
+    "nae": "between the normals",
+    "chamfer_l1": "between the surfaces",
+    "sdf_error": "near the surface",
+}
+"""What stands below the number of a measure."""
 
 
 def write_fit_report(folder: Path) -> Path:
@@ -67,8 +82,10 @@ def fit_page(run: RunRecord) -> str:
         f"{model} on {signal}",
         header(_words_for(run.config.get("kind")), title, *_facts(run)),
         None if run.is_finished else _unfinished(run),
+        missing_surface(run.metrics),
         _tiles(run.metrics) if run.is_finished else None,
-        _picture_section(run),
+        shape_notes(run.metrics),
+        shape_sections(run) if is_shape(run.pictures) else _picture_section(run),
         _curve_section(run, model),
         _settings_section(run),
         _repeat_section(run),
@@ -131,7 +148,12 @@ def _unfinished(run: RunRecord) -> Html:
 
 def _tiles(metrics: Mapping[str, Any]) -> Html:
     tiles = [
-        _tile(measure.label, measure.text(metrics), measure.unit)
+        _tile(
+            measure.label,
+            measure.text(metrics),
+            measure.unit,
+            _UNDER.get(measure.key),
+        )
         for measure in QUALITY
         if measure.key in metrics
     ]
@@ -141,10 +163,15 @@ def _tiles(metrics: Mapping[str, Any]) -> Html:
         tiles.append(_tile("Parameters", f"{trainable:,}", "", under))
     if is_number(metrics.get("steps")):
         tiles.append(_tile("Steps", f"{metrics['steps']:,}", ""))
-    number, unit = duration(metrics.get("seconds"))
-    if number != MISSING:
-        tiles.append(_tile("Training time", number, unit, _throughput(metrics)))
-    return tag("dl", tiles, class_="tiles")
+    times = (
+        ("Training time", "seconds", _throughput(metrics)),
+        ("Sampling time", "sampling_seconds", "making the training points"),
+    )
+    for label, key, under in times:
+        number, unit = duration(metrics.get(key))
+        if number != MISSING:
+            tiles.append(_tile(label, number, unit, under))
+    return tag("dl", tiles, class_="tiles many" if len(tiles) > 6 else "tiles")
 
 
 def _throughput(metrics: Mapping[str, Any]) -> str | None:
@@ -171,7 +198,7 @@ def _picture_section(run: RunRecord) -> Html:
         "Pictures",
         _trio(run.pictures, target, fitted, error),
         tag("h3", "Original against reconstruction"),
-        _slider(target, fitted),
+        slider(target, fitted),
         [tag("h3", "Where the error is largest"), crops] if crops else None,
         lead=_picture_lead(run.pictures, target),
     )
@@ -195,10 +222,10 @@ def _trio(
     error: Picture | None,
 ) -> Html:
     figures = [
-        captioned("Original", _framed(target.img("The original", id="target"))),
+        captioned("Original", _framed(target.img("The original", id=TARGET))),
         captioned(
             "Reconstruction",
-            _framed(fitted.img("The reconstruction", id="reconstruction")),
+            _framed(fitted.img("The reconstruction", id=FIT)),
         ),
     ]
     if error is not None:
@@ -215,46 +242,6 @@ def _trio(
 
 def _framed(*content: Child) -> Html:
     return tag("div", *content, class_="framed")
-
-
-def _slider(target: Picture, fitted: Picture) -> Html:
-    width, height = fitted.width, fitted.height
-    small = "pixelated" if max(width, height) < 200 else ""
-    style = (
-        f"aspect-ratio:{width}/{height};max-width:min(100%,{80 * width / height:.1f}vh)"
-    )
-    right = tag(
-        "img",
-        data_from="reconstruction",
-        alt="The reconstruction, right of the handle",
-        class_=small or None,
-    )
-    left = tag(
-        "img",
-        data_from="target",
-        alt="The original, left of the handle",
-        class_=f"left {small}".strip(),
-    )
-    handle = tag(
-        "input",
-        type="range",
-        min=0,
-        max=100,
-        step="any",
-        value=50,
-        aria_label="How much of the original is shown",
-    )
-    return tag(
-        "div",
-        right,
-        left,
-        handle,
-        tag("span", class_="handle"),
-        tag("span", "original", class_="name first"),
-        tag("span", "reconstruction", class_="name second"),
-        class_="slider needs-script",
-        style=style,
-    )
 
 
 def _crop_table(run: RunRecord) -> Html | None:

@@ -46,8 +46,9 @@ QUALITY = (
     Measure(key="psnr_heldout", label="PSNR, held out", unit="dB", better=1),
     Measure(key="ssim", label="SSIM", digits=4, better=1),
     Measure(key="iou", label="IoU", digits=4, better=1),
-    Measure(key="chamfer", label="Chamfer distance", digits=6, better=-1),
     Measure(key="nae", label="Normal error", unit="°", better=-1),
+    Measure(key="chamfer_l1", label="Chamfer L1", digits=5, better=-1),
+    Measure(key="sdf_error", label="SDF error", digits=6, better=-1),
 )
 """What tells how well a field fits."""
 

@@ -10,13 +10,16 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.colors import to_hex
-from PIL import Image
+from PIL import Image, features
 
 from tangrid.reports.markup import Html, tag
 from tangrid.reports.measures import is_number
 
 THUMBNAIL = 480
 """Longer side of a smaller copy, in pixels: twice its size on the page."""
+
+# JPEG knows no transparency, and PNG takes ten times the room of WebP.
+_TRANSPARENT = "WEBP" if features.check("webp") else "PNG"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,11 +113,13 @@ def embed_small(path: Path) -> Picture | None:
         return None
     if max(image.size) <= THUMBNAIL // 2:
         return embed(path)
-    copy = image.convert("RGB")
+    is_transparent = image.has_transparency_data
+    copy = image.convert("RGBA" if is_transparent else "RGB")
     copy.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    copy.save(buffer, "JPEG", quality=90)
-    return _picture(buffer.getvalue(), "image/jpeg", copy.size)
+    kind = _TRANSPARENT if is_transparent else "JPEG"
+    copy.save(buffer, kind, quality=90)
+    return _picture(buffer.getvalue(), f"image/{kind.lower()}", copy.size)
 
 
 def embed_crop(path: Path, place: Place) -> Picture | None:

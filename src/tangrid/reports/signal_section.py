@@ -1,11 +1,9 @@
 """One signal of a comparison: pictures, details and curves of all models."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 from tangrid.reports.curves import Series, frequency_error, training_curve
+from tangrid.reports.entries import Entry
 from tangrid.reports.markup import Child, Html, tag
 from tangrid.reports.measures import MISSING, QUALITY
 from tangrid.reports.page import captioned, curve_row, section
@@ -18,39 +16,13 @@ from tangrid.reports.pictures import (
     signal_size,
     worst_places,
 )
-from tangrid.reports.results import Group, best_of
+from tangrid.reports.results import best_of
+from tangrid.reports.shape_comparison import shape_pictures
+from tangrid.reports.shape_views import is_shape
 from tangrid.reports.tables import anchor, legend, scrolling, swatch
-from tangrid.runs import RunRecord
 
 NUM_PLACES = 3
 """Places per signal that are shown enlarged."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One model on one signal: its rows, and what its runs left behind."""
-
-    group: Group
-    """Its rows, one per seed."""
-    index: int
-    """Place of the model in the comparison."""
-    runs: tuple[RunRecord, ...]
-    """Its runs, one per seed; the pictures are those of the first one."""
-    link: str | None
-    """Where the report of the first run is."""
-
-    @property
-    def pictures(self) -> Mapping[str, Any]:
-        """What the pictures of the first run show."""
-        return self.runs[0].pictures if self.runs else {}
-
-    def file(self, name: str) -> Path | None:
-        """Return a file of the first run.
-
-        Args:
-            name: Name of the file.
-        """
-        return self.runs[0].folder / name if self.runs else None
 
 
 def signal_section(signal: str, entries: Sequence[Entry], anchor_name: str) -> Html:
@@ -67,8 +39,7 @@ def signal_section(signal: str, entries: Sequence[Entry], anchor_name: str) -> H
         "div",
         section(
             signal,
-            _strip(entries) or tag("p", "There are no pictures.", class_="missing"),
-            _details(entries),
+            _pictures(entries) or tag("p", "There are no pictures.", class_="missing"),
             [tag("h3", "Curves"), legend(names), curves] if curves else None,
             lead=_lead(entries),
         ),
@@ -82,6 +53,13 @@ def _lead(entries: Sequence[Entry]) -> str | None:
         return None
     seed = entries[0].group.rows[0].get("seed", 0)
     return f"Pictures are those of seed {seed}; curves are those of every seed."
+
+
+def _pictures(entries: Sequence[Entry]) -> Child:
+    if any(is_shape(entry.pictures) for entry in entries):
+        return shape_pictures(entries)
+    strip = _strip(entries)
+    return [strip, _details(entries)] if strip else None
 
 
 def _strip(entries: Sequence[Entry]) -> Html | None:

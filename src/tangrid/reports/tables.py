@@ -143,7 +143,9 @@ def results_table(results: Results, link: Link) -> Html:
 def _head(
     names: Sequence[str], measures: Sequence[Measure], after: Sequence[str] = ()
 ) -> Html:
-    units = [f"{m.label}, {m.unit}" if m.unit == "dB" else m.label for m in measures]
+    units = [
+        f"{m.label}, {m.unit}" if m.unit in ("dB", "°") else m.label for m in measures
+    ]
     cells = [
         *(tag("th", name, scope="col") for name in names),
         *(tag("th", text, scope="col", class_="number") for text in (*units, *after)),

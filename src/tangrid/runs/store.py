@@ -24,6 +24,8 @@ OWN_FILES = (
     "field.safetensors", "state.safetensors", "state.json", "report.html",
     "target.png", "reconstruction.png", "error.png",
     "crop_*_target.png", "crop_*_reconstruction.png", "crop_*_error.png",
+    "view_*_target.png", "view_*_fit.png", "view_*_error.png",
+    "slice_*_target.png", "slice_*_fit.png",
     f"{TEMPORARY_PREFIX}*",
 )  # fmt: skip
 """Patterns of all that tangrid writes into a run folder, and so may remove from it."""

@@ -1,6 +1,7 @@
 """What is asked of a field: batches, a loss, and a site to build on."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jaxtyping import Float
@@ -27,7 +28,7 @@ class Batch:
         """Return the number of points."""
         return len(self.coords)
 
-    def pieces(self, size: int) -> list["Batch"]:
+    def pieces(self, size: int) -> Sequence["Batch"]:
         """Return consecutive pieces of the batch.
 
         Args:
@@ -38,7 +39,14 @@ class Batch:
 
 
 class Task(ABC):
-    """Something a field can be trained for."""
+    """Something a field can be trained for.
+
+    Attributes:
+        loss_is_squared: Whether the loss is a mean squared error of values from 0 to 1,
+            which a PSNR belongs to.
+    """
+
+    loss_is_squared: bool = False
 
     @property
     @abstractmethod

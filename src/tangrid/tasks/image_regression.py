@@ -39,6 +39,8 @@ class ImageRegression(Task):
         ConfigError: If pixels are held out of positions between all of them.
     """
 
+    loss_is_squared = True
+
     def __init__(
         self,
         signal: ImageSignal,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tangrid.errors import DataError, InterruptedRunError, NumericalError
 from tangrid.fields.contract import Field
 from tangrid.runs.store import RunFolder
-from tangrid.tasks.contract import Batch, Task
+from tangrid.tasks.contract import Task
 from tangrid.training.checkpoint import (
     Progress,
     RunningMean,
@@ -40,6 +40,7 @@ class Moment:
         points: Points seen so far.
         loss: Mean loss of the step's batch before the update.
         rates: Learning rate of each parameter group.
+        is_squared: Whether the loss is a mean squared error of values up to 1.
     """
 
     step: int
@@ -48,10 +49,13 @@ class Moment:
     points: int
     loss: float
     rates: dict[str, float]
+    is_squared: bool = True
 
     @property
-    def psnr(self) -> float:
-        """Peak signal-to-noise ratio that belongs to a mean squared loss, in dB."""
+    def psnr(self) -> float | None:
+        """Peak signal-to-noise ratio that belongs to the loss, in dB, if any does."""
+        if not self.is_squared:
+            return None
         return -10 * math.log10(self.loss) if self.loss > 0 else math.inf
 
     @property
@@ -199,7 +203,7 @@ class _Training:
         Nothing that training keeps is changed.
         """
         batch = self._task.batch(self._progress.step)
-        few = Batch(batch.coords[:2], batch.targets[:2])
+        few = batch.pieces(2)[0]
         add_gradients(
             self._workers, self._task, self._field, few, self._optimizer, piece_size=1
         )
@@ -231,7 +235,15 @@ class _Training:
         self._points += len(batch)
         seconds = self._progress.seconds + time.monotonic() - start
         self._progress = Progress(step + 1, seconds)
-        moment = Moment(step + 1, self.fraction, seconds, self._points, loss, rates)
+        moment = Moment(
+            step + 1,
+            self.fraction,
+            seconds,
+            self._points,
+            loss,
+            rates,
+            self._task.loss_is_squared,
+        )
         self._log(moment)
         if time.monotonic() - self._saved > 60 * self._settings.checkpoint_minutes:
             self.save()
@@ -259,17 +271,17 @@ class _Training:
         if self._folder is None or not self._is_logged(moment):
             return
         self._logged = moment.seconds
-        self._folder.append_line(
-            LOG_FILE,
-            {
-                "step": moment.step,
-                "seconds": moment.seconds,
-                "points": moment.points,
-                "loss": moment.loss,
-                "psnr": moment.psnr,
-                "rates": moment.rates,
-            },
-        )
+        line = {
+            "step": moment.step,
+            "seconds": moment.seconds,
+            "points": moment.points,
+            "loss": moment.loss,
+            "psnr": moment.psnr,
+            "rates": moment.rates,
+        }
+        if moment.psnr is None:
+            del line["psnr"]
+        self._folder.append_line(LOG_FILE, line)
 
     def _is_logged(self, moment: Moment) -> bool:
         if self.is_done or moment.step <= 1:

@@ -1,12 +1,16 @@
 """How a field is fitted: steps, rates, schedule, pieces."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tangrid.errors import ConfigError
 
 _LARGEST_BETA = 0.9997
 """Above it the bias correction outlasts what an entry counts its updates with."""
+DEFAULT_STEPS = 1000
+"""Steps of a fit that is given neither steps nor minutes."""
+SDF_BATCH_SIZE = 2**15
+"""Points per step of a fit to a mesh, where no other number is given."""
 Schedule = Literal["cosine", "constant", "steps"]
 
 
@@ -91,3 +95,26 @@ class TrainingSettings:
                 raise ConfigError(
                     f"training.rates.{group}: expected a rate >= 0, got {rate}."
                 )
+
+
+def training_for(
+    steps: int | None,
+    minutes: float | None,
+    *,
+    batch_size: int | None = None,
+    threads: int | None = None,
+) -> TrainingSettings:
+    """Return training settings that end after steps or minutes.
+
+    Args:
+        steps: Optimiser steps; the default number if minutes are not given either.
+        minutes: Wall time.
+        batch_size: Points per step; None for the default.
+        threads: Threads to use; None for all that the process may.
+    """
+    if steps is None and minutes is None:
+        steps = DEFAULT_STEPS
+    settings = TrainingSettings(steps=steps, minutes=minutes, threads=threads)
+    if batch_size is None:
+        return settings
+    return replace(settings, batch_size=batch_size)

@@ -10,9 +10,11 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import torch
+from torch import Tensor
 
 from tangrid.devices import available_threads, torch_threads
 from tangrid.fields.contract import Field
+from tangrid.fields.coordinate_gradient import value_and_gradient
 from tangrid.notation import Coords, Values
 from tangrid.ops import single_threaded
 
@@ -77,14 +79,48 @@ def predict(
         coords: Points in the unit box.
         piece_size: Points per piece.
     """
-    values = coords.new_empty(len(coords), field.num_channels)
+
+    def values_of(piece: Coords) -> Values:
+        with torch.no_grad():
+            return field.forward(piece)
+
+    found = coords.new_empty(len(coords), field.num_channels)
+    return _filled(workers, found, coords, values_of, piece_size)
+
+
+def predict_gradients(
+    workers: Workers, field: Field, coords: Coords, piece_size: int = 4096
+) -> Coords:
+    """Return the derivatives of a field along the coordinates at many points.
+
+    Args:
+        workers: Who works.
+        field: A field with one channel.
+        coords: Points in the unit box.
+        piece_size: Points per piece.
+    """
+
+    def gradients_of(piece: Coords) -> Coords:
+        return value_and_gradient(field, piece).gradients
+
+    found = torch.empty_like(coords)
+    return _filled(workers, found, coords, gradients_of, piece_size)
+
+
+def _filled(
+    workers: Workers,
+    found: Tensor,
+    coords: Coords,
+    function: Callable[[Coords], Tensor],
+    piece_size: int,
+) -> Tensor:
+    """Return a tensor filled piece by piece with what a function gives at points."""
     places = range(0, len(coords), piece_size)
 
     def work(worker: int) -> None:
-        with torch.no_grad():
-            for start in places[worker :: workers.count]:
-                piece = slice(start, start + piece_size)
-                values[piece] = field.forward(coords[piece])
+        for start in places[worker :: workers.count]:
+            piece = slice(start, start + piece_size)
+            found[piece] = function(coords[piece])
 
     workers.run(work)
-    return values
+    return found

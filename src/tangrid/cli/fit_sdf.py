@@ -1,0 +1,133 @@
+"""``tangrid fit sdf MESH``: fit one model to the signed distance of one mesh."""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional, arg
+
+from tangrid.cli.flags import (
+    OutputFlags,
+    TrainingFlags,
+    check_decoder,
+    check_flags,
+    settings_of,
+)
+from tangrid.cli.plugin import load_plugin
+from tangrid.cli.sdf_flags import SdfFlags, loss_of, pool_of, sdf_training
+from tangrid.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tangrid.experiments.fit_sdf import FitSdf
+    from tangrid.signals.mesh import MeshSignal
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitSdfRequest:
+    """Fit one model to the signed distance of a mesh; keep everything, with a report.
+
+    Open meshes work too. Names that need no file: sphere, box, torus and knot.
+    """
+
+    path: Annotated[Positional[str], arg(metavar="MESH")]
+    """OBJ, PLY, STL, GLB, glTF or OFF file, or name of a surface."""
+    model: Annotated[str, arg(metavar="NAME")] = "mulfagrid"
+    """Model to fit; `tangrid catalogue` lists all."""
+    sdf: SdfFlags = field(default_factory=SdfFlags)
+    training: TrainingFlags = field(default_factory=TrainingFlags)
+    output: OutputFlags = field(default_factory=OutputFlags)
+
+
+def run(request: FitSdfRequest, command: Sequence[str]) -> None:
+    """Fit, write the report, and print the main numbers.
+
+    Args:
+        request: What was asked for.
+        command: The whole command, for the record.
+
+    Raises:
+        ConfigError: If several models were named.
+    """
+    check_flags(request.training)
+    if "," in request.model:
+        raise ConfigError(
+            f"--model: expected one model, got '{request.model}'. Fit several with "
+            "`tangrid compare sdf`."
+        )
+    if request.training.seeds > 1:
+        _compare_seeds(request, command)
+        return
+    _fit(request, command)
+
+
+def _compare_seeds(request: FitSdfRequest, command: Sequence[str]) -> None:
+    from tangrid.cli.compare_sdf import CompareSdfRequest, compare  # noqa: PLC0415
+
+    several = CompareSdfRequest(
+        paths=(request.path,),
+        models=request.model,
+        sdf=request.sdf,
+        training=request.training,
+        output=request.output,
+    )
+    compare(several, command, suffix=f"{request.model}-seeds")
+
+
+def _fit(request: FitSdfRequest, command: Sequence[str]) -> None:
+    # What is heavy is imported when it is needed: --help must answer at once.
+    from tangrid.cli.outcome import print_fit  # noqa: PLC0415
+    from tangrid.experiments.fit_sdf import run_sdf_fit  # noqa: PLC0415
+    from tangrid.experiments.keeping import keeping  # noqa: PLC0415
+    from tangrid.progress import ProgressLine  # noqa: PLC0415
+
+    output = request.output
+    load_plugin(output.plugin)
+    experiment, signal = _plan(request)
+    out = output.out or f"runs/{signal.name}-{request.model}"
+    kind = {"overwrite": output.overwrite, "resume": output.resume}
+    with keeping(out, experiment, **kind) as kept:
+        if kept.is_finished:
+            print(
+                f"tangrid: {out} was finished already; its report is written again.",
+                file=sys.stderr,
+            )
+        else:
+            label = f"{signal.name} {request.model}"
+            with ProgressLine(label, steps=experiment.training.steps) as line:
+                run_sdf_fit(
+                    experiment,
+                    signal,
+                    folder=kept.folder,
+                    resume=kept.resume,
+                    command=command,
+                    on_step=line,
+                    on_points=line.prepare,
+                )
+    print_fit(kept.folder)
+    for note in signal.notes:
+        print(note)
+
+
+def _plan(request: FitSdfRequest) -> "tuple[FitSdf, MeshSignal]":
+    """Return the experiment with every setting resolved, and its mesh, opened."""
+    from tangrid.experiments.fit_sdf import MeshSource, plan_sdf_fit  # noqa: PLC0415
+
+    flags = request.training
+    check_decoder(flags, request.model)
+    training = sdf_training(flags)
+    source = MeshSource(path=request.path)
+    signal = source.open()
+    experiment = plan_sdf_fit(
+        signal,
+        dataclasses.replace(source, name=signal.name),
+        model=request.model,
+        params=flags.params,
+        training=training,
+        loss=loss_of(request.sdf),
+        pool=pool_of(request.sdf),
+        seed=flags.seed,
+        settings=settings_of(flags),
+    )
+    return experiment, signal

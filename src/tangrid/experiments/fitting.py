@@ -1,0 +1,244 @@
+"""What all fits have in common: a model, its training, its cost, its folder."""
+
+import dataclasses
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import torch
+
+from tangrid.devices import peak_memory_mb
+from tangrid.errors import ConfigError, DataError
+from tangrid.fields import (
+    EncodedFieldConfig,
+    Field,
+    FieldConfig,
+    fit_budget,
+    num_trained,
+)
+from tangrid.ops import used_implementations
+from tangrid.presets import Preset
+from tangrid.runs.codec import to_plain
+from tangrid.runs.environment import describe_environment
+from tangrid.runs.overrides import with_overrides
+from tangrid.runs.store import RunFolder
+from tangrid.seeding import generator
+from tangrid.signals.site import Site
+from tangrid.training import FittedField, TrainingSettings
+
+_SPACE_FOR_PICTURES = 2_000_000
+
+
+class Source(Protocol):
+    """Where a signal comes from."""
+
+    @property
+    def name(self) -> str:
+        """Name in tables."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit(ABC):
+    """All that decides the bits of a fit, but for the signal."""
+
+    schema: int = 1
+    """Version of this format."""
+    model: str = "mulfagrid"
+    """Name of the model that the field's settings started from."""
+    field: FieldConfig = dataclasses.field(default_factory=EncodedFieldConfig)
+    """What is fitted."""
+    training: TrainingSettings = dataclasses.field(default_factory=TrainingSettings)
+    """How."""
+    seed: int = 0
+    """Source of all randomness."""
+
+    @property
+    @abstractmethod
+    def site(self) -> Site:
+        """What the field knows of the signal, but for a sampler."""
+
+    @property
+    @abstractmethod
+    def source(self) -> Source:
+        """Where the signal comes from."""
+
+    def build(self, site: Site | None = None) -> Field:
+        """Return the field before training.
+
+        Args:
+            site: Where it is built; without the signal's sampler by default.
+        """
+        return self.field.build(site or self.site, generator(self.seed, "init"))
+
+
+AnyFit = TypeVar("AnyFit", bound=Fit)
+
+
+@dataclass(frozen=True)
+class FittedRun:
+    """A fitted field with its scores.
+
+    Attributes:
+        experiment: What was asked for.
+        field: The trained field; call it on coordinates in [0, 1].
+        metrics: Scores and costs, as in ``metrics.json``.
+        folder: Where everything is kept; None if nothing is.
+        framing: What its pictures must share with others to be compared.
+    """
+
+    experiment: Fit
+    field: Field
+    metrics: Mapping[str, Any]
+    folder: RunFolder | None = None
+    framing: Any = None
+
+
+def resolved(
+    experiment: AnyFit,
+    preset: Preset,
+    *,
+    params: int | None,
+    settings: Mapping[str, str] | None,
+    parts: Sequence[str] = ("field", "training"),
+) -> AnyFit:
+    """Return an experiment with a model's field in it, sized, and its rates.
+
+    Args:
+        experiment: Signal, training and seed.
+        preset: The model.
+        params: Budget of trainable parameters; None for the model's own size.
+        settings: Single settings to change, by dotted path.
+        parts: What they may change.
+    """
+    rates = {**experiment.training.rates, **preset.rates}
+    experiment = dataclasses.replace(
+        experiment,
+        field=preset.at(experiment.site),
+        training=dataclasses.replace(experiment.training, rates=rates),
+    )
+    if settings:
+        check_paths(settings, parts)
+        experiment = with_overrides(experiment, settings)
+    budget = preset.params if params is None else params
+    if budget is not None:
+        sized = fit_budget(experiment.field, experiment.site, budget)
+        experiment = dataclasses.replace(experiment, field=sized)
+    _check_rates(experiment)
+    return experiment
+
+
+def check_paths(
+    settings: Mapping[str, str], parts: Sequence[str] = ("field", "training")
+) -> None:
+    """Refuse single settings of what they cannot change.
+
+    Args:
+        settings: Text by dotted path.
+        parts: What they can.
+
+    Raises:
+        ConfigError: If a path begins with anything else.
+    """
+    for path in settings:
+        if path.strip(" -").split(".")[0] not in parts:
+            raise ConfigError(
+                f"setting '{path}': expected a path that begins with "
+                f"{' or '.join(parts)}, got another. Write for example "
+                "field.encoding.num-levels=12 or training.rates.grid=0.02; `tangrid "
+                "catalogue` has all names."
+            )
+
+
+def _check_rates(experiment: Fit) -> None:
+    """Refuse a field that cannot be built or trained, before anything is written."""
+    with torch.device("meta"):
+        built = experiment.field.build(experiment.site, torch.Generator())
+    for group in built.parameter_groups():
+        if group not in experiment.training.rates:
+            raise ConfigError(
+                f"training.rates: expected a rate for the parameter group '{group}', "
+                f"got rates for {', '.join(experiment.training.rates)}. Say "
+                f"--set training.rates.{group}=0.001."
+            )
+
+
+def begin(
+    folder: RunFolder | None,
+    experiment: Fit,
+    built: Field,
+    *,
+    resume: bool,
+    command: Sequence[str],
+) -> None:
+    """Write down what a fit is, once its folder is known to have room for it.
+
+    Args:
+        folder: Its folder; None to keep nothing.
+        experiment: What will be done.
+        built: The field before training.
+        resume: Whether that was written down before.
+        command: The words that began the run, for the record.
+    """
+    if folder is None:
+        return
+    _check_space(folder.path, built)
+    if not resume:
+        folder.write_json("config.json", to_plain(experiment))
+        folder.write_json("environment.json", describe_start(command))
+
+
+def _check_space(path: Path, field: Field) -> None:
+    """Refuse a disk that cannot take the field and the state, before training."""
+    # The field, then in the state once more with two moments.
+    size = sum(t.numel() * t.element_size() for t in field.state_dict().values())
+    needed, free = 4 * size + _SPACE_FOR_PICTURES, shutil.disk_usage(path).free
+    if free < needed:
+        raise DataError(
+            f"{path}: expected {needed / 1e6:.1f} MB of free space for the trained "
+            f"field, its state and pictures, got {free / 1e6:.1f} MB. Free some space "
+            "on that disk, or choose another folder with --out."
+        )
+
+
+def describe_start(command: Sequence[str]) -> dict[str, Any]:
+    """Return what ``environment.json`` says: the machine, and the command if any.
+
+    Args:
+        command: The words that began the run.
+    """
+    environment = describe_environment()
+    return {**environment, "command": list(command)} if command else environment
+
+
+def all_metrics(
+    experiment: Fit, fitted: FittedField, scores: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what ``metrics.json`` says: whose scores, the scores, what they took.
+
+    Args:
+        experiment: What was done.
+        fitted: The trained field and what it took.
+        scores: How good it is.
+    """
+    field, seconds = fitted.field, fitted.progress.seconds
+    parameters = list(field.parameters())
+    return {
+        "signal": experiment.source.name,
+        "model": experiment.model,
+        "seed": experiment.seed,
+        **scores,
+        "params_trainable": num_trained(field),
+        "params_stored": sum(t.numel() for t in field.state_dict().values()),
+        "steps": fitted.progress.step,
+        "seconds": seconds,
+        "points_per_second": fitted.points / seconds if seconds else None,
+        "peak_memory_mb": peak_memory_mb(),
+        "device": "cpu",
+        "dtype": str(parameters[0].dtype).removeprefix("torch."),
+        "implementations": used_implementations(),
+        "versions": describe_environment().get("versions"),
+    }

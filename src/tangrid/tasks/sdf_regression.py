@@ -1,0 +1,114 @@
+"""Signed distances from coordinates: which points of a pool each step trains on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tangrid.fields.contract import Field
+from tangrid.fields.coordinate_gradient import value_and_gradient
+from tangrid.notation import Coords
+from tangrid.seeding import generator
+from tangrid.signals.mesh import MeshSignal
+from tangrid.signals.point_pool import PointPool
+from tangrid.signals.site import Site
+from tangrid.tasks.contract import Batch, Task
+from tangrid.tasks.sdf_losses import SdfLoss
+
+
+@dataclass(frozen=True)
+class SdfBatch(Batch):
+    """Points, their signed distances, and the normals of those on the surface.
+
+    Attributes:
+        normals: Unit normals on the surface, 0 elsewhere.
+    """
+
+    normals: Coords
+
+    def pieces(self, size: int) -> Sequence["SdfBatch"]:
+        """Return consecutive pieces of the batch.
+
+        Args:
+            size: Points per piece; the last may be smaller.
+        """
+        parts = zip(
+            self.coords.split(size),
+            self.targets.split(size),
+            self.normals.split(size),
+            strict=True,
+        )
+        return [SdfBatch(*part) for part in parts]
+
+
+class SdfRegression(Task):
+    """Fit the signed distance of a mesh at the points of a pool.
+
+    Each epoch goes through the pool once in an order of its own.
+
+    Args:
+        signal: The mesh.
+        pool: Its points.
+        loss: How an error is counted.
+        batch_size: Points per step.
+        seed: Source of the batches.
+    """
+
+    def __init__(
+        self,
+        signal: MeshSignal,
+        pool: PointPool,
+        *,
+        loss: SdfLoss,
+        batch_size: int,
+        seed: int = 0,
+    ) -> None:
+        self.signal = signal
+        self.settings = loss
+        self.batch_size = min(batch_size, len(pool))
+        self._seed = seed
+        self._coords = torch.from_numpy(pool.points)
+        self._targets = torch.from_numpy(pool.distances)[:, None]
+        self._normals = torch.from_numpy(pool.normals)
+        self._epoch: tuple[int, Tensor] | None = None
+
+    @property
+    def site(self) -> Site:
+        """What an encoding may know of the mesh."""
+        return self.signal.site
+
+    def batch(self, step: int) -> SdfBatch:
+        """Return the batch of one step.
+
+        Args:
+            step: Number of the step, from 0.
+        """
+        per_epoch = len(self._coords) // self.batch_size
+        epoch, place = divmod(step, per_epoch)
+        if self._epoch is None or self._epoch[0] != epoch:
+            order = generator(self._seed, "epoch", epoch)
+            self._epoch = epoch, torch.randperm(len(self._coords), generator=order)
+        first = place * self.batch_size
+        # Neighbours in the pool are neighbours in the grid: sorting keeps caches warm.
+        chosen = self._epoch[1][first : first + self.batch_size].sort().values
+        return SdfBatch(
+            self._coords[chosen], self._targets[chosen], self._normals[chosen]
+        )
+
+    def loss(self, field: Field, batch: Batch) -> Float[Tensor, ""]:
+        """Return the mean loss over the points of a batch or of a piece of it.
+
+        Args:
+            field: What is trained.
+            batch: Points, distances and normals.
+        """
+        wanted = batch.targets[:, 0]
+        if not self.settings.needs_gradients or not isinstance(batch, SdfBatch):
+            found = field.forward(batch.coords)[:, 0]
+            return self.settings.of_values(found, wanted).mean()
+        local = value_and_gradient(field, batch.coords, is_trained=True)
+        values = self.settings.of_values(local.values, wanted)
+        gradients = self.settings.of_gradients(local.gradients, batch.normals)
+        return (values + gradients).mean()
