@@ -23,7 +23,7 @@ def image() -> tg.ImageSignal:
 def test_import_is_light_and_names_are_there():
     code = (
         "import sys, tangrid\n"
-        "assert {'fit', 'build', 'load', 'ImageSignal'} <= set(dir(tangrid))\n"
+        "assert {'fit', 'load', 'extract_mesh', 'MeshSignal'} <= set(dir(tangrid))\n"
         "print(tangrid.__version__, 'torch' in sys.modules, tangrid.fit.__name__)"
     )
     told = subprocess.run(
@@ -191,3 +191,87 @@ def test_analyze_in_a_folder(
 def test_mistakes_in_analyses(call, words: str, image: tg.ImageSignal):
     with pytest.raises(tg.TangridError, match=words):
         call(image)
+
+
+SHAPE = {
+    "model": "instant-ngp",
+    "params": 20_000,
+    "steps": 40,
+    "progress": False,
+    "settings": {
+        "field.encoding.num-levels": "4",
+        "loss.kind": "l1",
+        "pool.size": "8192",
+        "judge.resolution": "24",
+        "judge.surface_points": "500",
+        "judge.box-points": "2000",
+        "judge.near_points": "500",
+        "pictures.view": "16",
+        "pictures.slice": "16",
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def box() -> tg.MeshSignal:
+    return tg.MeshSignal.open("box")
+
+
+@pytest.fixture(scope="module")
+def fitted_box(
+    box: tg.MeshSignal, tmp_path_factory: pytest.TempPathFactory
+) -> tg.FittedRun:
+    return tg.fit(box, **SHAPE, out=tmp_path_factory.mktemp("box"))
+
+
+def test_fit_of_a_mesh(
+    box: tg.MeshSignal,
+    fitted_box: tg.FittedRun,
+    capsys: pytest.CaptureFixture[str],
+):
+    assert fitted_box.field(torch.rand(7, 3)).shape == (7, 1)
+    assert (fitted_box.metrics["signal"], fitted_box.metrics["steps"]) == ("box", 40)
+    assert fitted_box.metrics["iou"] > 0.5
+    assert fitted_box.folder is not None
+    assert (fitted_box.folder.path / "report.html").exists()
+    loaded = tg.load(fitted_box.folder.path)
+    assert loaded.experiment == fitted_box.experiment
+    given = {**SHAPE, "steps": 2, "progress": True}
+    assert tg.fit(box, **given).folder is None
+    assert "box instant-ngp: step 2/2" in capsys.readouterr().err
+
+
+def test_extract_mesh(box: tg.MeshSignal, fitted_box: tg.FittedRun):
+    surface = tg.extract_mesh(fitted_box, resolution=24)
+    assert surface.vertices.shape == surface.normals.shape
+    assert (surface.faces.min(), surface.faces.max()) == (0, len(surface.vertices) - 1)
+    # The mesh is 1 x 0.7 x 0.5 around the origin, in a box of side 1 / 0.9.
+    assert box.frame.side == pytest.approx(1 / 0.9)
+    assert np.abs(surface.vertices).max() <= box.frame.side / 2 + 1e-6
+    assert np.abs(np.median(surface.vertices, axis=0)).max() < 0.1
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda m: tg.fit(m, holdout=True), r"fit\(holdout=...\): expected an image"),
+        (lambda m: tg.fit(m, sampling="all"), r"fit\(sampling=...\): expected an im"),
+        (lambda m: tg.fit(m, model="sirn"), r"model 'sirn': expected one of"),
+        (lambda m: tg.fit(m, steps=0), r"steps: expected .* got 0"),
+        (lambda m: tg.fit(m, settings={"frame.side": "3"}), r"setting 'frame.side'"),
+        (lambda m: tg.fit(m, settings={"pool.size": "3"}), r"pool\.size: expected at"),
+        (lambda m: tg.fit(m, resume=True), r"resume=True\): expected a folder"),
+        (tg.analyze, r"analyze\(signal=...\): expected an ImageSignal"),
+        (lambda _: tg.MeshSignal.open("nowhere.obj"), r"nowhere\.obj: expected a mesh"),
+    ],
+)
+def test_mistakes_with_meshes(call, words: str, box: tg.MeshSignal):
+    with pytest.raises(tg.TangridError, match=words):
+        call(box)
+
+
+def test_images_have_no_surface(image: tg.ImageSignal, fitted_box: tg.FittedRun):
+    with pytest.raises(tg.DataError, match="expected a fit to a signed distance"):
+        tg.extract_mesh(tg.fit(image, **SMALL))
+    with pytest.raises(tg.ConfigError, match="positive resolution"):
+        tg.extract_mesh(fitted_box, resolution=0)

@@ -194,9 +194,10 @@ def extract_mesh(run: FittedRun, resolution: int = 256) -> OwnSurface:
 
     Example:
         >>> ball = MeshSignal.open("sphere")
-        >>> judge = {"judge.resolution": "16", "judge.surface_points": "100"}
+        >>> quick = {"pool.size": "8192", "judge.resolution": "16"}
+        >>> quick |= {"judge.box_points": "1000", "judge.surface_points": "100"}
         >>> run = fit(
-        ...     ball, model="instant-ngp", steps=30, settings=judge, progress=False
+        ...     ball, model="instant-ngp", steps=30, settings=quick, progress=False
         ... )
         >>> extract_mesh(run, resolution=16).vertices.shape[1]
         3

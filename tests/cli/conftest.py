@@ -1,4 +1,4 @@
-"""What the tests of the command line share: a picture, a way to type, a run."""
+"""What the tests of the command line share: pictures, meshes, a way to type, runs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,10 +9,21 @@ import pytest
 from PIL import Image
 
 from tangrid.cli.main import main
+from tests.experiments.small_shapes import NAME as EGG
+from tests.experiments.small_shapes import SETTINGS, egg, save_obj
 
 SMALL = ("--model", "instant-ngp", "--params", "20000", "--steps", "12")
 """A fit that takes a fraction of a second."""
 NAME = "wave"
+JUDGED = tuple(
+    word for path, text in SETTINGS.items() for word in ("--set", f"{path}={text}")
+)
+SMALL_SHAPE = (
+    "--model", "instant-ngp", "--params", "20000", "--batch-size", "1024",
+    "--points", "8192", "--loss", "l1",
+    "--set", "field.encoding.num-levels=4", *JUDGED,
+)  # fmt: skip
+"""A fit to a mesh that takes a moment, but for its number of steps."""
 
 
 @dataclass(frozen=True)
@@ -86,3 +97,13 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ["fit", "image", str(picture), *SMALL, "--out", str(folder / "run")]
     assert typed(words) == 0
     return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def fitted_shape(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished fit of an egg; tests must leave it as it is."""
+    folder = tmp_path_factory.mktemp("fitted-shape")
+    mesh = save_obj(folder / f"{EGG}.obj", *egg())
+    words = ["fit", "sdf", str(mesh), *SMALL_SHAPE, "--steps", "200"]
+    assert typed([*words, "--out", str(folder / "shape")]) == 0
+    return folder / "shape"

@@ -7,21 +7,42 @@ from pathlib import Path
 import numpy as np
 import OpenEXR
 import pytest
+import trimesh
 from PIL import Image
 from safetensors.numpy import save_file
 
 from tests.cli.conftest import SMALL, Type, everything_in, save_wave, wave
 from tests.cli.messages import MESSAGES, Case
+from tests.experiments.small_shapes import save_obj
 
 WITHOUT_RUNS = [
     case
-    for section in ("pictures", "settings", "plugins", "folders", "verbs")
+    for section in ("pictures", "meshes", "settings", "plugins", "folders", "verbs")
     for case in MESSAGES[section].values()
 ]
 
 
 def name_of(case: Case) -> str:
     return case.name
+
+
+def save_wrong_meshes(folder: Path) -> None:
+    box = trimesh.creation.box()
+    corners, faces = np.asarray(box.vertices), np.asarray(box.faces)
+    (folder / "empty.obj").touch()
+    (folder / "text.obj").write_text("hello")
+    (folder / "text.glb").write_text("hello")
+    whole = box.export(file_type="ply")
+    (folder / "truncated.ply").write_bytes(whole[: len(whole) // 2])
+    save_obj(folder / "points.obj", corners, faces[:0])
+    save_obj(folder / "flat.obj", corners, faces[:, [0, 0, 1]])
+    save_obj(folder / "nan.obj", corners * np.nan, faces)
+    (folder / "nothing.off").write_text("OFF\n0 0 0\n")
+    axes = "".join(f"property float {axis}\n" for axis in "xyz")
+    (folder / "no-faces.ply").write_text(
+        f"ply\nformat ascii 1.0\nelement vertex 3\n{axes}element face 0\n"
+        "property list uchar int vertex_indices\nend_header\n0 0 0\n1 0 0\n0 1 0\n"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +59,7 @@ def wrong_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values[0, 0, 0], values[2, 3, 1] = np.inf, np.nan
     header = {"type": OpenEXR.scanlineimage}
     OpenEXR.File(header, {"RGB": values}).write(str(folder / "nan.exr"))
+    save_wrong_meshes(folder)
     (folder / "folder").mkdir()
     (folder / "folder" / "letter.txt").write_text("mine")
     (folder / "fails.py").write_text("x = 1\ny = x / 0\n")
@@ -70,6 +92,20 @@ def test_wrong_render(case: Case, workplace: Path, fitted: Path, tangrid: Type):
     outcome = tangrid(*words)
     assert case.matches(outcome.message), outcome.err
     assert outcome.code == 2
+    assert everything_in(workplace) == before
+
+
+@pytest.mark.parametrize("case", MESSAGES["shapes"].values(), ids=name_of)
+def test_wrong_use_of_a_shape(
+    case: Case, workplace: Path, fitted: Path, fitted_shape: Path, tangrid: Type
+):
+    (workplace / "taken.ply").touch()
+    before = everything_in(workplace)
+    runs = {"SHAPE": str(fitted_shape), "IMAGE": str(fitted)}
+    outcome = tangrid(*(runs.get(word, word) for word in case.command.split()))
+    assert case.matches(outcome.message), outcome.err
+    assert outcome.err.count("\n") == 1, "expected one paragraph"
+    assert (outcome.code, outcome.out) == (2, "")
     assert everything_in(workplace) == before
 
 
@@ -138,3 +174,8 @@ def test_parse_errors_are_wrong_use(workplace: Path, tangrid: Type):
     outcome = tangrid("fit", "image", "wave.png", "--stpes", "3")
     assert outcome.code == 2
     assert "--steps N" in outcome.err, "expected the nearest flag"
+    for words in ("--loss l3", "--sampling grid", "--holdout", "--points few"):
+        outcome = tangrid("fit", "sdf", "box", *words.split())
+        assert outcome.code == 2
+        assert words.split()[-1] in outcome.err
+        assert "bug" not in outcome.err

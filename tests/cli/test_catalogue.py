@@ -12,7 +12,9 @@ def test_text_names_everything_in_80_columns(tangrid: Type):
     assert outcome.code == 0
     lines = outcome.out.splitlines()
     assert set(model_names()) <= set(lines)
-    assert {"encoded", "relu-mlp", "fit-image", "compare-images", "fit-sdf"} <= set(lines)
+    assert {"encoded", "relu-mlp", "fit-image", "compare-images", "fit-sdf"} <= set(
+        lines
+    )
     assert [line for line in lines if len(line) > 80] == []
     assert (
         "    Source: Mueller et al. 2022; image settings of the released code." in lines

@@ -12,7 +12,7 @@ import pytest
 
 from tangrid.cli.failure import guarded
 from tangrid.errors import NumericalWarning
-from tangrid.experiments import fitting
+from tangrid.experiments import fit_image, fitting
 from tangrid.progress import ProgressLine
 from tangrid.training import Moment
 from tests.cli.conftest import SMALL, Type, everything_in

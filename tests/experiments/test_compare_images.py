@@ -14,6 +14,7 @@ from tangrid.experiments.compare_images import (
 )
 from tangrid.experiments.comparison import share_levels
 from tangrid.experiments.fit_image import ImageSource
+from tangrid.experiments.fitting import Fit
 from tangrid.fields import count_parameters
 from tangrid.runs.codec import from_plain, to_plain
 from tangrid.runs.store import RunFolder
@@ -136,7 +137,7 @@ class StopIn:
     def __init__(self, run: int, step: int) -> None:
         self.run, self.step, self.now = run, step, -1
 
-    def on_run(self, number: int, _: int, __: FitImage) -> None:
+    def on_run(self, number: int, _: int, __: Fit) -> None:
         self.now = number
 
     def on_step(self, moment: Moment) -> None:

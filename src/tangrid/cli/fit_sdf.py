@@ -106,7 +106,8 @@ def _fit(request: FitSdfRequest, command: Sequence[str]) -> None:
                     on_points=line.prepare,
                 )
     print_fit(kept.folder)
-    for note in signal.notes:
+    missing = kept.folder.read_json("metrics.json").get("surface_missing")
+    for note in (*([missing] if missing else []), *signal.notes):
         print(note)
 
 

@@ -69,18 +69,19 @@ def render_shape(request: RenderRequest, folder: Path, run: FittedRun) -> None:
         else:
             for number, pixels in enumerate(counted):
                 _write_png(path / f"{number:04d}.png", pixels)
+            _remove_longer_turn(path, len(cameras))
     print(f"{cameras[0].width} x {cameras[0].height} pixels")
     print(path)
 
 
 def _cameras(request: RenderRequest, *, needs_even_sides: bool) -> list[Camera]:
-    width = request.width or request.height or _SIDE
-    height = request.height or width
-    for name, side in (("width", width), ("height", height)):
-        if not 1 <= side <= _LARGEST_SIDE:
+    for name, side in (("width", request.width), ("height", request.height)):
+        if side is not None and not 1 <= side <= _LARGEST_SIDE:
             raise ConfigError(
                 f"--{name}: expected 1 to {_LARGEST_SIDE} pixels, got {side}."
             )
+    width = request.width or request.height or _SIDE
+    height = request.height or width
     if needs_even_sides:
         # The video's colours have half its resolution.
         width, height = width + width % 2, height + height % 2
@@ -115,6 +116,13 @@ def _counted(
     for number, pixels in enumerate(views, start=1):
         yield pixels
         show(number, total)
+
+
+def _remove_longer_turn(folder: Path, count: int) -> None:
+    """Remove the end of a turn that was replaced by one of fewer pictures."""
+    for file in folder.glob("[0-9][0-9][0-9][0-9].png"):
+        if int(file.stem) >= count:
+            file.unlink()
 
 
 def _write_png(path: Path, pixels: np.ndarray) -> None:

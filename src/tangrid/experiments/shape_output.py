@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
 
-from tangrid.errors import DataError
+from tangrid.errors import DataError, NumericalError
 from tangrid.experiments.fit_sdf import FitSdf, fitted_shape
 from tangrid.experiments.fitting import FittedRun
 from tangrid.rendering.camera import Camera
@@ -62,12 +62,24 @@ def own_surface(
         level: Distance of the surface from the shape's own, in the mesh's units.
         threads: Threads to use; None for all that the process may.
         on_block: Called with the blocks done and all blocks.
+
+    Raises:
+        DataError: If the run did not fit a shape.
+        NumericalError: If the field has no such surface.
     """
     frame = fit_of_shape(run).frame
     with fitted_shape(run.field, threads) as shape:
-        surface = extract_surface(
-            shape.values, resolution, level=level / frame.side, on_block=on_block
-        )
+        try:
+            surface = extract_surface(
+                shape.values, resolution, level=level / frame.side, on_block=on_block
+            )
+        except NumericalError as error:
+            if not level:
+                raise
+            raise NumericalError(
+                f"level {level:g}: {error} These numbers are in sides of the box, "
+                f"{frame.side:g} of the mesh's units."
+            ) from error
         slopes = shape.slopes(torch.from_numpy(surface.vertices), 0.5 / resolution)
     normals = torch.nn.functional.normalize(slopes, dim=1).numpy()
     return OwnSurface(

@@ -1,0 +1,86 @@
+"""``tangrid export mesh``: the fitted surface as a file, where the mesh was."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+
+from tangrid.signals.mesh import MeshSignal
+from tests.cli.conftest import Type
+from tests.experiments.small_shapes import CENTRE, SIDES, egg
+
+CELL = 2 / 0.9 / 24
+EXPORT = ("--resolution", 24)
+
+
+def opened(path: str | Path) -> trimesh.Trimesh:
+    mesh = trimesh.load(path, process=False, force="mesh")
+    assert isinstance(mesh, trimesh.Trimesh)
+    return mesh
+
+
+def test_default_is_a_ply_beside_the_run(
+    fitted_shape: Path, workplace: Path, tangrid: Type
+):
+    shutil.copytree(fitted_shape, "run")
+    outcome = tangrid("export", "mesh", "run", *EXPORT)
+    assert outcome.code == 0, outcome.err
+    mesh = opened("run.ply")
+    counts = f"{len(mesh.vertices):,} vertices, {len(mesh.faces):,} triangles"
+    assert outcome.out == f"{counts}\nrun.ply\n"
+    assert tangrid("export", "mesh", "run", *EXPORT).code == 2
+    again = tangrid("export", "mesh", "run/.", "--resolution", 12, "--overwrite")
+    assert again.code == 0
+    assert len(opened("run.ply").faces) < len(mesh.faces)
+
+
+@pytest.mark.parametrize("ending", [".ply", ".obj", ".glb", ".PLY"])
+def test_formats(ending: str, fitted_shape: Path, workplace: Path, tangrid: Type):
+    path = f"new/egg{ending}"
+    outcome = tangrid("export", "mesh", fitted_shape, "--out", path, *EXPORT)
+    assert outcome.code == 0, outcome.err
+    mesh = opened(path)
+    reach = np.array(SIDES) / 2
+    bounds = np.stack((CENTRE - reach, CENTRE + reach))
+    assert np.abs(mesh.bounds - bounds).max() < CELL
+    assert mesh.is_watertight
+    assert mesh.volume > 0
+    along = (mesh.vertex_normals[mesh.faces].mean(1) * mesh.face_normals).sum(1)
+    assert along.mean() > 0.9
+
+
+@pytest.mark.parametrize(("scale", "move"), [(1e-6, 0.0), (1.0, 1e6)])
+def test_tiny_and_far_meshes(
+    scale: float, move: float, fitted_shape: Path, workplace: Path, tangrid: Type
+):
+    # The field is the same wherever the egg is; only the frame tells.
+    placed = egg()[0] * scale + move
+    config = json.loads((fitted_shape / "config.json").read_text())
+    frame = MeshSignal.from_arrays(placed, egg()[1]).frame
+    config["frame"] |= {"centre": list(frame.centre), "side": frame.side}
+    run = Path(shutil.copytree(fitted_shape, "run"))
+    (run / "config.json").write_text(json.dumps(config))
+    for path in ("run.ply", "run.obj"):
+        outcome = tangrid("export", "mesh", "run", "--out", path, *EXPORT)
+        assert outcome.code == 0, outcome.err
+        bounds = np.stack((placed.min(0), placed.max(0)))
+        assert np.abs(opened(path).bounds - bounds).max() < 2 * CELL * scale
+
+
+def test_a_level_is_a_shell(fitted_shape: Path, workplace: Path, tangrid: Type):
+    for name, level in (("own.ply", ()), ("shell.ply", ("--level", 0.1))):
+        words = ("export", "mesh", fitted_shape, "--out", name, *EXPORT, *level)
+        assert tangrid(*words).code == 0
+    assert opened("shell.ply").volume > opened("own.ply").volume
+
+
+def test_a_level_that_is_not_there(fitted_shape: Path, workplace: Path, tangrid: Type):
+    words = ("export", "mesh", fitted_shape, "--out", "new.ply", *EXPORT)
+    outcome = tangrid(*words, "--level", 99)
+    assert outcome.code == 1
+    assert outcome.message.startswith("level 99: ")
+    assert "got values from " in outcome.message
+    assert not Path("new.ply").exists()
