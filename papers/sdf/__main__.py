@@ -41,11 +41,10 @@ def main() -> None:
         chosen = not args.models or key[0] in args.models.split(",")
         if chosen and not _is_done(budget, key, read_rows(args.budget)):
             failed += _fill(args.budget, budget, key, args.out)
-    rows = {
-        key: row for key, row in read_rows(args.budget).items() if key in budget.keys
-    }
+    found = read_rows(args.budget)
+    rows = {key: found[key] for key in budget.keys if _is_done(budget, key, found)}
     text = markdown(budget, rows, table.published)
-    (RESULTS / f"{args.budget}.md").write_text(text)
+    (RESULTS / f"{args.budget}.md").write_text(text, encoding="utf-8")
     print(text)
     print(f"{len(rows)} of {len(budget.keys)} fits are there")
     if failed:
@@ -65,8 +64,7 @@ def _arguments(budgets: list[str]) -> argparse.Namespace:
 
 def _is_done(budget: Budget, key: Key, rows: dict[Key, Row]) -> bool:
     """Return whether a row was made with the settings that are asked for."""
-    experiment, _ = plan(budget, key)
-    return key in rows and rows[key]["recipe"] == recipe(experiment)
+    return key in rows and rows[key]["recipe"] == recipe(plan(budget, key)[0])
 
 
 def _fill(name: str, budget: Budget, key: Key, out: str | None) -> list[Key]:

@@ -65,7 +65,7 @@ class Table:
 
 def read_table() -> Table:
     """Return what ``table.toml`` says."""
-    plain = tomllib.loads((HERE / "table.toml").read_text())
+    plain = tomllib.loads((HERE / "table.toml").read_text(encoding="utf-8"))
     budgets = {
         name: Budget(**{
             key: tuple(value) if isinstance(value, list) else value
@@ -130,7 +130,7 @@ def read_rows(name: str) -> dict[Key, Row]:
     path = RESULTS / f"{name}.json"
     if not path.is_file():
         return {}
-    rows = json.loads(path.read_text())["rows"]
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
     return {(row["model"], row["mesh"]): row for row in rows}
 
 

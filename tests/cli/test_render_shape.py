@@ -50,7 +50,7 @@ def test_a_turn_is_a_folder(fitted_shape: Path, workplace: Path, tangrid: Type):
     assert outcome.code == 0, outcome.err
     assert outcome.out == "16 x 16 pixels\nrun-turntable\n"
     paths = sorted(Path("run-turntable").iterdir())
-    assert [path.name for path in paths] == ["0000.png", "0001.png", "0002.png"]
+    assert [path.name for path in paths] == [f"turn_000{n}.png" for n in range(3)]
     first, second, _ = (pixels(path) for path in paths)
     assert not np.array_equal(first, second)
     assert tangrid("render", "run", "--out", "front.png", "--width", 16,
@@ -66,10 +66,14 @@ def test_a_shorter_turn_replaces_a_longer_one(
 ):
     words = ("render", fitted_shape, "--out", "turn", "--width", 8, "--turntable")
     assert tangrid(*words, 3).code == 0
-    Path("turn/letter.txt").write_text("mine")
     assert tangrid(*words, 2, "--overwrite").code == 0
     names = {path.name for path in Path("turn").iterdir()}
-    assert names == {"0000.png", "0001.png", "letter.txt"}
+    assert names == {"turn_0000.png", "turn_0001.png"}
+    Path("turn/letter.txt").write_text("mine")
+    refused = tangrid(*words, 1, "--overwrite")
+    assert refused.code == 2
+    assert "also holds letter.txt" in refused.message
+    assert {path.name for path in Path("turn").iterdir()} == {*names, "letter.txt"}
 
 
 def test_a_turn_is_a_video(fitted_shape: Path, workplace: Path, tangrid: Type):

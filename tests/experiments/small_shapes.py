@@ -9,7 +9,6 @@ from tangrid.experiments import FittedRun
 from tangrid.experiments.fit_sdf import FitSdf, MeshSource, plan_sdf_fit, run_sdf_fit
 from tangrid.runs.store import RunFolder
 from tangrid.signals.mesh import MeshSignal
-from tangrid.signals.point_pool import PoolSettings
 from tangrid.tasks.sdf_losses import SdfLoss
 from tangrid.tasks.sdf_pictures import ShapeFraming
 from tangrid.training import TrainingSettings
@@ -60,7 +59,7 @@ def plan_shape(
         "params": PARAMS,
         "training": TRAINING,
         "loss": SdfLoss(kind="l1"),
-        "pool": PoolSettings(size=8192),
+        "points": 8192,
         **changes,
     }
     levels = LEVELS if model == "instant-ngp" else {}

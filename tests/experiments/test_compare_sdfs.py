@@ -16,7 +16,6 @@ from tangrid.experiments.fitting import Fit
 from tangrid.runs.codec import from_plain, to_plain
 from tangrid.runs.store import RunFolder
 from tangrid.signals.mesh import MeshSignal
-from tangrid.signals.point_pool import PoolSettings
 from tangrid.tasks.sdf_losses import SdfLoss
 from tangrid.training import Moment
 from tests.experiments.small_shapes import (
@@ -35,7 +34,7 @@ COMPARISON = CompareSdfs(
     signals=tuple(MeshSource(name=signal.name) for signal in SIGNALS),
     params=PARAMS,
     training=dataclasses.replace(TRAINING, steps=30),
-    pool=PoolSettings(size=2048),
+    points=2048,
     loss=SdfLoss(kind="l1"),
     settings={**LEVELS, **SETTINGS},
 )

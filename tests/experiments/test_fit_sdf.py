@@ -115,8 +115,10 @@ def test_a_pool_holds_no_more_than_training_sees(training: TrainingSettings, siz
     source = MeshSource(name=NAME)
     given = {"model": "instant-ngp", "params": PARAMS, "training": training}
     assert plan_sdf_fit(shape(), source, **given).pool.size == size
-    asked = PoolSettings(size=100)
-    assert plan_sdf_fit(shape(), source, pool=asked, **given).pool == asked
+    for own in ({"points": 100}, {"settings": {"pool.size": "100"}}):
+        plan = plan_sdf_fit(shape(), source, **given, **own)
+        assert plan.pool.size == 100
+        assert plan.training.batch_size == 100, "a batch has every point at most once"
 
 
 def test_metrics_say_what_came_out(fitted: FittedRun):
@@ -208,7 +210,7 @@ def test_an_interrupted_run_comes_out_the_same(tmp_path: Path):
 
 def test_points_that_are_drawn_are_told():
     told: list[tuple[int, int]] = []
-    plan = plan_shape(training=SHORT, pool=PoolSettings(size=520), seed=77)
+    plan = plan_shape(training=SHORT, points=520, seed=77)
     fit_shape(plan, on_points=lambda done, total: told.append((done, total)))
     assert told[-1] == (520, 520)
     # The second time they are on disk.

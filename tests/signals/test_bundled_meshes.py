@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from tangrid.signals.analytic_shapes import Box, Sphere
 from tangrid.signals.bundled_meshes import BUNDLED_MESHES, bundled_mesh
 from tangrid.signals.triangle_mesh import TriangleMesh
+from tests.analytic_shapes import Box, Sphere
 
 
 def mesh_named(name: str) -> TriangleMesh:

@@ -10,10 +10,10 @@ from hypothesis.extra import numpy as arrays
 
 from tangrid.errors import DataError
 from tangrid.seeding import generator
-from tangrid.signals.analytic_shapes import Box, Sphere
 from tangrid.signals.bundled_meshes import BUNDLED_MESHES
 from tangrid.signals.mesh import FILLED, Frame, MeshSignal
 from tangrid.signals.triangle_mesh import TriangleMesh
+from tests.analytic_shapes import Box, Sphere
 
 numbers = st.floats(-1e6, 1e6)
 frames = st.builds(Frame, centre=st.tuples(*3 * [numbers]), side=st.floats(1e-6, 1e6))
@@ -56,9 +56,10 @@ def test_names_are_understood(name: str):
 def test_a_file_comes_before_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "box").mkdir()
-    with pytest.raises(DataError, match="got a folder"):
-        MeshSignal.open("box")
-    assert MeshSignal.open("torus").name == "torus"
+    (tmp_path / "torus").write_text("v 0 0 0")
+    assert MeshSignal.open("box").name == "box", "a folder is no file"
+    with pytest.raises(DataError, match="expected a mesh that ends with"):
+        MeshSignal.open("torus")
 
 
 def test_unknown_names_are_explained():
@@ -151,12 +152,13 @@ def test_triangles_turned_inside_out_are_turned_back():
     torch.testing.assert_close(signal.values(coords()), expected.values(coords()))
 
 
-def test_an_open_mesh_is_not_turned_and_says_that_it_is_open():
+def test_an_open_mesh_is_turned_and_says_that_it_is_open():
     vertices, faces = ball()
     signal = MeshSignal.from_arrays(vertices, faces[1:, ::-1])
     assert signal.is_open
-    (note,) = signal.notes
-    assert note.startswith("The mesh is open: 3 edges belong to a single triangle.")
+    opened, turned = signal.notes
+    assert opened.startswith("The mesh is open: 3 edges belong to a single triangle.")
+    assert "turned back" in turned
     assert (signal.values(torch.full((1, 3), 0.5)) < 0).all()
 
 
@@ -189,10 +191,20 @@ def test_what_was_mended_is_said_first():
     assert signal.notes == ("1 of 81 triangles have no area and were left out.",)
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("shape", [(0, 3), (4,), (2, 4)])
 def test_other_faces_are_refused(shape: tuple[int, ...]):
-    with pytest.raises(DataError, match=r"'cup': expected faces of shape \[f, 3\]"):
+    with pytest.raises(DataError, match=r"'cup': expected whole numbers of shape"):
         MeshSignal.from_arrays(ball()[0], np.zeros(shape, np.int64), name="cup")
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_faces_are_whole_numbers():
+    vertices, faces = ball(1)
+    with pytest.raises(DataError, match="got float64 of shape"):
+        MeshSignal.from_arrays(vertices, faces.astype(float))
+    listed = MeshSignal.from_arrays(vertices.tolist(), faces.tolist())
+    assert len(listed.mesh.faces) == len(faces)
 
 
 @pytest.mark.usefixtures("unchecked")

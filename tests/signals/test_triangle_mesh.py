@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from tangrid.errors import ShapeError
-from tangrid.signals.analytic_shapes import Box, Sphere, Torus
 from tangrid.signals.bundled_meshes import bundled_mesh
 from tangrid.signals.triangle_mesh import TriangleMesh
+from tests.analytic_shapes import Box, Sphere, Torus
 
 # Distances of order one, from a few dozen roundings of 1e-16.
 ROUNDING = 1e-14
@@ -283,16 +283,8 @@ def test_points_of_other_layouts_are_taken():
 def test_no_points_are_no_distances():
     mesh, none = ball(), np.zeros((0, 3))
     assert mesh.distance(none).shape == mesh.signed_distance(none).shape == (0,)
-    assert mesh.nearest_normals(none).shape == (0, 3)
     assert mesh.meet(none, none).is_hit.shape == (0,)
     assert mesh.sample(0, np.random.default_rng(0)).points.shape == (0, 3)
-
-
-def test_nearest_normals_are_those_of_the_side():
-    mesh = mesh_of(trimesh.creation.box())
-    ways = np.concatenate((np.eye(3), -np.eye(3)))
-    found = mesh.nearest_normals(0.7 * ways + 0.1 * np.roll(ways, 1, axis=1))
-    np.testing.assert_allclose(found, ways, atol=1e-15)
 
 
 def test_samples_lie_on_their_triangles():

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from tangrid.errors import ConfigError
-from tangrid.signals.analytic_shapes import AnalyticShape
 from tangrid.signals.mesh import MeshSignal
 from tangrid.tasks.sdf_evaluation import FittedShape, JudgeSettings, evaluate_sdf
+from tests.analytic_shapes import AnalyticShape
 from tests.rendering.shapes import is_closed
 from tests.training.small_shapes import (
     BALL,

@@ -11,13 +11,13 @@ from tangrid.decoders import ReluMlpConfig
 from tangrid.encodings import HashGridConfig, MulfaGridConfig, RingGridConfig
 from tangrid.fields import EncodedFieldConfig, Field, FieldConfig, SirenConfig
 from tangrid.seeding import generator
-from tangrid.signals.analytic_shapes import AnalyticShape, Box, Sphere, Torus
 from tangrid.signals.mesh import MeshSignal
 from tangrid.signals.point_pool import PointPool, PoolSettings, draw_pool
 from tangrid.signals.site import Site
 from tangrid.tasks.sdf_evaluation import FittedShape
 from tangrid.tasks.sdf_losses import SdfLoss
 from tangrid.tasks.sdf_regression import SdfRegression
+from tests.analytic_shapes import AnalyticShape, Box, Sphere, Torus
 
 SPACE = Site(num_dims=3, num_channels=1)
 BALL = Sphere(radius=2.0)

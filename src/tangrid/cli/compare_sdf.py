@@ -18,7 +18,7 @@ from tangrid.cli.flags import (
     settings_of,
 )
 from tangrid.cli.plugin import load_plugin
-from tangrid.cli.sdf_flags import SdfFlags, loss_of, pool_of, sdf_training
+from tangrid.cli.sdf_flags import SdfFlags, loss_of, sdf_training
 from tangrid.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -127,7 +127,8 @@ def _plan(
         params=flags.params,
         seeds=seeds_of(flags),
         training=training,
-        pool=pool_of(request.sdf),
+        rule=request.sdf.sampling,
+        points=request.sdf.points,
         loss=loss_of(request.sdf),
         settings=settings_of(flags),
     )

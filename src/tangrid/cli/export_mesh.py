@@ -67,8 +67,8 @@ def run(request: ExportMeshRequest, command: Sequence[str]) -> None:
     if not 2 <= request.resolution <= _MOST_CELLS:
         raise ConfigError(
             f"--resolution: expected 2 to {_MOST_CELLS} cells along each side, got "
-            f"{request.resolution}. 256 shows most details; memory and time grow with "
-            "its third power."
+            f"{request.resolution}. 256 shows most details; time grows with its third "
+            "power, memory with its second."
         )
     level = request.level or 0.0
     if not math.isfinite(level):

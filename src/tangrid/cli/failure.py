@@ -79,7 +79,8 @@ def _unexpected(error: Exception) -> str:
 def _out_of_memory() -> str:
     return (
         "expected enough memory for this, got none left. Lower --params, --batch-size "
-        "or --threads, or make the image smaller with --crop or --downscale."
+        "or --threads; make an image smaller with --crop or --downscale; for a shape "
+        "lower --points, --resolution or --width."
     )
 
 

@@ -16,7 +16,7 @@ from tangrid.cli.flags import (
     settings_of,
 )
 from tangrid.cli.plugin import load_plugin
-from tangrid.cli.sdf_flags import SdfFlags, loss_of, pool_of, sdf_training
+from tangrid.cli.sdf_flags import SdfFlags, loss_of, sdf_training
 from tangrid.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -127,7 +127,8 @@ def _plan(request: FitSdfRequest) -> "tuple[FitSdf, MeshSignal]":
         params=flags.params,
         training=training,
         loss=loss_of(request.sdf),
-        pool=pool_of(request.sdf),
+        rule=request.sdf.sampling,
+        points=request.sdf.points,
         seed=flags.seed,
         settings=settings_of(flags),
     )

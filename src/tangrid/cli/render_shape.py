@@ -3,6 +3,7 @@
 import io
 import math
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,12 @@ from tangrid.experiments.shape_output import views_of_shape
 from tangrid.progress import bar
 from tangrid.rendering.camera import Camera, orbit, turntable
 from tangrid.runs.writing import unwritable, write_whole
+from tangrid.tasks.sdf_pictures import DISTANCE, VIEWS
 
 _SIDE = 800
-_LARGEST_SIDE = 2**14
-_DISTANCE = 2.2
-_AZIMUTH, _ELEVATION = 25.0, 15.0
+_LARGEST_SIDE = 2**12
 _MOST_VIEWS = 10_000
+_FRAME = "turn_[0-9][0-9][0-9][0-9].png"
 
 
 def render_shape(request: RenderRequest, folder: Path, run: FittedRun) -> None:
@@ -44,7 +45,7 @@ def render_shape(request: RenderRequest, folder: Path, run: FittedRun) -> None:
     usual = f"{folder}.png" if count is None else f"{folder}-turntable"
     path = Path(request.out or usual).expanduser()
     suffix = path.suffix.lower()
-    if (suffix == ".png") != (count is None) or suffix not in (".png", ".mp4", ""):
+    if (suffix == ".png") != (count is None):
         raise ConfigError(
             f"{path}: expected a name that ends with .png for one picture, or a folder "
             "or a name that ends with .mp4 for a --turntable. Choose another with "
@@ -52,12 +53,7 @@ def render_shape(request: RenderRequest, folder: Path, run: FittedRun) -> None:
         )
     if suffix == ".mp4":
         check_video()
-    is_taken = any(path.iterdir()) if path.is_dir() else path.exists()
-    if is_taken and not request.overwrite:
-        raise ConfigError(
-            f"{path}: expected a new file or an empty folder, got one that is there. "
-            "Choose another with --out, or replace it with --overwrite."
-        )
+    _check_free(path, is_replaced=request.overwrite)
     cameras = _cameras(request, needs_even_sides=suffix == ".mp4")
     with bar("drawing") as show:
         views = views_of_shape(run, cameras, threads=request.threads)
@@ -68,17 +64,35 @@ def render_shape(request: RenderRequest, folder: Path, run: FittedRun) -> None:
             _write_png(path, next(counted))
         else:
             for number, pixels in enumerate(counted):
-                _write_png(path / f"{number:04d}.png", pixels)
+                _write_png(path / f"turn_{number:04d}.png", pixels)
             _remove_longer_turn(path, len(cameras))
     print(f"{cameras[0].width} x {cameras[0].height} pixels")
     print(path)
+
+
+def _check_free(path: Path, *, is_replaced: bool) -> None:
+    """Refuse to write over what is there, and among what others have put there."""
+    is_taken = any(path.iterdir()) if path.is_dir() else path.exists()
+    if is_taken and not is_replaced:
+        raise ConfigError(
+            f"{path}: expected a new file or an empty folder, got one that is there. "
+            "Choose another with --out, or replace it with --overwrite."
+        )
+    items = path.iterdir() if path.is_dir() else ()
+    foreign = [item.name for item in items if not fnmatchcase(item.name, _FRAME)]
+    if foreign:
+        raise ConfigError(
+            f"{path}: expected a folder of an earlier turntable or an empty one, got "
+            f"one that also holds {foreign[0]}. Choose another with --out."
+        )
 
 
 def _cameras(request: RenderRequest, *, needs_even_sides: bool) -> list[Camera]:
     for name, side in (("width", request.width), ("height", request.height)):
         if side is not None and not 1 <= side <= _LARGEST_SIDE:
             raise ConfigError(
-                f"--{name}: expected 1 to {_LARGEST_SIDE} pixels, got {side}."
+                f"--{name}: expected 1 to {_LARGEST_SIDE} pixels, got {side}. "
+                f"Leave it out for {_SIDE}."
             )
     width = request.width or request.height or _SIDE
     height = request.height or width
@@ -91,8 +105,9 @@ def _cameras(request: RenderRequest, *, needs_even_sides: bool) -> list[Camera]:
             "--turntable and --azimuth: expected one of them, got both. A turn goes "
             "all around, from 0 degrees on; leave --azimuth out."
         )
-    azimuth = _AZIMUTH if flags.azimuth is None else flags.azimuth
-    elevation = _ELEVATION if flags.elevation is None else flags.elevation
+    usual_azimuth, usual_elevation = VIEWS["front"]
+    azimuth = usual_azimuth if flags.azimuth is None else flags.azimuth
+    elevation = usual_elevation if flags.elevation is None else flags.elevation
     if not math.isfinite(azimuth):
         raise ConfigError(
             f"--azimuth: expected a number of degrees, got {azimuth:g}. 0 looks along "
@@ -103,7 +118,7 @@ def _cameras(request: RenderRequest, *, needs_even_sides: bool) -> list[Camera]:
             f"--elevation: expected -90 to 90 degrees, got {elevation:g}. 90 looks "
             "straight down."
         )
-    size = {"distance": _DISTANCE, "width": width, "height": height}
+    size = {"distance": DISTANCE, "width": width, "height": height}
     if flags.turntable is None:
         return [orbit(azimuth, elevation, **size)]
     return turntable(flags.turntable, elevation, **size)
@@ -120,8 +135,8 @@ def _counted(
 
 def _remove_longer_turn(folder: Path, count: int) -> None:
     """Remove the end of a turn that was replaced by one of fewer pictures."""
-    for file in folder.glob("[0-9][0-9][0-9][0-9].png"):
-        if int(file.stem) >= count:
+    for file in folder.glob(_FRAME):
+        if int(file.stem.removeprefix("turn_")) >= count:
             file.unlink()
 
 

@@ -7,11 +7,8 @@ from tangrid.cli.flag_types import Count, Real
 from tangrid.cli.flags import TrainingFlags
 
 if TYPE_CHECKING:
-    from tangrid.signals.point_pool import PoolSettings
     from tangrid.tasks.sdf_losses import SdfLoss
     from tangrid.training import TrainingSettings
-
-_SIREN_WEIGHTS = {"eikonal": 50.0, "normals": 100.0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,27 +35,7 @@ def loss_of(flags: SdfFlags) -> "SdfLoss":
     """
     from tangrid.tasks.sdf_losses import SdfLoss  # noqa: PLC0415
 
-    usual = _SIREN_WEIGHTS if flags.loss == "siren" else {}
-    weights = {
-        name: usual.get(name, 0.0) if weight is None else weight
-        for name, weight in (("eikonal", flags.eikonal), ("normals", flags.normals))
-    }
-    return SdfLoss(kind=flags.loss, **weights)
-
-
-def pool_of(flags: SdfFlags) -> "PoolSettings | None":
-    """Return which points are trained on; None for the usual ones.
-
-    Args:
-        flags: What was asked for.
-    """
-    from tangrid.signals.point_pool import PoolSettings  # noqa: PLC0415
-
-    usual = PoolSettings()
-    if flags.points is None and flags.sampling == usual.rule:
-        return None
-    size = usual.size if flags.points is None else flags.points
-    return PoolSettings(size=size, rule=flags.sampling)
+    return SdfLoss(kind=flags.loss, eikonal=flags.eikonal, normals=flags.normals)
 
 
 def sdf_training(flags: TrainingFlags) -> "TrainingSettings":

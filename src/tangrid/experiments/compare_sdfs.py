@@ -15,7 +15,7 @@ from tangrid.experiments.fit_sdf import FitSdf, MeshSource, plan_sdf_fit, run_sd
 from tangrid.experiments.fitting import Fit, FittedRun
 from tangrid.runs.store import RunFolder
 from tangrid.signals.mesh import MeshSignal
-from tangrid.signals.point_pool import PoolSettings
+from tangrid.signals.point_pool import SamplingRule
 from tangrid.tasks.sdf_losses import SdfLoss
 from tangrid.tasks.sdf_pictures import ShapeFraming
 from tangrid.training import Moment
@@ -28,8 +28,10 @@ class CompareSdfs(Comparison):
 
     signals: tuple[MeshSource, ...] = ()
     """The meshes."""
-    pool: PoolSettings | None = None
-    """Which points are trained on; None for as many as the training can see."""
+    rule: SamplingRule = "instant-ngp"
+    """How far from the surface near points are drawn."""
+    points: int | None = None
+    """Points that are drawn; None for as many as the training can see."""
     loss: SdfLoss | None = None
     """How an error is counted; None for the default."""
 
@@ -52,7 +54,8 @@ def plan_sdf_comparison(
                 params=comparison.params,
                 training=comparison.training,
                 loss=comparison.loss,
-                pool=comparison.pool,
+                rule=comparison.rule,
+                points=comparison.points,
                 settings=comparison.settings,
             )
             for model in comparison.models
@@ -116,7 +119,11 @@ def shape_framing_of(folder: RunFolder) -> ShapeFraming | None:
 
     Args:
         folder: The folder of that run.
+
+    Returns:
+        The scale; None if the run had no surface to colour.
     """
     if not folder.has("pictures.json"):
         return None
-    return ShapeFraming(folder.read_json("pictures.json")["error_scale"])
+    scale = folder.read_json("pictures.json")["error_scale"]
+    return None if scale is None else ShapeFraming(scale)

@@ -14,7 +14,7 @@ from tangrid.ops import forget_implementations
 from tangrid.presets import find_model
 from tangrid.runs.store import RunFolder
 from tangrid.signals.mesh import Frame, MeshSignal
-from tangrid.signals.point_pool import PoolSettings, point_pool
+from tangrid.signals.point_pool import PoolSettings, SamplingRule, point_pool
 from tangrid.signals.site import Site
 from tangrid.tasks.sdf_evaluation import (
     FittedShape,
@@ -71,6 +71,8 @@ class FitSdf(Fit):
     """The mesh."""
     frame: Frame = field(default_factory=Frame)
     """Where the unit box lies in the mesh's own space."""
+    digest: str = ""
+    """Hash of its triangles: a file may change while its name stays."""
     pool: PoolSettings = field(default_factory=PoolSettings)
     """Which points are trained on."""
     loss: SdfLoss = field(default_factory=SdfLoss)
@@ -99,7 +101,8 @@ def plan_sdf_fit(
     params: int | None,
     training: TrainingSettings,
     loss: SdfLoss | None = None,
-    pool: PoolSettings | None = None,
+    rule: SamplingRule = "instant-ngp",
+    points: int | None = None,
     seed: int = 0,
     settings: Mapping[str, str] | None = None,
 ) -> FitSdf:
@@ -112,8 +115,9 @@ def plan_sdf_fit(
         params: Budget of trainable parameters; None for the model's own size.
         training: How to train; the model's own rates are put in.
         loss: How an error is counted; None for the default.
-        pool: Which points are trained on; None for as many as the training can see, up
-            to the default.
+        rule: How far from the surface near points are drawn.
+        points: Points that are drawn; None for 4.2 million, or as many as a short
+            training sees.
         seed: Source of all randomness.
         settings: Single settings to change, by dotted path, such as
             ``{"loss.eikonal": "0.1"}``.
@@ -121,28 +125,41 @@ def plan_sdf_fit(
     experiment = FitSdf(
         model=model,
         signal=source,
+        digest=signal.digest,
         frame=signal.frame,
         training=training,
         loss=loss or SdfLoss(),
-        pool=pool or _pool_for(training),
+        pool=PoolSettings(rule=rule, size=points or PoolSettings().size),
         seed=seed,
     )
-    return resolved(
+    settings = settings or {}
+    experiment = resolved(
         experiment,
         find_model(model, "sdf"),
         params=params,
         settings=settings,
         parts=SETTINGS,
     )
+    named = {path.strip(" -").replace("-", "_") for path in settings}
+    if points is None and "pool.size" not in named:
+        experiment = _with_usual_pool(experiment)
+    # A batch has every point at most once.
+    batch_size = min(experiment.training.batch_size, experiment.pool.size)
+    return dataclasses.replace(
+        experiment,
+        training=dataclasses.replace(experiment.training, batch_size=batch_size),
+        loss=experiment.loss.with_weights(),
+    )
 
 
-def _pool_for(training: TrainingSettings) -> PoolSettings:
-    """Return a pool of no more points than the training will see."""
-    usual = PoolSettings()
+def _with_usual_pool(experiment: FitSdf) -> FitSdf:
+    """Return an experiment with no more points than its training will see."""
+    training, pool = experiment.training, experiment.pool
     if training.steps is None:
-        return usual
+        return experiment
     seen = max(training.steps * training.batch_size, _SMALLEST_POOL)
-    return dataclasses.replace(usual, size=min(usual.size, seen))
+    sized = dataclasses.replace(pool, size=min(pool.size, seen))
+    return dataclasses.replace(experiment, pool=sized)
 
 
 def run_sdf_fit(
@@ -186,16 +203,14 @@ def run_sdf_fit(
     with fitted_shape(fitted.field, experiment.training.threads) as shape:
         evaluation = evaluate_sdf(signal, shape, experiment.judge)
         has_surface = evaluation.surface is not None
-        framing = framing or frame_shape(signal, shape, has_surface=has_surface)
+        if has_surface and framing is None:
+            framing = frame_shape(signal, shape)
         if folder is not None:
+            shown = framing if has_surface else None
             sizes = experiment.pictures
-            pictures = draw_shape(
-                signal, shape, framing, sizes, has_surface=has_surface
-            )
-            for name, data in pictures:
+            for name, data in draw_shape(signal, shape, shown, sizes):
                 folder.write_bytes(name, data)
-            described = describe_shape(framing, has_surface=has_surface)
-            folder.write_json("pictures.json", described)
+            folder.write_json("pictures.json", describe_shape(shown))
     costs = {
         "pool_points": len(pool),
         "sampling_seconds": pool.seconds,

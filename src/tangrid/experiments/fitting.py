@@ -115,17 +115,19 @@ def resolved(
         parts: What they may change.
     """
     rates = {**experiment.training.rates, **preset.rates}
+    own = preset.at(experiment.site)
+    if params is None and preset.params is not None:
+        own = fit_budget(own, experiment.site, preset.params)
     experiment = dataclasses.replace(
         experiment,
-        field=preset.at(experiment.site),
+        field=own,
         training=dataclasses.replace(experiment.training, rates=rates),
     )
     if settings:
         check_paths(settings, parts)
         experiment = with_overrides(experiment, settings)
-    budget = preset.params if params is None else params
-    if budget is not None:
-        sized = fit_budget(experiment.field, experiment.site, budget)
+    if params is not None:
+        sized = fit_budget(experiment.field, experiment.site, params)
         experiment = dataclasses.replace(experiment, field=sized)
     _check_rates(experiment)
     return experiment

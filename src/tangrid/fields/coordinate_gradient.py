@@ -8,6 +8,7 @@ from torch import Tensor
 
 from tangrid.fields.contract import Field
 from tangrid.notation import Coords
+from tangrid.ops.grid_lookup.wanted import gradients_of_coords_only
 
 
 class LocalField(NamedTuple):
@@ -44,10 +45,13 @@ def value_and_gradient(
     with torch.enable_grad():
         points = coords.detach().requires_grad_()
         values = field.forward(points)[:, 0]
-        # A field of steps does not see its points at all, and has no slope.
-        (gradients,) = torch.autograd.grad(
-            values.sum(), points, create_graph=is_trained, materialize_grads=True
-        )
+        with gradients_of_coords_only():
+            # A field of steps does not see its points at all, and has no slope.
+            (gradients,) = torch.autograd.grad(
+                values.sum(), points, create_graph=is_trained, materialize_grads=True
+            )
+    # Nobody else has these points: second derivatives along them are not wanted.
+    points.requires_grad_(False)
     if not is_trained:
         values = values.detach()
     return LocalField(values, gradients)

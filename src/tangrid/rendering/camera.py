@@ -77,13 +77,11 @@ class Camera:
             torch.from_numpy(directions.astype(np.float32)),
         )
 
-    def pixel_side(self, distance: float) -> float:
-        """Return the length that a pixel covers at some distance.
-
-        Args:
-            distance: From the camera, along its axis.
-        """
-        return distance / self.focal
+    @property
+    def pixel_side(self) -> float:
+        """The length that a pixel covers at the distance of the box's centre."""
+        distance = np.linalg.norm(self.pose[:3, 3] - np.array(CENTRE))
+        return float(distance) / self.focal
 
     def finer(self, factor: int) -> "Camera":
         """Return the same view with more pixels.

@@ -99,7 +99,7 @@ SURFACE_FACTS = (
     ),
     Score(
         measure=Measure(key="shells", label="Shells", digits=None),
-        words="Parts of the mesh that share no edge.",
+        words="Parts of the mesh that share no corner.",
     ),
     Score(
         measure=Measure(

@@ -1,18 +1,20 @@
 """A mesh as a signal: its signed distance in the unit box."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 from tangrid.errors import DataError
 from tangrid.notation import Coords
 from tangrid.signals.bundled_meshes import BUNDLED_MESHES, bundled_mesh
 from tangrid.signals.formats.mesh_file import MeshFile, mended, read_mesh
+from tangrid.signals.orientation import turned_outward
 from tangrid.signals.site import Site
 from tangrid.signals.triangle_mesh import Points, TriangleMesh
 
@@ -95,22 +97,22 @@ class MeshSignal:
             DataError: If the file holds no mesh, or none with a surface.
         """
         file = Path(path).expanduser()
-        if not file.exists():
-            made = bundled_mesh(str(path))
-            if made is not None:
-                return cls.from_arrays(*made, name=str(path))
-            if str(path) == file.name and not file.suffix:
-                raise DataError(
-                    f"{file}: expected a mesh file or one of the names "
-                    f"{list(BUNDLED_MESHES)}, got neither. Check the spelling."
-                )
+        # A folder may have the name, too.
+        made = None if file.is_file() else bundled_mesh(str(path))
+        if made is not None:
+            return cls.from_arrays(*made, name=str(path))
+        if not file.exists() and str(path) == file.name and not file.suffix:
+            raise DataError(
+                f"{file}: expected a mesh file or one of the names "
+                f"{list(BUNDLED_MESHES)}, got neither. Check the spelling."
+            )
         return cls._framed(read_mesh(file), file.stem)
 
     @classmethod
     def from_arrays(
         cls,
         vertices: Float[np.ndarray, "v 3"],
-        faces: np.ndarray,
+        faces: Integer[np.ndarray, "f 3"],
         *,
         name: str = "mesh",
     ) -> "MeshSignal":
@@ -128,10 +130,13 @@ class MeshSignal:
             DataError: If no triangle has an area.
         """
         where = f"MeshSignal '{name}'"
-        if faces.ndim != 2 or faces.shape[1] != 3 or len(faces) == 0:
+        faces = np.asarray(faces)
+        is_list = faces.ndim == 2 and faces.shape[1] == 3 and len(faces) > 0
+        if not is_list or faces.dtype.kind not in "iu":
             raise DataError(
-                f"{where}: expected faces of shape [f, 3] with f >= 1, got "
-                f"{list(faces.shape)}. Give three corners for each triangle."
+                f"{where}: expected whole numbers of shape [f, 3] with f >= 1 for "
+                f"faces, got {faces.dtype} of shape {list(faces.shape)}. Give three "
+                "corners for each triangle."
             )
         corners = np.asarray(vertices, dtype=np.float64)
         if corners.ndim != 2 or corners.shape[1] != 3:
@@ -149,14 +154,18 @@ class MeshSignal:
             centre=(float(centre[0]), float(centre[1]), float(centre[2])),
             side=float((high - low).max()) / FILLED,
         )
-        mesh = TriangleMesh(frame.to_box(file.vertices), file.faces)
-        is_turned = mesh.num_open_edges == 0 and mesh.volume < 0
-        if is_turned:
-            mesh = TriangleMesh(
-                mesh.vertices, np.ascontiguousarray(mesh.faces[:, ::-1])
-            )
-        notes = (*file.notes, *_remarks(mesh, is_turned))
+        read = TriangleMesh(frame.to_box(file.vertices), file.faces)
+        mesh, turns = turned_outward(read)
+        notes = (*file.notes, *_remarks(mesh), *turns)
         return cls(name=name, mesh=mesh, frame=frame, notes=notes)
+
+    @property
+    def digest(self) -> str:
+        """A hash of the triangles in the unit box, to know them again."""
+        digest = hashlib.sha256()
+        for array in (self.mesh.vertices, self.mesh.faces):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:32]
 
     @property
     def is_open(self) -> bool:
@@ -195,7 +204,7 @@ class MeshSignal:
         return torch.from_numpy(points).float(), torch.from_numpy(detail).float()
 
 
-def _remarks(mesh: TriangleMesh, is_turned: bool) -> Iterator[str]:
+def _remarks(mesh: TriangleMesh) -> Iterator[str]:
     if mesh.num_open_edges:
         yield (
             f"The mesh is open: {mesh.num_open_edges} edges belong to a single "
@@ -209,5 +218,3 @@ def _remarks(mesh: TriangleMesh, is_turned: bool) -> Iterator[str]:
         )
     if mesh.num_shells > 1:
         yield f"The mesh has {mesh.num_shells} parts that share no corner."
-    if is_turned:
-        yield "Its triangles were turned inside out and have been turned back."

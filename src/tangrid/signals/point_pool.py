@@ -30,7 +30,7 @@ SamplingRule = Literal["instant-ngp", "neurbf"]
 _SHARES = {"surface": 4, "near": 3, "uniform": 1}
 _LOGISTIC = 3**0.5 / 2 / 1024
 _GAUSSIAN = 0.01 / 2
-_POINTS_PER_PART = 2**18
+_POINTS_PER_PART = 2**19
 _FORMAT = 1
 _CACHE = "TANGRID_CACHE"
 _LARGEST_CACHE = 4 * 2**30
@@ -208,11 +208,8 @@ def cache_folder() -> Path:
 
 
 def _digest(signal: MeshSignal, settings: PoolSettings, seed: int) -> str:
-    words = f"{_FORMAT} {asdict(settings)} {seed}".encode()
-    digest = hashlib.sha256(words)
-    for array in (signal.mesh.vertices, signal.mesh.faces):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()[:32]
+    words = f"{_FORMAT} {signal.digest} {asdict(settings)} {seed}"
+    return hashlib.sha256(words.encode()).hexdigest()[:32]
 
 
 def _read(path: Path, size: int) -> PointPool | None:
@@ -245,7 +242,9 @@ def _keep(path: Path, pool: PointPool) -> None:
 
 
 def _make_room(folder: Path, needed: int) -> None:
-    files = sorted(folder.glob("*.safetensors"), key=lambda file: -file.stat().st_mtime)
+    # What has another name is somebody else's.
+    names = f"{'[0-9a-f]' * 32}.safetensors"
+    files = sorted(folder.glob(names), key=lambda file: -file.stat().st_mtime)
     total = needed
     for file in files:
         total += file.stat().st_size

@@ -15,7 +15,7 @@ from tangrid.errors import ShapeError
 
 Points = Float[np.ndarray, "n 3"]
 
-_POINTS_PER_CALL = 2**18
+_POINTS_PER_CALL = 2**20
 
 
 class Samples(NamedTuple):
@@ -89,10 +89,14 @@ class TriangleMesh:
         return self._area_vectors / self.areas[:, None]
 
     @property
+    def face_volumes(self) -> Float[np.ndarray, " f"]:
+        """What every triangle adds to the volume; only sums over shells are of use."""
+        return (self.corners.mean(1) * self._area_vectors).sum(1) / 3
+
+    @property
     def volume(self) -> float:
         """The enclosed volume; negative if triangles are turned inside out."""
-        inner = (self.corners.mean(1) * self._area_vectors).sum(1)
-        return float(inner.sum() / 3)
+        return float(self.face_volumes.sum())
 
     @property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
@@ -145,31 +149,30 @@ class TriangleMesh:
         Args:
             points: Where.
         """
-        return np.sqrt(self._nearest(points)[0])
-
-    def nearest_normals(self, points: Points) -> Points:
-        """Return the normals of the triangles that are nearest to points.
-
-        Args:
-            points: Where.
-        """
-        return self.face_normals[self._nearest(points)[1]]
-
-    def _nearest(self, points: Points) -> tuple[np.ndarray, np.ndarray]:
         # Not by the tree that rays use: its answers come on one thread.
         parts = [
-            igl.point_mesh_squared_distance(part, self.vertices, self.faces)[:2]
+            igl.point_mesh_squared_distance(part, self.vertices, self.faces)[0]
             for part in _parts(points)
         ]
-        squares, faces = zip(*parts, strict=True)
-        return np.concatenate(squares), np.concatenate(faces)
+        return np.sqrt(np.concatenate(parts))
 
     def is_inside(self, points: Points) -> Bool[np.ndarray, " n"]:
         """Return which points the surface winds around, by more than half.
 
-        It is right for closed surfaces however their triangles are turned, and sensible
-        for those with holes. The winding number is summed in single precision: closer
-        to the surface than 1e-7 of the coordinates either answer may come.
+        It is right for closed surfaces whose triangles agree, even if a whole shell is
+        turned inside out, and sensible for those with holes. Closer to the surface than
+        1e-7 of the coordinates either answer may come.
+
+        Args:
+            points: Where.
+        """
+        return np.abs(self.winding(points)) > 0.5
+
+    def winding(self, points: Points) -> Float[np.ndarray, " n"]:
+        """Return how often the surface winds around points: 1 inside, 0 outside.
+
+        It is -1 where triangles are turned inside out, and between these where the
+        surface is open. It is summed in single precision.
 
         Args:
             points: Where.
@@ -177,8 +180,7 @@ class TriangleMesh:
         References:
             Barill et al. 2018, "Fast Winding Numbers for Soups and Clouds".
         """
-        turns = igl.fast_winding_number(self.vertices, self.faces, _plain(points))
-        return np.abs(turns) > 0.5
+        return igl.fast_winding_number(self.vertices, self.faces, _plain(points))
 
     def signed_distance(self, points: Points) -> Float[np.ndarray, " n"]:
         """Return the distance to the surface, negative inside.

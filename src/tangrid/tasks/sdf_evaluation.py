@@ -52,7 +52,8 @@ class JudgeSettings:
         for name, value in vars(self).items():
             if value < 1:
                 raise ConfigError(
-                    f"judge.{name}: expected a whole number >= 1, got {value}."
+                    f"judge.{name}: expected a whole number >= 1, got {value}. Leave "
+                    "it out for the usual one."
                 )
 
 
@@ -124,13 +125,20 @@ def evaluate_sdf(
     try:
         surface = extract_surface(shape.values, settings.resolution)
     except NumericalError as error:
-        missing = str(error)
+        missing = f"The field has no surface. {error}"
     if surface is None:
         metrics |= {"surface_missing": missing, "surface_faces": 0}
     else:
         metrics |= _surface_scores(signal, surface, settings).metrics()
         metrics["surface_faces"] = len(surface.faces)
-    return SdfEvaluation(metrics | _facts(signal), surface)
+    facts = _facts(signal)
+    if metrics["iou"] is None:
+        facts["notes"].append(
+            f"The mesh encloses none of {settings.box_points:,} points of the box: it "
+            "is a sheet, or its triangles lie double. So its distance is nowhere "
+            "negative, there is no IoU, and a good fit has no surface at 0."
+        )
+    return SdfEvaluation(metrics | facts, surface)
 
 
 def _rng(name: str) -> np.random.Generator:

@@ -1,5 +1,6 @@
 """What it costs a field to miss a signed distance, its slope or its direction."""
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -15,6 +16,8 @@ DistanceLoss = Literal["mape", "l1", "l2", "truncated-l1", "siren"]
 
 _PAPER_SIDE = 2.0
 """Side of the box in which SIREN's weights are given."""
+_AWAY = 0.02
+"""Distance from the surface beyond which SIREN's field is pushed away from 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +35,10 @@ class SdfLoss:
         :math:`|\bar f - \bar t|`, both clamped to :math:`[-\tau, \tau]`.
     ``siren``
         SIREN's recipe, which knows no distance away from the surface: 3000 |f| on it
-        and 100 exp(-100 |f|) elsewhere, in a box whose sides are 2. The paper adds
-        50 of the eikonal loss and 100 of the normal loss.
+        and 100 exp(-100 |f|) elsewhere, in a box whose sides are 2, with 50 of the
+        eikonal loss and 100 of the normal loss. Elsewhere is farther than 0.02 from the
+        surface here: the paper's other points are drawn evenly from the box, and nearly
+        all of them are.
 
     To each can be added ``eikonal`` times :math:`|\,|\nabla f| - 1|` everywhere, and
     ``normals`` times :math:`1 - \cos(\nabla f, n)` on the surface. They differentiate
@@ -54,10 +59,11 @@ class SdfLoss:
     """Added to the distance that ``mape`` divides by."""
     truncation: float = 0.1
     """Distance beyond which ``truncated-l1`` only knows the sign."""
-    eikonal: float = 0.0
-    """Weight of the slope's distance from 1."""
-    normals: float = 0.0
-    """Weight of the gradient's turn away from the surface's normal."""
+    eikonal: float | None = None
+    """Weight of the slope's distance from 1; None for 0, and SIREN's 50."""
+    normals: float | None = None
+    """Weight of the gradient's turn away from the surface's normal; None for 0, and
+    SIREN's 100."""
 
     def __post_init__(self) -> None:
         """Refuse weights that are no weights.
@@ -70,17 +76,41 @@ class SdfLoss:
             value = getattr(self, name)
             if not (value > 0 and math.isfinite(value)):
                 raise ConfigError(
-                    f"loss.{name}: expected a length > 0 in box sides, got {value}."
+                    f"loss.{name}: expected a length > 0 in box sides, got {value}. "
+                    "The usual one is 0.01, and 0.1 for a truncation."
                 )
         for name in ("eikonal", "normals"):
             value = getattr(self, name)
-            if not (value >= 0 and math.isfinite(value)):
-                raise ConfigError(f"loss.{name}: expected a weight >= 0, got {value}.")
+            if value is not None and not (value >= 0 and math.isfinite(value)):
+                raise ConfigError(
+                    f"loss.{name}: expected a weight >= 0, got {value}. 0 leaves this "
+                    "part of the loss out."
+                )
+
+    @property
+    def slope_weight(self) -> float:
+        """Weight of the slope's distance from 1."""
+        return self._weight(self.eikonal, 50.0)
+
+    @property
+    def normal_weight(self) -> float:
+        """Weight of the gradient's turn away from the surface's normal."""
+        return self._weight(self.normals, 100.0)
+
+    def with_weights(self) -> "SdfLoss":
+        """Return the same loss with both weights as numbers."""
+        return dataclasses.replace(
+            self, eikonal=self.slope_weight, normals=self.normal_weight
+        )
+
+    def _weight(self, given: float | None, in_siren: float) -> float:
+        usual = in_siren if self.kind == "siren" else 0.0
+        return usual if given is None else given
 
     @property
     def needs_gradients(self) -> bool:
         """Whether the field's gradient is looked at."""
-        return self.eikonal > 0 or self.normals > 0
+        return self.slope_weight > 0 or self.normal_weight > 0
 
     def of_values(
         self, found: Float[Tensor, " n"], wanted: Float[Tensor, " n"]
@@ -93,7 +123,8 @@ class SdfLoss:
         """
         if self.kind == "siren":
             size = _PAPER_SIDE * found.abs()
-            return torch.where(wanted == 0, 3e3 * size, 1e2 * torch.exp(-1e2 * size))
+            away = 1e2 * torch.exp(-1e2 * size) * (wanted.abs() > _AWAY)
+            return torch.where(wanted == 0, 3e3 * size, away)
         if self.kind == "truncated-l1":
             reach = self.truncation
             return (found.clamp(-reach, reach) - wanted.clamp(-reach, reach)).abs()
@@ -120,5 +151,5 @@ class SdfLoss:
         along = (found * normals).sum(1) / length
         cosine = torch.where(square > tiny, along, 0.0)
         is_surface = (normals != 0).any(1)
-        slope = self.eikonal * (length - 1).abs()
-        return slope + self.normals * torch.where(is_surface, 1 - cosine, 0.0)
+        slope = self.slope_weight * (length - 1).abs()
+        return slope + self.normal_weight * torch.where(is_surface, 1 - cosine, 0.0)

@@ -25,10 +25,12 @@ from tangrid.tasks.sdf_evaluation import FittedShape
 ERROR_SCALES = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2)
 _COVERED = 0.99
 _ERROR_COLOURS = "inferno"
-_DISTANCE = 2.2
 _TOLERANCE = 2e-5
 """Distance at which a ray hits: small beside the errors that are shown."""
 _SPACING = 0.05
+
+DISTANCE = 2.2
+"""From the camera to the centre of the box, in box sides."""
 
 VIEWS = {"front": (25.0, 15.0), "side": (145.0, 15.0), "back": (265.0, 35.0)}
 """Azimuth and elevation of every view, in degrees."""
@@ -80,21 +82,16 @@ def camera_of(view: str, size: int) -> Camera:
         size: Pixels along each side.
     """
     azimuth, elevation = VIEWS[view]
-    return orbit(azimuth, elevation, distance=_DISTANCE, width=size, height=size)
+    return orbit(azimuth, elevation, distance=DISTANCE, width=size, height=size)
 
 
-def frame_shape(
-    signal: MeshSignal, shape: FittedShape, *, has_surface: bool
-) -> ShapeFraming:
+def frame_shape(signal: MeshSignal, shape: FittedShape) -> ShapeFraming:
     """Return the error scale that covers nearly all of a fitted surface.
 
     Args:
         signal: The mesh.
-        shape: The field.
-        has_surface: Whether there is anything to see.
+        shape: The field; it has a surface.
     """
-    if not has_surface:
-        return ShapeFraming(ERROR_SCALES[-1])
     rays = [camera_of(view, 64).rays() for view in VIEWS]
     hits = [trace(shape.values, *pair, tolerance=_TOLERANCE) for pair in rays]
     points = torch.cat([hit.points[hit.is_hit] for hit in hits]).double().numpy()
@@ -105,17 +102,16 @@ def frame_shape(
     return ShapeFraming(scale)
 
 
-def describe_shape(framing: ShapeFraming, *, has_surface: bool) -> dict[str, Any]:
+def describe_shape(framing: ShapeFraming | None) -> dict[str, Any]:
     """Return what ``pictures.json`` says about the pictures.
 
     Args:
-        framing: The error scale.
-        has_surface: Whether there is a fitted surface to see.
+        framing: The error scale; None where there is no fitted surface to see.
     """
-    seen = ("fit", "error") if has_surface else ()
+    seen = ("fit", "error") if framing else ()
     return {
         "kind": "shape",
-        "error_scale": framing.error_scale,
+        "error_scale": framing.error_scale if framing else None,
         "error_colormap": _ERROR_COLOURS,
         "views": [
             {
@@ -138,24 +134,21 @@ def describe_shape(framing: ShapeFraming, *, has_surface: bool) -> dict[str, Any
 def draw_shape(
     signal: MeshSignal,
     shape: FittedShape,
-    framing: ShapeFraming,
+    framing: ShapeFraming | None,
     sizes: PictureSizes,
-    *,
-    has_surface: bool,
 ) -> Iterator[tuple[str, bytes]]:
     """Yield the name and the PNG file of every picture.
 
     Args:
         signal: The mesh.
         shape: The field.
-        framing: The error scale.
+        framing: The error scale; None where there is no fitted surface to see.
         sizes: How large the pictures are.
-        has_surface: Whether there is a fitted surface to see.
     """
     for number, view in enumerate(VIEWS):
         camera = camera_of(view, sizes.view)
         yield f"view_{number}_target.png", _png(_true_view(signal, camera))
-        if has_surface:
+        if framing is not None:
             fit, error = draw_field(
                 shape, camera, (None, _error_colours(signal, framing))
             )
@@ -186,7 +179,7 @@ def draw_field(
         return trace(shape.values, origins, directions, tolerance=_TOLERANCE)
 
     def find_normals(points: Coords) -> Coords:
-        return shape.slopes(points, camera.pixel_side(_DISTANCE))
+        return shape.slopes(points, camera.pixel_side)
 
     return draw(camera, find_hits, find_normals, paints)
 

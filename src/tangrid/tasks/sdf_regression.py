@@ -46,7 +46,8 @@ class SdfBatch(Batch):
 class SdfRegression(Task):
     """Fit the signed distance of a mesh at the points of a pool.
 
-    Each epoch goes through the pool once in an order of its own.
+    Each epoch goes through the pool in an order of its own, every point at most once:
+    what is left after the last whole batch is not seen in that epoch.
 
     Args:
         signal: The mesh.

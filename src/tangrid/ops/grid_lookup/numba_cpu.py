@@ -1,7 +1,8 @@
 """Grid lookup as numba loops over blocks of points that stay in the L1 cache.
 
 Each block first finds, level by level and axis by axis, the table row and the weight of
-every corner, in loops the compiler vectorises; then it gathers or scatters. Functions
+every corner, in loops the compiler vectorises; then it gathers or scatters. Directions,
+if there are any rows of them, turn weights into their derivatives along them. Functions
 take NumPy views of float32 tensors and write into given outputs. The serial forms
 release the interpreter lock, so that a training loop runs one per thread.
 """
@@ -34,12 +35,14 @@ class Places(typing.NamedTuple):
     terms: typing.Any  # [d, 2]: what either side adds to the row
     pairs: typing.Any  # [d, 2]: weights of either side
     slopes: typing.Any  # [d]
+    gradients: typing.Any  # [d]
+    products: typing.Any  # [1]
 
 
 @typing.no_type_check
 @njit(**OUTER)
 def new_scratch(num_dims):
-    """Return memory for rows and weights; points, terms, pairs and slopes by axis."""
+    """Return memory for what `Places` names."""
     corners = 1 << num_dims
     return (
         np.empty(corners * BLOCK, np.uint32),
@@ -48,6 +51,8 @@ def new_scratch(num_dims):
         np.empty(num_dims * 2 * BLOCK, np.uint32),
         np.empty(num_dims * 2 * BLOCK, np.float32),
         np.empty(num_dims * BLOCK, np.float32),
+        np.empty(num_dims * BLOCK, np.float32),
+        np.empty(BLOCK, np.float32),
     )
 
 
@@ -62,6 +67,8 @@ def places_in(scratch):
         pointer(scratch[3], 0),
         pointer(scratch[4], 0),
         pointer(scratch[5], 0),
+        pointer(scratch[6], 0),
+        pointer(scratch[7], 0),
     )
 
 
@@ -209,6 +216,30 @@ def locate(count, num_dims, scale, shift, address, interpolation, places):
 
 @typing.no_type_check
 @njit(**INNER)
+def _differentiate(directions, start, count, num_dims, corners, places):
+    """Replace located weights by their derivatives along directions, if any."""
+    if directions.shape[0] == 0:
+        return
+    slopes, product = places.slopes, places.products
+    for i in range(count):
+        for axis in range(num_dims):
+            slopes[axis * BLOCK + i] *= directions[start + i, axis]
+    for corner in range(corners):
+        change = advance(places.weights, corner * BLOCK)
+        for i in range(count):
+            product[i], change[i] = _ONE, np.float32(0)
+        # The nearest vertex is the only corner, and no weight of it changes.
+        for axis in range(num_dims if corners > 1 else 0):
+            bit = (corner >> axis) & 1
+            sign, slope = np.float32(2 * bit - 1), advance(slopes, axis * BLOCK)
+            pair = _of(places.pairs, axis, bit)
+            for i in range(count):
+                change[i] = change[i] * pair[i] + product[i] * (sign * slope[i])
+                product[i] *= pair[i]
+
+
+@typing.no_type_check
+@njit(**INNER)
 def _gather(table, channels, count, corners, rows, weights, out, stride):
     done = 0
     if channels == 2:
@@ -234,7 +265,7 @@ def _gather(table, channels, count, corners, rows, weights, out, stride):
 @typing.no_type_check
 @njit(**INNER)
 def _forward_block(
-    coords, table, scales, addresses, interpolation, block, scratch, out
+    coords, table, directions, scales, addresses, interpolation, block, scratch, out
 ):
     places = places_in(scratch)
     start = block * BLOCK
@@ -247,6 +278,7 @@ def _forward_block(
             count, num_dims, scales[level, 0], scales[level, 1], address,
             interpolation, places,
         )  # fmt: skip
+        _differentiate(directions, start, count, num_dims, corners, places)
         _gather(
             pointer(table, address[0] * channels), channels, count, corners,
             places.rows, places.weights,
@@ -256,18 +288,19 @@ def _forward_block(
 
 @typing.no_type_check
 @njit(**OUTER)
-def forward_serial(coords, table, scales, addresses, interpolation, out):
+def forward_serial(coords, table, directions, scales, addresses, interpolation, out):
     """Read the grid on the calling thread."""
     scratch = new_scratch(coords.shape[1])
     for block in range((coords.shape[0] + BLOCK - 1) // BLOCK):
         _forward_block(
-            coords, table, scales, addresses, interpolation, block, scratch, out
-        )
+            coords, table, directions, scales, addresses, interpolation, block, scratch,
+            out,
+        )  # fmt: skip
 
 
 @typing.no_type_check
 @njit(**PARALLEL)
-def forward_parallel(coords, table, scales, addresses, interpolation, out):
+def forward_parallel(coords, table, directions, scales, addresses, interpolation, out):
     """Read the grid with numba's threads, a run of blocks on each."""
     blocks = (coords.shape[0] + BLOCK - 1) // BLOCK
     runs = (blocks + 15) // 16
@@ -275,8 +308,9 @@ def forward_parallel(coords, table, scales, addresses, interpolation, out):
         scratch = new_scratch(coords.shape[1])
         for block in range(run * 16, min(run * 16 + 16, blocks)):
             _forward_block(
-                coords, table, scales, addresses, interpolation, block, scratch, out
-            )
+                coords, table, directions, scales, addresses, interpolation, block,
+                scratch, out,
+            )  # fmt: skip
 
 
 @typing.no_type_check
@@ -305,8 +339,9 @@ def _scatter(grad_table, channels, count, corners, rows, weights, grad_out, stri
 @typing.no_type_check
 @njit(**INNER)
 def _table_vjp_level(
-    coords, grad_out, scales, addresses, interpolation, level, scratch, grad_table
-):
+    coords, grad_out, directions, scales, addresses, interpolation, level, scratch,
+    grad_table,
+):  # fmt: skip
     places = places_in(scratch)
     num_dims, channels = coords.shape[1], grad_table.shape[1]
     stride = grad_out.shape[1]
@@ -320,6 +355,7 @@ def _table_vjp_level(
             count, num_dims, scales[level, 0], scales[level, 1], address,
             interpolation, places,
         )  # fmt: skip
+        _differentiate(directions, start, count, num_dims, corners, places)
         _scatter(
             own, channels, count, corners, places.rows, places.weights,
             pointer(grad_out, start * stride + level * channels), stride,
@@ -328,19 +364,23 @@ def _table_vjp_level(
 
 @typing.no_type_check
 @njit(**OUTER)
-def table_vjp_serial(coords, grad_out, scales, addresses, interpolation, grad_table):
+def table_vjp_serial(
+    coords, grad_out, directions, scales, addresses, interpolation, grad_table
+):
     """Add the table's gradient on the calling thread, one level after the other."""
     scratch = new_scratch(coords.shape[1])
     for level in range(scales.shape[0]):
         _table_vjp_level(
-            coords, grad_out, scales, addresses, interpolation, level, scratch,
-            grad_table,
+            coords, grad_out, directions, scales, addresses, interpolation, level,
+            scratch, grad_table,
         )  # fmt: skip
 
 
 @typing.no_type_check
 @njit(**PARALLEL)
-def table_vjp_parallel(coords, grad_out, scales, addresses, interpolation, grad_table):
+def table_vjp_parallel(
+    coords, grad_out, directions, scales, addresses, interpolation, grad_table
+):
     """Add the table's gradient with one thread per level.
 
     Levels own disjoint rows, so no two threads write one row and every sum is taken in
@@ -349,9 +389,50 @@ def table_vjp_parallel(coords, grad_out, scales, addresses, interpolation, grad_
     for level in prange(scales.shape[0]):
         scratch = new_scratch(coords.shape[1])
         _table_vjp_level(
-            coords, grad_out, scales, addresses, interpolation, level, scratch,
-            grad_table,
+            coords, grad_out, directions, scales, addresses, interpolation, level,
+            scratch, grad_table,
         )  # fmt: skip
+
+
+@typing.no_type_check
+@njit(**INNER)
+def _dots(table, channels, count, corners, rows, grad_out, stride, dots):
+    for i in range(count):
+        for corner in range(corners):
+            at = corner * BLOCK + i
+            row, dot = np.int64(rows[at]) * channels, np.float32(0)
+            for channel in range(channels):
+                dot = fma(table[row + channel], grad_out[i * stride + channel], dot)
+            dots[at] = dot
+
+
+@typing.no_type_check
+@njit(**INNER)
+def _contract(count, slope, difference, below, above, high, low, gradient):
+    for i in range(count):
+        gradient[i] += slope[i] * difference[i]
+        low[i] = below[i] * low[i] + above[i] * high[i]
+
+
+@typing.no_type_check
+@njit(**INNER)
+def _weights_vjp(count, num_dims, places):
+    """Add the gradient of coordinates, given that of weights in their place."""
+    pairs, difference = places.pairs, places.products
+    for axis in range(num_dims - 1, -1, -1):
+        # Axes beyond this one are interpolated already.
+        for corner in range(1 << axis):
+            low = advance(places.weights, corner * BLOCK)
+            high = advance(low, BLOCK << axis)
+            for i in range(count):
+                difference[i] = high[i] - low[i]
+            for other in range(axis):
+                _multiply(count, _of(pairs, other, (corner >> other) & 1), difference)
+            _contract(
+                count, advance(places.slopes, axis * BLOCK), difference,
+                _of(pairs, axis, 0), _of(pairs, axis, 1), high, low,
+                advance(places.gradients, axis * BLOCK),
+            )  # fmt: skip
 
 
 @typing.no_type_check
@@ -360,11 +441,15 @@ def _coords_vjp_block(
     coords, table, grad_out, scales, addresses, interpolation, block, scratch,
     grad_coords,
 ):  # fmt: skip
+    if interpolation == NEAREST:
+        return
     places = places_in(scratch)
     start = block * BLOCK
     count = min(BLOCK, coords.shape[0] - start)
-    num_dims, channels = coords.shape[1], table.shape[1]
+    num_dims, channels, stride = coords.shape[1], table.shape[1], grad_out.shape[1]
     load_points(pointer(coords, 0), num_dims, start, count, places.points)
+    for k in range(num_dims * BLOCK):
+        places.gradients[k] = np.float32(0)
     for level in range(scales.shape[0]):
         address = pointer(addresses, level * addresses.shape[1])
         own = pointer(table, address[0] * channels)
@@ -372,24 +457,15 @@ def _coords_vjp_block(
             count, num_dims, scales[level, 0], scales[level, 1], address,
             interpolation, places,
         )  # fmt: skip
-        for i in range(count):
-            for corner in range(corners):
-                row = np.int64(places.rows[corner * BLOCK + i]) * channels
-                dot = np.float32(0)
-                for channel in range(channels):
-                    dot += (
-                        own[row + channel]
-                        * grad_out[start + i, level * channels + channel]
-                    )
-                for axis in range(num_dims):
-                    slope = dot * places.slopes[axis * BLOCK + i]
-                    if not (corner >> axis) & 1:
-                        slope = -slope
-                    for other in range(num_dims):
-                        if other != axis:
-                            side = 2 * other + ((corner >> other) & 1)
-                            slope *= places.pairs[side * BLOCK + i]
-                    grad_coords[start + i, axis] += slope
+        _dots(
+            own, channels, count, corners, places.rows,
+            pointer(grad_out, start * stride + level * channels), stride,
+            places.weights,
+        )  # fmt: skip
+        _weights_vjp(count, num_dims, places)
+    for i in range(count):
+        for axis in range(num_dims):
+            grad_coords[start + i, axis] = places.gradients[axis * BLOCK + i]
 
 
 @typing.no_type_check
@@ -397,9 +473,7 @@ def _coords_vjp_block(
 def coords_vjp_serial(
     coords, table, grad_out, scales, addresses, interpolation, grad_coords
 ):
-    """Add the coordinates' gradient on the calling thread."""
-    if interpolation == NEAREST:
-        return
+    """Fill in the coordinates' gradient on the calling thread."""
     scratch = new_scratch(coords.shape[1])
     for block in range((coords.shape[0] + BLOCK - 1) // BLOCK):
         _coords_vjp_block(
@@ -413,9 +487,7 @@ def coords_vjp_serial(
 def coords_vjp_parallel(
     coords, table, grad_out, scales, addresses, interpolation, grad_coords
 ):
-    """Add the coordinates' gradient with numba's threads, a block on each."""
-    if interpolation == NEAREST:
-        return
+    """Fill in the coordinates' gradient with numba's threads, a block on each."""
     for block in prange((coords.shape[0] + BLOCK - 1) // BLOCK):
         scratch = new_scratch(coords.shape[1])
         _coords_vjp_block(

@@ -1,12 +1,15 @@
 """The public grid lookup: checks, choice of implementation, autograd.
 
-First-order derivatives run in the chosen implementation; higher orders, ``vmap`` over
-tables and forward mode belong to the reference.
+First-order derivatives run in the chosen implementation, and so does what a loss of the
+coordinates' gradient hands back to table and values. The Hessian of the coordinates,
+higher orders, ``vmap`` over tables and forward mode belong to the reference.
 """
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tangrid.errors import ShapeError
@@ -16,6 +19,7 @@ from tangrid.ops.batches import in_front
 from tangrid.ops.contract import is_single_threaded, numba_refusals, resolve
 from tangrid.ops.grid_lookup import numba_cpu, reference
 from tangrid.ops.grid_lookup.layout import GridLayout
+from tangrid.ops.grid_lookup.wanted import table_is_wanted
 
 
 class _Call(NamedTuple):
@@ -24,6 +28,20 @@ class _Call(NamedTuple):
     layout: GridLayout
     serial: bool
     grad_into: Tensor | None
+    absorbs: bool = True
+
+    @property
+    def buffer(self) -> Tensor | None:
+        """What the table's gradient is added to now, in place of being returned."""
+        return self.grad_into if self.absorbs else None
+
+    def in_this_pass(self) -> "_Call":
+        """Return the call for a backward pass as it is run now.
+
+        A gradient that will itself be differentiated, as in an eikonal loss, is part of
+        the loss: what it gives the table belongs to autograd.
+        """
+        return self._replace(absorbs=not torch.is_grad_enabled())
 
 
 def grid_lookup(
@@ -87,23 +105,69 @@ def _check(coords: Tensor, table: Tensor, layout: GridLayout) -> None:
         )
 
 
+def _array(tensor: Tensor) -> NDArray[np.float32]:
+    return tensor.detach().contiguous().numpy()
+
+
+def _grid(layout: GridLayout) -> tuple[NDArray[np.float32], NDArray[np.int64], int]:
+    return layout.scales, layout.addresses, layout.interpolation_code
+
+
+def _read(
+    coords: Tensor, table: Tensor, call: _Call, directions: Tensor | None = None
+) -> Tensor:
+    """Return features, or their derivatives along directions."""
+    along = coords.new_empty(0, coords.shape[1]) if directions is None else directions
+    out = coords.new_empty(len(coords), len(call.layout.levels) * table.shape[1])
+    run = numba_cpu.forward_serial if call.serial else numba_cpu.forward_parallel
+    grid = _grid(call.layout)
+    run(_array(coords), _array(table), _array(along), *grid, out.numpy())
+    return out
+
+
+def _pull(grad_out: Tensor, coords: Tensor, table: Tensor, call: _Call) -> Tensor:
+    """Return the gradient of coordinates."""
+    # Not zeros_like: it copies the order in memory, and numba compiles for each.
+    grad = coords.new_zeros(coords.shape)
+    run = numba_cpu.coords_vjp_serial if call.serial else numba_cpu.coords_vjp_parallel
+    grid = _grid(call.layout)
+    run(_array(coords), _array(table), _array(grad_out), *grid, grad.numpy())
+    return grad
+
+
+def _push(
+    grad_out: Tensor,
+    coords: Tensor,
+    table: Tensor,
+    call: _Call,
+    directions: Tensor | None = None,
+) -> Tensor:
+    """Return a table's gradient; nothing where a buffer has taken it."""
+    along = coords.new_empty(0, coords.shape[1]) if directions is None else directions
+    into = call.buffer
+    grad = table.new_zeros(table.shape) if into is None else into
+    run = numba_cpu.table_vjp_serial if call.serial else numba_cpu.table_vjp_parallel
+    grid = _grid(call.layout)
+    run(_array(coords), _array(grad_out), _array(along), *grid, grad.numpy())
+    # An accumulation buffer is the caller's and must not become an output.
+    return grad if into is None else table.new_empty(0)
+
+
+def _is_wanted(coords: Tensor) -> bool:
+    """Return whether coordinates that required a gradient still do.
+
+    Whoever made them can tell, with ``coords.requires_grad_(False)``, that from now on
+    their gradient is not asked for.
+    """
+    return coords.requires_grad
+
+
 class _GridLookup(torch.autograd.Function):
     """Numba forward; the vector-Jacobian product is a function of its own."""
 
     @staticmethod
     def forward(coords: Tensor, table: Tensor, call: _Call) -> Tensor:
-        layout = call.layout
-        out = coords.new_empty(len(coords), len(layout.levels) * table.shape[1])
-        read = numba_cpu.forward_serial if call.serial else numba_cpu.forward_parallel
-        read(
-            coords.detach().contiguous().numpy(),
-            table.detach().contiguous().numpy(),
-            layout.scales,
-            layout.addresses,
-            layout.interpolation_code,
-            out.numpy(),
-        )
-        return out
+        return _read(coords, table, call)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -113,14 +177,13 @@ class _GridLookup(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         coords, table = ctx.saved_tensors
-        needs = ctx.needs_input_grad[:2]
-        call = ctx.call
-        if torch.is_grad_enabled():
-            # A gradient that will itself be differentiated, as in an eikonal loss, is
-            # part of the loss: what it gives the table belongs to autograd.
-            call = call._replace(grad_into=None)
+        call = ctx.call.in_this_pass()
+        needs = (
+            ctx.needs_input_grad[0] and _is_wanted(coords),
+            ctx.needs_input_grad[1] and table_is_wanted(),
+        )
         grads = _GridLookupVjp.apply(grad_out, coords, table, call, needs)
-        absorbed = call.grad_into is not None
+        absorbed = call.buffer is not None
         return (
             grads[0] if needs[0] else None,
             grads[1] if needs[1] and not absorbed else None,
@@ -154,7 +217,7 @@ def _reference_vjp(
 
 
 class _GridLookupVjp(torch.autograd.Function):
-    """Gradients for coordinates and table; its own derivative is the reference's."""
+    """Gradients for coordinates and table."""
 
     @staticmethod
     def forward(
@@ -164,45 +227,39 @@ class _GridLookupVjp(torch.autograd.Function):
         call: _Call,
         needs: tuple[bool, bool],
     ) -> tuple[Tensor, Tensor]:
-        layout, serial, grad_into = call
-        points = coords.detach().contiguous().numpy()
-        upstream = grad_out.detach().contiguous().numpy()
-        grid = (layout.scales, layout.addresses, layout.interpolation_code)
-        # Not zeros_like: it copies the order in memory, and numba compiles for each.
-        grad_coords = coords.new_zeros(coords.shape if needs[0] else 0)
-        if needs[0]:
-            pull = (
-                numba_cpu.coords_vjp_serial if serial else numba_cpu.coords_vjp_parallel
-            )
-            nodes = table.detach().contiguous().numpy()
-            pull(points, nodes, upstream, *grid, grad_coords.numpy())
-        grad_table = table.new_empty(0)
-        if needs[1]:
-            zeros = grad_into is None
-            grad_table = table.new_zeros(table.shape) if zeros else grad_into
-            push = (
-                numba_cpu.table_vjp_serial if serial else numba_cpu.table_vjp_parallel
-            )
-            push(points, upstream, *grid, grad_table.numpy())
-        # An accumulation buffer is the caller's and must not become an output.
-        return grad_coords, table.new_empty(0) if grad_into is not None else grad_table
+        none = coords.new_empty(0)
+        return (
+            _pull(grad_out, coords, table, call) if needs[0] else none,
+            _push(grad_out, coords, table, call) if needs[1] else none,
+        )
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         grad_out, coords, table, ctx.call, ctx.needs = inputs
         ctx.save_for_backward(grad_out, coords, table)
+        # A dense zero for a table's gradient that nobody looked at would cost much.
+        ctx.set_materialize_grads(False)
 
     @staticmethod
-    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(
+        ctx: Any, directions: Tensor | None, weights: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
         inputs = ctx.saved_tensors
-
-        def vjp(grad_out: Tensor, coords: Tensor, table: Tensor) -> tuple[Tensor, ...]:
-            both = _reference_vjp(grad_out, coords, table, ctx.call.layout)
-            return tuple(g for g, need in zip(both, ctx.needs, strict=True) if need)
-
-        wanted = tuple(g for g, need in zip(upstream, ctx.needs, strict=True) if need)
-        pull = torch.func.vjp(vjp, *inputs)[1]
-        return (*pull(wanted), None, None)
+        if ctx.needs[1] and weights is not None:
+            return (*_reference_of_both(ctx, directions, weights), None, None)
+        if not ctx.needs[0] or directions is None:
+            return (None,) * 5
+        call = ctx.call.in_this_pass()
+        needs = (
+            ctx.needs_input_grad[0],
+            ctx.needs_input_grad[1] and _is_wanted(inputs[1]),
+            ctx.needs_input_grad[2],
+        )
+        grads = _GridSlopeVjp.apply(directions, *inputs, call, needs)
+        found = [g if need else None for g, need in zip(grads, needs, strict=True)]
+        if call.buffer is not None:
+            found[2] = None
+        return (*found, None, None)
 
     @staticmethod
     def vmap(
@@ -224,3 +281,83 @@ class _GridLookupVjp(torch.autograd.Function):
             return _reference_vjp(g, x, t, call.layout)
 
         return torch.vmap(vjp, in_dims=in_dims[:3])(grad_out, coords, table), (0, 0)
+
+
+def _reference_of_both(
+    ctx: Any, of_coords: Tensor | None, of_table: Tensor
+) -> tuple[Tensor, ...]:
+    """Return what both gradients hand back to all that they were made of."""
+    layout = ctx.call.layout
+    if of_coords is None or not ctx.needs[0]:
+        of_coords = torch.zeros_like(ctx.saved_tensors[1])
+
+    def vjp(g: Tensor, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        return _reference_vjp(g, x, t, layout)
+
+    return torch.func.vjp(vjp, *ctx.saved_tensors)[1]((of_coords, of_table))
+
+
+def _reference_slope_vjp(
+    directions: Tensor,
+    grad_out: Tensor,
+    coords: Tensor,
+    table: Tensor,
+    layout: GridLayout,
+) -> tuple[Tensor, ...]:
+    def pull(g: Tensor, x: Tensor, t: Tensor) -> Tensor:
+        return _reference_vjp(g, x, t, layout)[0]
+
+    return torch.func.vjp(pull, grad_out, coords, table)[1](directions)
+
+
+class _GridSlopeVjp(torch.autograd.Function):
+    """What the coordinates' gradient hands back to all that it was made of.
+
+    With directions u it is the gradient of <u, grad_coords>, whose derivatives are the
+    reference's.
+    """
+
+    @staticmethod
+    def forward(
+        directions: Tensor,
+        grad_out: Tensor,
+        coords: Tensor,
+        table: Tensor,
+        call: _Call,
+        needs: tuple[bool, bool, bool],
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        none = coords.new_empty(0)
+        inputs = (directions, grad_out, coords, table)
+        return (
+            _read(coords, table, call, directions) if needs[0] else none,
+            _reference_slope_vjp(*inputs, call.layout)[1] if needs[1] else none,
+            _push(grad_out, coords, table, call, directions) if needs[2] else none,
+        )
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        *tensors, ctx.call, ctx.needs = inputs
+        ctx.save_for_backward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        def wanted(grads: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            pairs = zip(grads, ctx.needs, strict=True)
+            return tuple(grad for grad, need in pairs if need)
+
+        def vjp(u: Tensor, g: Tensor, x: Tensor, t: Tensor) -> tuple[Tensor, ...]:
+            return wanted(_reference_slope_vjp(u, g, x, t, ctx.call.layout))
+
+        pull = torch.func.vjp(vjp, *ctx.saved_tensors)[1]
+        return (*pull(wanted(upstream)), None, None)
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], *inputs: Any
+    ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        *tensors, call, _ = inputs
+
+        def vjp(u: Tensor, g: Tensor, x: Tensor, t: Tensor) -> tuple[Tensor, ...]:
+            return _reference_slope_vjp(u, g, x, t, call.layout)
+
+        return torch.vmap(vjp, in_dims=in_dims[:4])(*tensors), (0, 0, 0)

@@ -60,6 +60,8 @@ def read_mesh(path: Path) -> MeshFile:
     _check_file(path)
     try:
         parts = list(_parts(_loaded(path)))
+    except MemoryError:
+        raise
     except Exception as error:
         raise DataError(
             f"{path}: expected a mesh, got a file that cannot be read "
@@ -212,7 +214,7 @@ def mended(where: str | Path, vertices: np.ndarray, faces: np.ndarray) -> MeshFi
     if faces.min() < 0 or faces.max() >= len(vertices):
         raise DataError(
             f"{where}: expected faces that name corners 0 to {len(vertices) - 1}, got "
-            f"{faces.min()} to {faces.max()}. The file is damaged."
+            f"{faces.min()} to {faces.max()}. The file or the array is damaged."
         )
     notes = []
     finite = np.all((np.abs(vertices) < _LARGEST)[faces], axis=(1, 2))

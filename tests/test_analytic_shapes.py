@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tangrid.errors import ConfigError, ShapeError
-from tangrid.signals.analytic_shapes import AnalyticShape, Box, Capsule, Sphere, Torus
+from tests.analytic_shapes import AnalyticShape, Box, Capsule, Sphere, Torus
 
 COUNT = 200
 STEP = 1e-6

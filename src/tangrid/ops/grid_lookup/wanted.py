@@ -1,0 +1,35 @@
+"""Which gradients a backward pass is run for.
+
+PyTorch tells a function of ours which of its inputs require gradients, but not which of
+them were asked for (pytorch#174017); whoever starts the pass knows.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_of_coords_only: ContextVar[bool] = ContextVar("of_coords_only", default=False)
+
+
+@contextmanager
+def gradients_of_coords_only() -> Iterator[None]:
+    """Run backward passes that are asked for gradients of coordinates alone.
+
+    Lookups make no gradients of their tables inside, which are dense and large. Those
+    that autograd makes later, of a loss of the coordinates' gradients, are not touched.
+
+    Example:
+        >>> with gradients_of_coords_only():
+        ...     table_is_wanted()
+        False
+    """
+    token = _of_coords_only.set(True)
+    try:
+        yield
+    finally:
+        _of_coords_only.reset(token)
+
+
+def table_is_wanted() -> bool:
+    """Return whether the gradient of a table may be asked for in this pass."""
+    return not _of_coords_only.get()
