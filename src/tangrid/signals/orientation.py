@@ -73,16 +73,18 @@ def _agreeing(mesh: TriangleMesh) -> Int64[np.ndarray, "f 3"]:
     """Return faces turned patch by patch to agree, each patch outward."""
     oriented, labels = igl.bfs_orient(mesh.faces)
     # libigl's whole numbers are of another kind with the same name.
-    faces, patches = np.asarray(oriented, np.int64), np.asarray(labels, np.int64)
+    faces, patches = np.empty_like(mesh.faces), np.asarray(labels)
+    faces[:] = oriented
     turned = TriangleMesh(mesh.vertices, faces)
     # The same patches as they were: those in which nobody had to turn stay so.
     changed = np.any(faces != mesh.faces, axis=1)
     touched = np.bincount(patches, weights=changed) > 0
     volumes = np.bincount(patches, weights=turned.face_volumes)
     inward = (touched & (volumes < 0))[patches]
-    faces = np.where(touched[patches][:, None], faces, mesh.faces)
-    faces = np.where(inward[:, None], faces[:, ::-1], faces)
-    return np.ascontiguousarray(faces, np.int64)
+    kept = ~touched[patches]
+    faces[kept] = mesh.faces[kept]
+    faces[inward] = faces[inward, ::-1]
+    return faces
 
 
 def _winds_inward(mesh: TriangleMesh) -> bool:

@@ -180,7 +180,8 @@ class TriangleMesh:
         References:
             Barill et al. 2018, "Fast Winding Numbers for Soups and Clouds".
         """
-        return igl.fast_winding_number(self.vertices, self.faces, _plain(points))
+        found = igl.fast_winding_number(self.vertices, self.faces, _plain(points))
+        return np.asarray(found)
 
     def signed_distance(self, points: Points) -> Float[np.ndarray, " n"]:
         """Return the distance to the surface, negative inside.
