@@ -54,7 +54,7 @@ def test_every_model_is_fitted_to_every_mesh_with_every_seed():
     ]
     assert runs[0].path == f"runs/{NAME}-instant-ngp-seed3"
     for run in runs:
-        assert run.experiment.loss == SdfLoss(kind="l1")
+        assert run.experiment.loss == SdfLoss(kind="l1", eikonal=0.0, normals=0.0)
         assert run.experiment.pool.size == 2048
         assert run.experiment.judge.resolution == 24
     assert len({run.experiment.frame for run in runs}) == 2
