@@ -102,7 +102,10 @@ def test_build_in_three_dimensions_with_settings():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda _: tg.fit("photo.png"), r"expected an ImageSignal, got str. Open"),
+        (
+            lambda _: tg.fit("photo.png"),
+            r"expected an ImageSignal or a MeshSignal, got str. Open",
+        ),
         (lambda i: tg.fit(i, model="mulfagird"), r"model 'mulfagird': expected one of"),
         (lambda i: tg.fit(i, **{**SMALL, "steps": 0}), r"steps: expected .* got 0"),
         (lambda i: tg.fit(i, **{**SMALL, "params": 3}), r"params 3: expected a budget"),

@@ -156,7 +156,7 @@ def fit(
         mesh = MeshSource(name=signal.name)
         job = _ShapeJob(plan_sdf_fit(signal, mesh, training=training, **plan), signal)
     else:
-        _check_signal("fit", signal)
+        _check_signal("fit", signal, " or a MeshSignal")
         job = _ImageJob(
             plan_fit(
                 signal,
@@ -357,13 +357,12 @@ def _check_counts(**counts: int) -> None:
             )
 
 
-def _check_signal(where: str, signal: object) -> None:
+def _check_signal(where: str, signal: object, or_mesh: str = "") -> None:
     if not isinstance(signal, ImageSignal):
         raise ConfigError(
-            f"{where}(signal=...): expected an ImageSignal, got "
-            f"{type(signal).__name__}. Open a file with ImageSignal.open(path) or, to "
-            "fit a mesh, MeshSignal.open(path); or wrap an array with "
-            "ImageSignal.from_array(array)."
+            f"{where}(signal=...): expected an ImageSignal{or_mesh}, got "
+            f"{type(signal).__name__}. Open a file with ImageSignal.open(path), or "
+            "wrap an array with ImageSignal.from_array(array)."
         )
 
 

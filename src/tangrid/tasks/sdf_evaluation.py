@@ -22,6 +22,7 @@ from tangrid.signals.mesh import MeshSignal
 from tangrid.signals.triangle_mesh import TriangleMesh
 
 _NEAR = 0.005
+_MOST_CELLS = 2048
 _POINTS_PER_CALL = 2**19
 
 
@@ -55,6 +56,11 @@ class JudgeSettings:
                     f"judge.{name}: expected a whole number >= 1, got {value}. Leave "
                     "it out for the usual one."
                 )
+        if self.resolution > _MOST_CELLS:
+            raise ConfigError(
+                f"judge.resolution: expected at most {_MOST_CELLS} cells along each "
+                f"side, got {self.resolution}. 256 shows most details."
+            )
 
 
 @dataclass(frozen=True)
