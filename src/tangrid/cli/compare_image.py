@@ -1,9 +1,9 @@
 """``tangrid compare image PATH...``: fit several models to images by one recipe."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
@@ -22,7 +22,9 @@ from tangrid.cli.plugin import load_plugin
 from tangrid.errors import ConfigError
 
 if TYPE_CHECKING:
+    from tangrid.cli.succession import Succession
     from tangrid.experiments.compare_images import CompareImages
+    from tangrid.experiments.keeping import Kept
     from tangrid.signals.image import ImageSignal
 
 
@@ -67,25 +69,19 @@ def compare(
     """
     check_flags(request.training)
     # What is heavy is imported when it is needed: --help must answer at once.
-    from tangrid.cli.outcome import print_comparison  # noqa: PLC0415
-    from tangrid.cli.succession import Succession  # noqa: PLC0415
+    from tangrid.cli.fitting import compare_in_folder  # noqa: PLC0415
     from tangrid.experiments.compare_images import (  # noqa: PLC0415
         plan_comparison,
         run_comparison,
     )
-    from tangrid.experiments.keeping import keeping  # noqa: PLC0415
 
-    output = request.output
-    load_plugin(output.plugin)
+    load_plugin(request.output.plugin)
     comparison, signals = _plan(request)
     # Everything is tried before a folder is made.
     plan_comparison(comparison, signals)
-    names = [source.name for source in comparison.signals]
-    own = suffix if len(names) > 1 else f"{names[0]}-{suffix}"
-    out = output.out or f"runs/{own}"
-    kind = {"overwrite": output.overwrite, "resume": output.resume}
-    with keeping(out, comparison, **kind) as kept, Succession(kept.folder.path) as show:
-        rows = run_comparison(
+
+    def run(kept: "Kept", show: "Succession") -> Iterator[dict[str, Any]]:
+        return run_comparison(
             comparison,
             signals,
             kept.folder,
@@ -94,9 +90,9 @@ def compare(
             on_run=show.begin,
             on_step=show.step,
         )
-        for row in rows:
-            show.end(row)
-    print_comparison(kept.folder)
+
+    names = [source.name for source in comparison.signals]
+    compare_in_folder(comparison, names, request.output, suffix, run)
 
 
 def _plan(

@@ -1,9 +1,9 @@
 """``tangrid compare sdf MESH...``: fit several models to meshes by one recipe."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
@@ -22,7 +22,9 @@ from tangrid.cli.sdf_flags import SdfFlags, loss_of, sdf_training
 from tangrid.errors import ConfigError
 
 if TYPE_CHECKING:
+    from tangrid.cli.succession import Succession
     from tangrid.experiments.compare_sdfs import CompareSdfs
+    from tangrid.experiments.keeping import Kept
     from tangrid.signals.mesh import MeshSignal
 
 
@@ -65,25 +67,19 @@ def compare(request: CompareSdfRequest, command: Sequence[str], *, suffix: str) 
     """
     check_flags(request.training)
     # What is heavy is imported when it is needed: --help must answer at once.
-    from tangrid.cli.outcome import print_comparison  # noqa: PLC0415
-    from tangrid.cli.succession import Succession  # noqa: PLC0415
+    from tangrid.cli.fitting import compare_in_folder  # noqa: PLC0415
     from tangrid.experiments.compare_sdfs import (  # noqa: PLC0415
         plan_sdf_comparison,
         run_sdf_comparison,
     )
-    from tangrid.experiments.keeping import keeping  # noqa: PLC0415
 
-    output = request.output
-    load_plugin(output.plugin)
+    load_plugin(request.output.plugin)
     comparison, signals = _plan(request)
     # Everything is tried before a folder is made.
     plan_sdf_comparison(comparison, signals)
-    names = [source.name for source in comparison.signals]
-    own = suffix if len(names) > 1 else f"{names[0]}-{suffix}"
-    out = output.out or f"runs/{own}"
-    kind = {"overwrite": output.overwrite, "resume": output.resume}
-    with keeping(out, comparison, **kind) as kept, Succession(kept.folder.path) as show:
-        rows = run_sdf_comparison(
+
+    def run(kept: "Kept", show: "Succession") -> Iterator[dict[str, Any]]:
+        return run_sdf_comparison(
             comparison,
             signals,
             kept.folder,
@@ -93,9 +89,9 @@ def compare(request: CompareSdfRequest, command: Sequence[str], *, suffix: str) 
             on_step=show.step,
             on_points=show.prepare,
         )
-        for row in rows:
-            show.end(row)
-    print_comparison(kept.folder)
+
+    names = [source.name for source in comparison.signals]
+    compare_in_folder(comparison, names, request.output, suffix, run)
 
 
 def _plan(

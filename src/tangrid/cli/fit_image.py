@@ -1,7 +1,6 @@
 """``tangrid fit image PATH``: fit one model to one image."""
 
 import dataclasses
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +20,8 @@ from tangrid.errors import ConfigError
 
 if TYPE_CHECKING:
     from tangrid.experiments.fit_image import FitImage
+    from tangrid.experiments.keeping import Kept
+    from tangrid.progress import ProgressLine
     from tangrid.signals.image import ImageSignal
 
 
@@ -77,34 +78,23 @@ def _compare_seeds(request: FitImageRequest, command: Sequence[str]) -> None:
 
 def _fit(request: FitImageRequest, command: Sequence[str]) -> None:
     # What is heavy is imported when it is needed: --help must answer at once.
-    from tangrid.cli.outcome import print_fit  # noqa: PLC0415
+    from tangrid.cli.fitting import fit_in_folder  # noqa: PLC0415
     from tangrid.experiments.fit_image import run_fit  # noqa: PLC0415
-    from tangrid.experiments.keeping import keeping  # noqa: PLC0415
-    from tangrid.progress import ProgressLine  # noqa: PLC0415
 
-    output = request.output
-    load_plugin(output.plugin)
+    load_plugin(request.output.plugin)
     experiment, signal = _plan(request)
-    out = output.out or f"runs/{signal.name}-{request.model}"
-    kind = {"overwrite": output.overwrite, "resume": output.resume}
-    with keeping(out, experiment, **kind) as kept:
-        if kept.is_finished:
-            print(
-                f"tangrid: {out} was finished already; its report is written again.",
-                file=sys.stderr,
-            )
-        else:
-            label = f"{signal.name} {request.model}"
-            with ProgressLine(label, steps=experiment.training.steps) as line:
-                run_fit(
-                    experiment,
-                    signal,
-                    folder=kept.folder,
-                    resume=kept.resume,
-                    command=command,
-                    on_step=line,
-                )
-    print_fit(kept.folder)
+
+    def fit(kept: "Kept", line: "ProgressLine") -> None:
+        run_fit(
+            experiment,
+            signal,
+            folder=kept.folder,
+            resume=kept.resume,
+            command=command,
+            on_step=line,
+        )
+
+    fit_in_folder(experiment, request.output, fit)
 
 
 def _plan(request: FitImageRequest) -> "tuple[FitImage, ImageSignal]":

@@ -1,7 +1,6 @@
 """``tangrid fit sdf MESH``: fit one model to the signed distance of one mesh."""
 
 import dataclasses
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +20,8 @@ from tangrid.errors import ConfigError
 
 if TYPE_CHECKING:
     from tangrid.experiments.fit_sdf import FitSdf
+    from tangrid.experiments.keeping import Kept
+    from tangrid.progress import ProgressLine
     from tangrid.signals.mesh import MeshSignal
 
 
@@ -77,36 +78,25 @@ def _compare_seeds(request: FitSdfRequest, command: Sequence[str]) -> None:
 
 def _fit(request: FitSdfRequest, command: Sequence[str]) -> None:
     # What is heavy is imported when it is needed: --help must answer at once.
-    from tangrid.cli.outcome import print_fit  # noqa: PLC0415
+    from tangrid.cli.fitting import fit_in_folder  # noqa: PLC0415
     from tangrid.experiments.fit_sdf import run_sdf_fit  # noqa: PLC0415
-    from tangrid.experiments.keeping import keeping  # noqa: PLC0415
-    from tangrid.progress import ProgressLine  # noqa: PLC0415
 
-    output = request.output
-    load_plugin(output.plugin)
+    load_plugin(request.output.plugin)
     experiment, signal = _plan(request)
-    out = output.out or f"runs/{signal.name}-{request.model}"
-    kind = {"overwrite": output.overwrite, "resume": output.resume}
-    with keeping(out, experiment, **kind) as kept:
-        if kept.is_finished:
-            print(
-                f"tangrid: {out} was finished already; its report is written again.",
-                file=sys.stderr,
-            )
-        else:
-            label = f"{signal.name} {request.model}"
-            with ProgressLine(label, steps=experiment.training.steps) as line:
-                run_sdf_fit(
-                    experiment,
-                    signal,
-                    folder=kept.folder,
-                    resume=kept.resume,
-                    command=command,
-                    on_step=line,
-                    on_points=line.prepare,
-                )
-    print_fit(kept.folder)
-    missing = kept.folder.read_json("metrics.json").get("surface_missing")
+
+    def fit(kept: "Kept", line: "ProgressLine") -> None:
+        run_sdf_fit(
+            experiment,
+            signal,
+            folder=kept.folder,
+            resume=kept.resume,
+            command=command,
+            on_step=line,
+            on_points=line.prepare,
+        )
+
+    folder = fit_in_folder(experiment, request.output, fit)
+    missing = folder.read_json("metrics.json").get("surface_missing")
     for note in (*([missing] if missing else []), *signal.notes):
         print(note)
 

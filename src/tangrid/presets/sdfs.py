@@ -77,6 +77,6 @@ file_for_sdf(
         rates={"grid": 1e-3, "decoder": 3e-4},
         params=_PARAMS,
         summary=PRESETS["neurbf"].summary,
-        source="Chen et al. 2023, SDF settings of the code; rates measured here.",
+        source="Chen et al. 2023, SDF settings; rates ours, not yet tried out.",
     )
 )
