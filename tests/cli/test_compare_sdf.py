@@ -63,7 +63,18 @@ def test_one_mesh_names_the_folder(workplace: Path, tangrid: Type):
     words = ("--models", "plain-mlp", "--params", 5000, "--steps", 1, "--points", 99)
     outcome = tangrid("compare", "sdf", "box", *words, *JUDGED)
     assert outcome.code == 0, outcome.err
-    assert outcome.out.splitlines()[-1] == "runs/box-comparison/report.html"
+    assert "runs/box-comparison/report.html" in outcome.out.splitlines()
+
+
+def test_what_is_odd_about_meshes_and_fits_is_said(workplace: Path, tangrid: Type):
+    save_obj(workplace / "odd.obj", egg()[0], egg()[1][1:])
+    words = ("--models", "plain-mlp", "--params", 5000, "--steps", 1, "--points", 99)
+    outcome = tangrid("compare", "sdf", "odd.obj", *words, *JUDGED)
+    assert outcome.code == 0, outcome.err
+    missing, opened = outcome.out.splitlines()[-2:]
+    (row,) = rows("runs/odd-comparison")
+    assert missing == f"{row['run']}: {row['surface_missing']}"
+    assert opened.startswith("odd: The mesh is open (edges of a single triangle: 3)")
 
 
 def test_failed_comparison_leaves_nothing(workplace: Path, tangrid: Type):

@@ -97,12 +97,30 @@ def test_nothing_hit_is_transparent():
 
 
 def test_compose_puts_colours_where_rays_hit():
-    camera = orbit(0.0, 0.0, distance=2.0, width=2, height=1)
-    hits = Hits(is_hit=torch.tensor([False, True]), points=torch.zeros(2, 3))
-    picture = compose(camera, hits, torch.tensor([[1.0, 0.5, 0.0]]))
+    is_hit = torch.tensor([[False, True]])
+    picture = compose(is_hit, torch.tensor([[1.0, 0.5, 0.0]]))
     assert picture.tolist() == [[[0, 0, 0, 0], [255, 128, 0, 255]]]
-    with pytest.raises(ShapeError, match="2 rays and 1 colours"):
-        compose(camera, hits, torch.zeros(2, 3))
+    with pytest.raises(ShapeError, match="1 colours, got 1 x 2 rays and 2 colours"):
+        compose(is_hit, torch.zeros(2, 3))
+    with pytest.raises(ShapeError, match="1 x 2 rays"):
+        compose(is_hit, torch.zeros(1, 3), supersampling=2)
+
+
+def test_bands_of_rows_make_the_same_picture(monkeypatch):
+    paints = (None, lambda points: points)
+    whole = draw(CAMERA, hits_of, normals_of, paints)
+    asked = []
+
+    def hits_of_some(origins, directions) -> Hits:
+        asked.append(len(origins))
+        return hits_of(origins, directions)
+
+    monkeypatch.setattr("tangrid.rendering.shading._RAYS_AT_ONCE", 600)
+    banded = draw(CAMERA, hits_of_some, normals_of, paints)
+    assert len(asked) == 4
+    assert max(asked) <= 600
+    for one, other in zip(whole, banded, strict=True):
+        assert (one == other).all()
 
 
 def test_wrong_supersampling_is_refused():

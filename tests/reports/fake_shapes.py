@@ -89,7 +89,7 @@ def shape_metrics(waves: float) -> dict:
         "surface_faces": 120_004,
         "box_side": 0.19,
         "surface_missing": None,
-        "notes": ["The mesh is open: 12 edges have one triangle only."],
+        "notes": ["The mesh is open (edges of a single triangle: 12)."],
     }
 
 

@@ -73,7 +73,10 @@ def test_scores_say_what_they_are(tmp_path: Path):
 
 def test_notes_are_listed(tmp_path: Path):
     write_shape_run(tmp_path)
-    assert "The mesh is open: 12 edges" in read_report(tmp_path).words()
+    assert (
+        "The mesh is open (edges of a single triangle: 12)"
+        in read_report(tmp_path).words()
+    )
     change_json(tmp_path / "metrics.json", notes=["<b>1</b>", "Two shells."])
     reader = read_report(tmp_path)
     assert "<b>1</b> Two shells." in reader.words()

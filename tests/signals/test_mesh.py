@@ -157,7 +157,7 @@ def test_an_open_mesh_is_turned_and_says_that_it_is_open():
     signal = MeshSignal.from_arrays(vertices, faces[1:, ::-1])
     assert signal.is_open
     opened, turned = signal.notes
-    assert opened.startswith("The mesh is open: 3 edges belong to a single triangle.")
+    assert opened.startswith("The mesh is open (edges of a single triangle: 3).")
     assert "turned back" in turned
     assert (signal.values(torch.full((1, 3), 0.5)) < 0).all()
 
@@ -180,8 +180,8 @@ def test_parts_and_crowded_edges_are_said():
     triangles = np.array([[0, 1, 2], [0, 1, 3], [1, 0, 4]]) + len(vertices)
     signal = MeshSignal.from_arrays(corners, np.concatenate((faces, triangles)))
     opening, crowding, parts = signal.notes
-    assert "6 edges" in opening
-    assert crowding.startswith("The mesh is no manifold: 1 edges belong to more")
+    assert "(edges of a single triangle: 6)" in opening
+    assert "(edges of more than two triangles: 1)" in crowding
     assert parts == "The mesh has 2 parts that share no corner."
 
 

@@ -65,6 +65,7 @@ def entries() -> dict[str, list[Entry]]:
                 "name": preset.name,
                 "summary": preset.summary,
                 "source": preset.source,
+                "params": preset.params,
                 "settings": {
                     "field": to_plain(preset.field),
                     "training": {"rates": dict(preset.rates)},

@@ -16,7 +16,7 @@ _HEADINGS = {
 }
 
 Entry = dict[str, Any]
-"""Name, summary and settings of one thing, and its source if it has one."""
+"""Name, summary and settings of one thing; its source and size if it has them."""
 
 
 def lines(
@@ -41,6 +41,8 @@ def lines(
             yield from _wrapped(entry["summary"])
             if entry.get("source"):
                 yield from _wrapped(f"Source: {entry['source']}")
+            if entry.get("params"):
+                yield from _wrapped(f"Sized as by --params {entry['params']}.")
             settings = [
                 f"{path}={_say(value)}"
                 for path, value in flat(entry["settings"], defaults)

@@ -91,7 +91,13 @@ def compare(request: CompareSdfRequest, command: Sequence[str], *, suffix: str) 
         )
 
     names = [source.name for source in comparison.signals]
-    compare_in_folder(comparison, names, request.output, suffix, run)
+    folder = compare_in_folder(comparison, names, request.output, suffix, run)
+    for row in folder.read_json("table.json")["rows"]:
+        if row.get("surface_missing"):
+            print(f"{row['run']}: {row['surface_missing']}")
+    for name, signal in zip(names, signals, strict=True):
+        for note in signal.notes:
+            print(f"{name}: {note}")
 
 
 def _plan(

@@ -49,7 +49,7 @@ def compare_in_folder(
     output: OutputFlags,
     suffix: str,
     run: Callable[[Kept, Succession], Iterator[Mapping[str, Any]]],
-) -> None:
+) -> RunFolder:
     """Compare in a folder that is new or gone on with, and print the table.
 
     Args:
@@ -58,6 +58,9 @@ def compare_in_folder(
         output: Which folder, and what may happen to it.
         suffix: End of the folder's name where ``--out`` names none.
         run: Does it, given the folder and what shows the runs.
+
+    Returns:
+        The folder.
     """
     own = suffix if len(names) > 1 else f"{names[0]}-{suffix}"
     out = output.out or f"runs/{own}"
@@ -66,3 +69,4 @@ def compare_in_folder(
         for row in run(kept, show):
             show.end(row)
     print_comparison(kept.folder)
+    return kept.folder

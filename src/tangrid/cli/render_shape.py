@@ -20,7 +20,7 @@ from tangrid.runs.writing import unwritable, write_whole
 from tangrid.tasks.sdf_pictures import DISTANCE, VIEWS
 
 _SIDE = 800
-_LARGEST_SIDE = 2**12
+_LARGEST_SIDE = 2**13
 _MOST_VIEWS = 10_000
 _FRAME = "turn_[0-9][0-9][0-9][0-9].png"
 

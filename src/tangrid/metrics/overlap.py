@@ -56,45 +56,22 @@ class Overlap:
 
     @property
     def iou(self) -> float:
-        """Points in both over points in either; 1 where both sets are empty."""
+        """Points in both over points in either; 1 where both sets are empty.
+
+        With F the points found and W those wanted, this is |F ∩ W| / |F ∪ W|.
+        """
         either = self.both + self.num_wrong
         return self.both / either if either else 1.0
-
-
-def intersection_over_union(
-    found: Bool[np.ndarray, " n"], wanted: Bool[np.ndarray, " n"]
-) -> float:
-    """Compute the intersection over union of two sets of points.
-
-    With F the points found and W those wanted, this is |F ∩ W| / |F ∪ W|, and 1 where
-    both are empty: nothing was wanted, and nothing was found.
-
-    Args:
-        found: Whether each point lies in the reconstruction.
-        wanted: Whether it lies in the target.
-
-    Returns:
-        A number from 0, no point in common, to 1, the same points.
-
-    Raises:
-        ShapeError: If the two are not lists of booleans of one length.
-
-    Example:
-        >>> wanted = np.array([True, True, True, False])
-        >>> intersection_over_union(np.array([True, True, False, True]), wanted)
-        0.5
-    """
-    return Overlap().with_points(found, wanted).iou
 
 
 def _check_points(found: np.ndarray, wanted: np.ndarray) -> None:
     if found.shape != wanted.shape or found.ndim != 1:
         raise ShapeError(
-            "intersection_over_union: expected two lists of one length, got shapes "
+            "Overlap: expected two lists of one length, got shapes "
             f"{found.shape} and {wanted.shape}. Flatten both over the same points."
         )
     if found.dtype != np.bool_ or wanted.dtype != np.bool_:
         raise ShapeError(
-            f"intersection_over_union: expected booleans, got {found.dtype.name} and "
+            f"Overlap: expected booleans, got {found.dtype.name} and "
             f"{wanted.dtype.name}. Say which points are inside, such as distance < 0."
         )

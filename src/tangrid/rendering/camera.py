@@ -53,11 +53,16 @@ class Camera:
         pose.flags.writeable = False
         object.__setattr__(self, "pose", pose)
 
-    def rays(self) -> tuple[Float32[Tensor, "n 3"], Float32[Tensor, "n 3"]]:
-        """Return origins and unit directions of the rays through all pixel centres.
+    def rays(
+        self, rows: range | None = None
+    ) -> tuple[Float32[Tensor, "n 3"], Float32[Tensor, "n 3"]]:
+        """Return origins and unit directions of the rays through pixel centres.
+
+        Args:
+            rows: Rows of the picture, from 0 at the top; None for all.
 
         Returns:
-            Two tensors of height * width rows, row by row from the top left.
+            Two tensors of a row for each pixel, row by row from the top left.
 
         Example:
             >>> camera = orbit(0.0, 0.0, distance=2.0, width=3, height=3)
@@ -66,7 +71,8 @@ class Camera:
             [0.0, 0.0, -1.0]
         """
         x = (np.arange(self.width) + 0.5 - self.width / 2) / self.focal
-        y = (self.height / 2 - np.arange(self.height) - 0.5) / self.focal
+        numbers = np.arange(self.height) if rows is None else np.array(rows)
+        y = (self.height / 2 - numbers - 0.5) / self.focal
         right, up = np.meshgrid(x, y)
         local = np.stack((right, up, -np.ones_like(right)), axis=-1).reshape(-1, 3)
         directions = local @ self.pose[:3, :3].T

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Bool, Float, Float32, UInt8
 from torch import Tensor
 
 from tangrid.errors import ConfigError, ShapeError
@@ -19,6 +19,7 @@ BACK = (0.30, 0.38, 0.55)
 """Colour of a surface seen from inside, sRGB-coded."""
 
 _RAYS_AT_ONCE = 2**18
+"""A picture is drawn in bands of rows, so that its rays need little memory."""
 
 Paint = Callable[[Coords], Float[Tensor, "n 3"]]
 """From points on a surface to sRGB-coded colours."""
@@ -82,17 +83,15 @@ def shade(
 
 
 def compose(
-    camera: Camera,
-    hits: Hits,
+    is_hit: Bool[Tensor, "h w"],
     rgb: Float[Tensor, "m 3"],
     *,
     supersampling: int = 1,
-) -> UInt8[np.ndarray, "h w 4"]:
+) -> UInt8[np.ndarray, "rows columns 4"]:
     """Put colours into a picture that is transparent where nothing was hit.
 
     Args:
-        camera: The camera of the picture.
-        hits: Of all rays of the camera, or of `camera.finer(supersampling)`.
+        is_hit: Whether each ray hits, row by row.
         rgb: Colours of the rays that hit, in their order, in [0, 1].
         supersampling: Rays along each side of a pixel.
 
@@ -100,21 +99,21 @@ def compose(
         Red, green, blue and opacity, not premultiplied, as a PNG file has them.
 
     Raises:
-        ShapeError: If rays or colours are too many or too few.
+        ShapeError: If colours are too many or too few, or rays fill no pixels.
     """
-    height, width, fine = camera.height, camera.width, supersampling
-    wanted = height * width * fine**2, int(hits.is_hit.sum())
-    if (len(hits.is_hit), len(rgb)) != wanted:
+    (height, width), fine = is_hit.shape, supersampling
+    wanted = int(is_hit.sum())
+    if height % fine or width % fine or len(rgb) != wanted:
         raise ShapeError(
-            f"compose: expected {wanted[0]} rays and {wanted[1]} colours, got "
-            f"{len(hits.is_hit)} and {len(rgb)}. Pass all rays of the camera and a "
-            "colour for each that hits."
+            f"compose: expected rows and columns of {fine} rays for each pixel and "
+            f"{wanted} colours, got {height} x {width} rays and {len(rgb)} colours. "
+            "Pass a colour for each ray that hits."
         )
-    sheet = np.zeros((height * fine * width * fine, 4), dtype=np.float32)
-    sheet[hits.is_hit.numpy(), :3] = rgb.float().numpy()
-    sheet[hits.is_hit.numpy(), 3] = 1
+    sheet = np.zeros((height, width, 4), dtype=np.float32)
+    sheet[is_hit.numpy(), :3] = rgb.float().numpy()
+    sheet[is_hit.numpy(), 3] = 1
     # Colours of rays that miss are 0, so means are premultiplied by the opacity.
-    mean = sheet.reshape(height, fine, width, fine, 4).mean((1, 3))
+    mean = sheet.reshape(height // fine, fine, width // fine, fine, 4).mean((1, 3))
     mean[..., :3] /= np.maximum(mean[..., 3:], 1e-6)
     return np.round(mean.clip(0, 1) * 255).astype(np.uint8)
 
@@ -158,25 +157,18 @@ def draw(
             f"draw: expected a supersampling of 1 or more, got {supersampling}. 2 "
             "gives smooth edges."
         )
-    origins, directions = camera.finer(supersampling).rays()
-    all_hits: list[Hits] = []
-    all_rgb: list[list[Tensor]] = [[torch.zeros(0, 3)] for _ in paints]
-    for start in range(0, len(origins), _RAYS_AT_ONCE):
-        rays = slice(start, start + _RAYS_AT_ONCE)
-        hits = find_hits(origins[rays], directions[rays])
-        points = hits.points[hits.is_hit]
-        all_hits.append(hits)
-        if not len(points):
-            continue
-        normals, along = find_normals(points).detach(), directions[rays][hits.is_hit]
-        for rgb, paint in zip(all_rgb, paints, strict=True):
-            base = None if paint is None else paint(points)
-            rgb.append(shade(camera, normals, along, base))
-    together = Hits(
-        is_hit=torch.cat([hits.is_hit for hits in all_hits]),
-        points=torch.cat([hits.points for hits in all_hits]),
-    )
-    return [
-        compose(camera, together, torch.cat(rgb), supersampling=supersampling)
-        for rgb in all_rgb
-    ]
+    fine = camera.finer(supersampling)
+    num_rows = supersampling * max(_RAYS_AT_ONCE // (fine.width * supersampling), 1)
+    bands: list[list[np.ndarray]] = [[] for _ in paints]
+    for top in range(0, fine.height, num_rows):
+        rows = range(top, min(top + num_rows, fine.height))
+        origins, directions = fine.rays(rows)
+        hits = find_hits(origins, directions)
+        is_hit = hits.is_hit.reshape(len(rows), fine.width)
+        points, along = hits.points[hits.is_hit], directions[hits.is_hit]
+        normals = find_normals(points).detach() if len(points) else points
+        for band, paint in zip(bands, paints, strict=True):
+            base = paint(points) if paint is not None and len(points) else None
+            rgb = shade(camera, normals, along, base)
+            band.append(compose(is_hit, rgb, supersampling=supersampling))
+    return [np.concatenate(band) for band in bands]

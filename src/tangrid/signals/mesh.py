@@ -207,14 +207,14 @@ class MeshSignal:
 def _remarks(mesh: TriangleMesh) -> Iterator[str]:
     if mesh.num_open_edges:
         yield (
-            f"The mesh is open: {mesh.num_open_edges} edges belong to a single "
-            "triangle. Inside is where it winds around a point by more than half, so "
-            "holes are closed smoothly."
+            f"The mesh is open (edges of a single triangle: {mesh.num_open_edges}). "
+            "Inside is where it winds around a point by more than half, so holes are "
+            "closed smoothly."
         )
     if mesh.num_crowded_edges:
         yield (
-            f"The mesh is no manifold: {mesh.num_crowded_edges} edges belong to more "
-            "than two triangles."
+            "The mesh is no manifold (edges of more than two triangles: "
+            f"{mesh.num_crowded_edges})."
         )
     if mesh.num_shells > 1:
         yield f"The mesh has {mesh.num_shells} parts that share no corner."

@@ -247,12 +247,17 @@ def _used_once(
     """Return the corners that faces use, equal ones as one: seams are no openings."""
     if len(faces) == 0:
         return vertices[:0], faces
-    used, inner = np.unique(faces, return_inverse=True)
-    # Adding 0 makes a negative zero equal to zero in every bit.
-    kept = np.ascontiguousarray(vertices[used] + 0.0)
-    rows = kept.view([("", kept.dtype)] * 3)[:, 0]
-    _, first, places = np.unique(rows, return_index=True, return_inverse=True)
-    return kept[first], places[inner.reshape(faces.shape)].astype(np.int64)
+    is_used = np.zeros(len(vertices), bool)
+    is_used[faces] = True
+    # Adding 0 makes negative zeros zeros.
+    kept = vertices[is_used] + 0.0
+    # Sorted like this, since np.unique takes four times as long for rows.
+    order = np.lexsort(kept.T[::-1])
+    is_new = np.ones(len(kept), bool)
+    is_new[1:] = (np.diff(kept[order], axis=0) != 0).any(1)
+    places = np.empty(len(kept), np.int64)
+    places[order] = np.cumsum(is_new) - 1
+    return kept[order[is_new]], places[(np.cumsum(is_used) - 1)[faces]]
 
 
 def _is_flat(corners: np.ndarray) -> np.ndarray:
