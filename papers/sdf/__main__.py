@@ -23,6 +23,7 @@ from tangrid.experiments.fit_sdf import run_sdf_fit
 from tangrid.reports import write_fit_report
 from tangrid.runs.environment import describe_environment
 from tangrid.runs.store import RunFolder
+from tangrid.runs.writing import write_whole
 
 _MACHINE = ("cpu", "cores", "cores_usable", "memory_gb", "platform")
 
@@ -36,6 +37,9 @@ def main() -> None:
     if args.one:
         print(json.dumps(_fit(budget, (args.one[0], args.one[1]), folder)))
         return
+    unknown = {*filter(None, args.models.split(","))} - {key[0] for key in budget.keys}
+    if unknown:
+        sys.exit(f"--models: {args.budget} has no {', '.join(sorted(unknown))}.")
     failed = []
     for key in () if args.render else budget.keys:
         chosen = not args.models or key[0] in args.models.split(",")
@@ -44,7 +48,8 @@ def main() -> None:
     found = read_rows(args.budget)
     rows = {key: found[key] for key in budget.keys if _is_done(budget, key, found)}
     text = markdown(budget, rows, table.published)
-    (RESULTS / f"{args.budget}.md").write_text(text, encoding="utf-8")
+    RESULTS.mkdir(exist_ok=True)
+    write_whole(RESULTS / f"{args.budget}.md", text.encode())
     print(text)
     print(f"{len(rows)} of {len(budget.keys)} fits are there")
     if failed:
@@ -79,7 +84,7 @@ def _fill(name: str, budget: Budget, key: Key, out: str | None) -> list[Key]:
     rows = read_rows(name)
     rows[key] = json.loads(done.stdout.splitlines()[-1])
     write_rows(name, budget, rows)
-    print(*key, rows[key]["iou"], rows[key]["nae"], flush=True)
+    print(*key, rows[key].get("iou"), rows[key].get("nae"), flush=True)
     return []
 
 

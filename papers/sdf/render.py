@@ -22,18 +22,19 @@ _COSTS = {
     "peak_memory_mb": ("MB", ",.0f"),
 }
 _NOTES = (
-    "IoU counts 2 million points of the unit box, of which the mesh's longest side "
-    "fills 0.9. NAE is half the sum of the mean angles between normals of both "
-    "surfaces, in both directions, of 500 000 points each; the fitted surface is "
-    "extracted at 256 cells a side. The next column is what NeuRBF's released code "
-    "prints under that name. Chamfer L1 is the sum of both mean distances, and the SDF "
-    "error the mean at points moved off the surface by 0.005; lengths are in sides of "
-    "the box. Seconds are those of training; points were drawn once per mesh."
+    "IoU counts {box_points:,} points of the unit box, of which the mesh's longest "
+    "side fills 0.9. NAE is half the sum of the mean angles between normals of both "
+    "surfaces, in both directions, of {surface_points:,} points each; the fitted "
+    "surface is extracted at {resolution} cells a side. The next column is what "
+    "NeuRBF's released code prints under that name. Chamfer L1 is the sum of both mean "
+    "distances, and the SDF error the mean at points moved off the surface by 0.005; "
+    "lengths are in sides of the box. Seconds are those of training; points were drawn "
+    "once per mesh."
 )
 _PUBLISHED_NOTES = (
-    "Published fits saw thirty times as many points on a GPU, other frames and a "
-    "surface of 1024 cells a side, and which of the two NAE was printed is not known: "
-    "they show the order of things, not a target."
+    "Published fits saw 5.2 billion points on a GPU, other frames and a surface of "
+    "1024 cells a side, and which of the two NAE was printed is not known: they show "
+    "the order of things, not a target."
 )
 
 
@@ -56,7 +57,7 @@ def markdown(budget: Budget, rows: dict[Key, Row], published: Sequence[Row]) -> 
         own = [rows[model, mesh] for mesh in budget.meshes if (model, mesh) in rows]
         if len(own) == len(budget.meshes) > 1:
             lines.append(_line(["**mean**", model, *_numbers(own)]))
-    return "\n".join([*lines, "", _machines(rows), _NOTES, "", *_published(published)])
+    return "\n".join([*lines, "", *_about(rows), "", *_published(published)])
 
 
 def _line(entries: Sequence[str]) -> str:
@@ -72,12 +73,15 @@ def _numbers(rows: Sequence[Row]) -> list[str]:
     return found
 
 
-def _machines(rows: dict[Key, Row]) -> str:
+def _about(rows: dict[Key, Row]) -> list[str]:
+    """Return where rows were made and how they were judged, all in one way."""
     machines = sorted({
         f"{row['machine']['cpu']}, {row['machine']['cores_usable']} cores"
         for row in rows.values()
     })
-    return f"Made on {'; '.join(machines)}." if machines else ""
+    judges = [row["recipe"]["judge"] for row in rows.values()]
+    made = [f"Made on {'; '.join(machines)}."] if machines else []
+    return [*made, *[_NOTES.format_map(judge) for judge in judges[:1]]]
 
 
 def _published(published: Sequence[Row]) -> list[str]:

@@ -156,7 +156,7 @@ def fit(
         mesh = MeshSource(name=signal.name)
         job = _ShapeJob(plan_sdf_fit(signal, mesh, training=training, **plan), signal)
     else:
-        _check_signal("fit", signal, " or a MeshSignal")
+        _check_signal("fit", signal, ImageSignal, MeshSignal)
         job = _ImageJob(
             plan_fit(
                 signal,
@@ -261,7 +261,7 @@ def analyze(
         >>> summary["num_points"], summary["num_outputs"]
         (16, 3)
     """
-    _check_signal("analyze", signal)
+    _check_signal("analyze", signal, ImageSignal)
     if isinstance(models, str):
         models = (models,)
     experiment = AnalyzeImage(
@@ -357,12 +357,14 @@ def _check_counts(**counts: int) -> None:
             )
 
 
-def _check_signal(where: str, signal: object, or_mesh: str = "") -> None:
-    if not isinstance(signal, ImageSignal):
+def _check_signal(where: str, signal: object, *kinds: type) -> None:
+    if not isinstance(signal, kinds):
+        names = [kind.__name__ for kind in kinds]
         raise ConfigError(
-            f"{where}(signal=...): expected an ImageSignal{or_mesh}, got "
-            f"{type(signal).__name__}. Open a file with ImageSignal.open(path), or "
-            "wrap an array with ImageSignal.from_array(array)."
+            f"{where}(signal=...): expected an {' or a '.join(names)}, got "
+            f"{type(signal).__name__}. Open a file with "
+            f"{' or '.join(f'{name}.open(path)' for name in names)}; they also wrap "
+            "arrays."
         )
 
 

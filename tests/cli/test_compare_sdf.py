@@ -63,17 +63,20 @@ def test_one_mesh_names_the_folder(workplace: Path, tangrid: Type):
     words = ("--models", "plain-mlp", "--params", 5000, "--steps", 1, "--points", 99)
     outcome = tangrid("compare", "sdf", "box", *words, *JUDGED)
     assert outcome.code == 0, outcome.err
-    assert "runs/box-comparison/report.html" in outcome.out.splitlines()
+    assert outcome.out.splitlines()[-1] == "runs/box-comparison/report.html"
 
 
 def test_what_is_odd_about_meshes_and_fits_is_said(workplace: Path, tangrid: Type):
     save_obj(workplace / "odd.obj", egg()[0], egg()[1][1:])
-    words = ("--models", "plain-mlp", "--params", 5000, "--steps", 1, "--points", 99)
-    outcome = tangrid("compare", "sdf", "odd.obj", *words, *JUDGED)
+    words = ("--params", 5000, "--steps", 1, "--points", 99, *JUDGED)
+    outcome = tangrid(
+        "compare", "sdf", "odd.obj", "--models", "plain-mlp,siren", *words
+    )
     assert outcome.code == 0, outcome.err
-    missing, opened = outcome.out.splitlines()[-2:]
-    (row,) = rows("runs/odd-comparison")
-    assert missing == f"{row['run']}: {row['surface_missing']}"
+    one, other, opened, _ = outcome.out.splitlines()[-4:]
+    first, second = rows("runs/odd-comparison")
+    assert one == f"odd, plain-mlp, seed 0: {first['surface_missing']}"
+    assert other == f"odd, siren, seed 0: {second['surface_missing']}"
     assert opened.startswith("odd: The mesh is open (edges of a single triangle: 3)")
 
 

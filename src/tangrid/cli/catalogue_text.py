@@ -42,7 +42,9 @@ def lines(
             if entry.get("source"):
                 yield from _wrapped(f"Source: {entry['source']}")
             if entry.get("params"):
-                yield from _wrapped(f"Sized as by --params {entry['params']}.")
+                yield from _wrapped(
+                    f"Parameters, unless --params says others: {entry['params']}."
+                )
             settings = [
                 f"{path}={_say(value)}"
                 for path, value in flat(entry["settings"], defaults)

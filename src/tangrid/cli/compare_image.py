@@ -80,7 +80,7 @@ def compare(
     # Everything is tried before a folder is made.
     plan_comparison(comparison, signals)
 
-    def run(kept: "Kept", show: "Succession") -> Iterator[dict[str, Any]]:
+    def fit_all(kept: "Kept", show: "Succession") -> Iterator[dict[str, Any]]:
         return run_comparison(
             comparison,
             signals,
@@ -92,7 +92,7 @@ def compare(
         )
 
     names = [source.name for source in comparison.signals]
-    compare_in_folder(comparison, names, request.output, suffix, run)
+    compare_in_folder(comparison, names, request.output, suffix, fit_all)
 
 
 def _plan(

@@ -78,7 +78,7 @@ def compare(request: CompareSdfRequest, command: Sequence[str], *, suffix: str) 
     # Everything is tried before a folder is made.
     plan_sdf_comparison(comparison, signals)
 
-    def run(kept: "Kept", show: "Succession") -> Iterator[dict[str, Any]]:
+    def fit_all(kept: "Kept", show: "Succession") -> Iterator[dict[str, Any]]:
         return run_sdf_comparison(
             comparison,
             signals,
@@ -91,13 +91,7 @@ def compare(request: CompareSdfRequest, command: Sequence[str], *, suffix: str) 
         )
 
     names = [source.name for source in comparison.signals]
-    folder = compare_in_folder(comparison, names, request.output, suffix, run)
-    for row in folder.read_json("table.json")["rows"]:
-        if row.get("surface_missing"):
-            print(f"{row['run']}: {row['surface_missing']}")
-    for name, signal in zip(names, signals, strict=True):
-        for note in signal.notes:
-            print(f"{name}: {note}")
+    compare_in_folder(comparison, names, request.output, suffix, fit_all)
 
 
 def _plan(

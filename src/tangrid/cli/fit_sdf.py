@@ -95,10 +95,7 @@ def _fit(request: FitSdfRequest, command: Sequence[str]) -> None:
             on_points=line.prepare,
         )
 
-    folder = fit_in_folder(experiment, request.output, fit)
-    missing = folder.read_json("metrics.json").get("surface_missing")
-    for note in (*([missing] if missing else []), *signal.notes):
-        print(note)
+    fit_in_folder(experiment, request.output, fit)
 
 
 def _plan(request: FitSdfRequest) -> "tuple[FitSdf, MeshSignal]":

@@ -11,21 +11,17 @@ from tangrid.experiments.comparison import Comparison
 from tangrid.experiments.fitting import Fit
 from tangrid.experiments.keeping import Kept, keeping
 from tangrid.progress import ProgressLine
-from tangrid.runs.store import RunFolder
 
 
 def fit_in_folder(
     experiment: Fit, output: OutputFlags, fit: Callable[[Kept, ProgressLine], object]
-) -> RunFolder:
+) -> None:
     """Fit in a folder that is new or gone on with, and print what came out.
 
     Args:
         experiment: What is asked for.
         output: Which folder, and what may happen to it.
         fit: Does it, given the folder and the line that shows its steps.
-
-    Returns:
-        The folder.
     """
     label = f"{experiment.source.name} {experiment.model}"
     out = output.out or f"runs/{experiment.source.name}-{experiment.model}"
@@ -40,7 +36,6 @@ def fit_in_folder(
             with ProgressLine(label, steps=experiment.training.steps) as line:
                 fit(kept, line)
     print_fit(kept.folder)
-    return kept.folder
 
 
 def compare_in_folder(
@@ -48,8 +43,8 @@ def compare_in_folder(
     names: Sequence[str],
     output: OutputFlags,
     suffix: str,
-    run: Callable[[Kept, Succession], Iterator[Mapping[str, Any]]],
-) -> RunFolder:
+    fit_all: Callable[[Kept, Succession], Iterator[Mapping[str, Any]]],
+) -> None:
     """Compare in a folder that is new or gone on with, and print the table.
 
     Args:
@@ -57,16 +52,12 @@ def compare_in_folder(
         names: Names of its signals.
         output: Which folder, and what may happen to it.
         suffix: End of the folder's name where ``--out`` names none.
-        run: Does it, given the folder and what shows the runs.
-
-    Returns:
-        The folder.
+        fit_all: Does it, given the folder and what shows the runs.
     """
     own = suffix if len(names) > 1 else f"{names[0]}-{suffix}"
     out = output.out or f"runs/{own}"
     kind = {"overwrite": output.overwrite, "resume": output.resume}
     with keeping(out, comparison, **kind) as kept, Succession(kept.folder.path) as show:
-        for row in run(kept, show):
+        for row in fit_all(kept, show):
             show.end(row)
     print_comparison(kept.folder)
-    return kept.folder

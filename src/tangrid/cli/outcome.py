@@ -26,6 +26,9 @@ def print_fit(folder: RunFolder) -> None:
     time = " ".join(duration(metrics.get("seconds")))
     quality = ", ".join(word for word in words if word)
     print(f"{metrics['signal']}, {metrics['model']}: {quality} in {time}")
+    for remark in (metrics.get("surface_missing"), *metrics.get("notes", ())):
+        if remark:
+            print(remark)
     print(report)
 
 
@@ -45,9 +48,23 @@ def print_comparison(folder: RunFolder) -> None:
         folder: The comparison.
     """
     report = write_compare_report(folder.path)
-    for line in table_lines(read_table(folder.path).rows):
+    rows = read_table(folder.path).rows
+    for line in (*table_lines(rows), *_remarks(rows)):
         print(line)
     print(report)
+
+
+def _remarks(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what is odd about fits, and once each what is odd about their signals."""
+    missing = [
+        f"{row['signal']}, {row['model']}, seed {row['seed']}: {row['surface_missing']}"
+        for row in rows
+        if row.get("surface_missing")
+    ]
+    notes = [
+        f"{row['signal']}: {note}" for row in rows for note in row.get("notes", ())
+    ]
+    return [*missing, *dict.fromkeys(notes)]
 
 
 def table_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:

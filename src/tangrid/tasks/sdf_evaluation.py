@@ -22,7 +22,7 @@ from tangrid.signals.mesh import MeshSignal
 from tangrid.signals.triangle_mesh import TriangleMesh
 
 _NEAR = 0.005
-_MOST_CELLS = 2048
+_FINEST = 2048
 _POINTS_PER_CALL = 2**19
 
 
@@ -48,7 +48,7 @@ class JudgeSettings:
         """Refuse to judge by nothing.
 
         Raises:
-            ConfigError: If a number is not positive.
+            ConfigError: If a number is not positive, or a surface too fine for memory.
         """
         for name, value in vars(self).items():
             if value < 1:
@@ -56,10 +56,11 @@ class JudgeSettings:
                     f"judge.{name}: expected a whole number >= 1, got {value}. Leave "
                     "it out for the usual one."
                 )
-        if self.resolution > _MOST_CELLS:
+        if self.resolution > _FINEST:
             raise ConfigError(
-                f"judge.resolution: expected at most {_MOST_CELLS} cells along each "
-                f"side, got {self.resolution}. 256 shows most details."
+                f"judge.resolution: expected at most {_FINEST} cells along each "
+                f"side, got {self.resolution}. 256 shows most details; triangles grow "
+                "with the square and time with the third power."
             )
 
 

@@ -253,11 +253,12 @@ def _used_once(
     kept = vertices[is_used] + 0.0
     # Sorted like this, since np.unique takes four times as long for rows.
     order = np.lexsort(kept.T[::-1])
+    rows = kept[order]
     is_new = np.ones(len(kept), bool)
-    is_new[1:] = (np.diff(kept[order], axis=0) != 0).any(1)
+    is_new[1:] = (rows[1:] != rows[:-1]).any(1)
     places = np.empty(len(kept), np.int64)
     places[order] = np.cumsum(is_new) - 1
-    return kept[order[is_new]], places[(np.cumsum(is_used) - 1)[faces]]
+    return rows[is_new], places[(np.cumsum(is_used) - 1)[faces]]
 
 
 def _is_flat(corners: np.ndarray) -> np.ndarray:
