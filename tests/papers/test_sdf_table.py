@@ -63,8 +63,10 @@ def test_markdown_has_means_of_whole_models_only():
         some={"other": ["a.obj"]},
     )
     machine = {"cpu": "a processor", "cores_usable": 2}
+    judge = {"resolution": 64, "surface_points": 3000, "box_points": 20_000}
+    recipe = {"judge": judge}
     rows = {
-        key: {"iou": iou, "nae": 5.0, "machine": machine}
+        key: {"iou": iou, "nae": 5.0, "machine": machine, "recipe": recipe}
         for key, iou in {
             ("whole", "a.obj"): 0.9,
             ("whole", "b.obj"): 0.8,
@@ -78,6 +80,7 @@ def test_markdown_has_means_of_whole_models_only():
     assert not any(line.startswith("| **mean** | half") for line in lines)
     assert any(line.startswith("| a | other | - | 5.00") for line in lines)
     assert "Made on a processor, 2 cores." in lines
+    assert any(line.startswith("IoU counts 20,000 points") for line in lines)
 
 
 @pytest.mark.parametrize("name", TABLE.budgets)
