@@ -4,8 +4,8 @@ A grid in space has so many nodes that its tables are hashed from the third or f
 level on. A budget of parameters takes the smallest tables that can hold it, so that the
 finest level is as fine as it can be.
 
-Rates were looked for on the armadillo, in fits of one and four minutes. Decoders that
-learn faster are better at first, and flat near the surface in the end.
+Rates were looked for on the armadillo, in fits of one and four minutes. With decoders
+that learn faster, fields went flat near the surface.
 """
 
 from tangrid.decoders import ReluMlpConfig, SineResidualMlpConfig
