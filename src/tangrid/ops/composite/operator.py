@@ -1,0 +1,348 @@
+"""The public compositing: checks, choice of implementation, autograd.
+
+First-order derivatives run in the chosen implementation; higher orders, ``vmap`` and
+forward mode belong to the reference.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from tangrid.errors import ShapeError
+from tangrid.ops.composite import numba_cpu, reference
+from tangrid.ops.contract import is_single_threaded, numba_refusals, resolve
+
+
+class Composited(NamedTuple):
+    """What rays see of a medium, without anything behind it."""
+
+    colour: Float[Tensor, "r c"]
+    """Light that comes from the samples."""
+    opacity: Float[Tensor, " r"]
+    """Share of the light behind the samples that does not come through."""
+    depth: Float[Tensor, " r"]
+    """Sum of the distances, weighted as the colours are; not divided by the opacity."""
+
+
+def composite(
+    thickness: Float[Tensor, " m"],
+    colours: Float[Tensor, "m c"],
+    distances: Float[Tensor, " m"],
+    bounds: Int64[Tensor, " b"],
+) -> Composited:
+    r"""Return what rays see, each of a run of packed samples.
+
+    With the optical thickness :math:`\tau_i = \sigma_i \delta_i` of the samples of a
+    ray, :math:`w_i = e^{-\sum_{j<i} \tau_j} (1 - e^{-\tau_i})`, and the colour is
+    :math:`\sum_i w_i c_i`. A ray without samples sees nothing: all is 0.
+
+    Args:
+        thickness: Optical thickness of each sample, the samples of a ray in order and
+            the rays one after the other.
+        colours: Its colour.
+        distances: Its distance along the ray.
+        bounds: First sample of each ray, and after them the number of all samples.
+
+    Raises:
+        ShapeError: If the shapes or dtypes do not belong together.
+
+    Example:
+        >>> thickness, bounds = torch.tensor([0.0, 50.0, 1.0]), torch.tensor([0, 3, 3])
+        >>> seen = composite(thickness, torch.eye(3), torch.arange(3.0), bounds)
+        >>> seen.colour.tolist()
+        [[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
+
+    References:
+        Max 1995, "Optical Models for Direct Volume Rendering"; the backward pass from
+        the last sample as in Mueller et al. 2022, "Instant Neural Graphics Primitives".
+    """
+    _check_packed("composite", thickness, bounds)
+    count = len(thickness)
+    if len(colours) != count or colours.ndim != 2 or distances.shape != (count,):
+        raise ShapeError(
+            f"composite: expected colours [{count}, c] and distances [{count}] for "
+            f"{count} samples, got {list(colours.shape)} and {list(distances.shape)}."
+        )
+    if not thickness.dtype == colours.dtype == distances.dtype:
+        raise ShapeError(
+            "composite: expected thickness, colours and distances of one dtype, got "
+            f"{thickness.dtype}, {colours.dtype} and {distances.dtype}."
+        )
+    tensors = {"thickness": thickness, "colours": colours, "distances": distances}
+    if resolve("composite", numba_refusals(tensors)) == "reference":
+        found = reference.composite(thickness, colours, distances, bounds)
+        return Composited(*found)
+    serial = is_single_threaded()
+    *found, _, _ = _Composite.apply(thickness, colours, distances, bounds, serial)
+    return Composited(*found)
+
+
+def ray_weights(
+    thickness: Float[Tensor, " m"], bounds: Int64[Tensor, " b"]
+) -> Float[Tensor, " m"]:
+    r"""Return the share of each ray's light that each sample gives.
+
+    Args:
+        thickness: Optical thickness of each sample, packed as for `composite`.
+        bounds: First sample of each ray, and after them the number of all samples.
+
+    Raises:
+        ShapeError: If the shapes do not belong together.
+
+    Example:
+        >>> ray_weights(torch.tensor([0.5, 50.0]), torch.tensor([0, 2])).sum()
+        tensor(1.)
+    """
+    _check_packed("ray_weights", thickness, bounds)
+    refusals = numba_refusals({"thickness": thickness})
+    if resolve("composite", refusals) == "reference":
+        return reference.ray_weights(thickness, bounds)
+    return _RayWeights.apply(thickness, bounds, is_single_threaded())[0]
+
+
+@torch.no_grad()
+def visible_samples(
+    thickness: Float[Tensor, " m"],
+    bounds: Int64[Tensor, " b"],
+    least_transmittance: float,
+) -> tuple[Int64[Tensor, " k"], Int64[Tensor, " b"]]:
+    """Return the samples that light comes through to, and the bounds of rays in them.
+
+    What is left out changes a ray's colour by less than `least_transmittance`.
+
+    Args:
+        thickness: Optical thickness of each sample, packed as for `composite`.
+        bounds: First sample of each ray, and after them the number of all samples.
+        least_transmittance: Light that must be left in front of a sample, above 0.
+
+    Returns:
+        Numbers of samples, in order, and the first of them on each ray.
+
+    Raises:
+        ShapeError: If the shapes do not belong together.
+
+    Example:
+        >>> thickness, bounds = torch.tensor([50.0, 1.0, 1.0]), torch.tensor([0, 2, 3])
+        >>> kept, kept_bounds = visible_samples(thickness, bounds, 1e-4)
+        >>> kept.tolist(), kept_bounds.tolist()
+        ([0, 2], [0, 1, 2])
+    """
+    _check_packed("visible_samples", thickness, bounds)
+    refusals = numba_refusals({"thickness": thickness})
+    if resolve("composite", refusals) == "reference":
+        return reference.visible_samples(thickness, bounds, least_transmittance)
+    kept, kept_bounds = bounds.new_empty(len(thickness)), torch.empty_like(bounds)
+    count = numba_cpu.visible(
+        _array(thickness),
+        bounds.numpy(),
+        -math.log(least_transmittance),
+        kept.numpy(),
+        kept_bounds.numpy(),
+    )
+    return kept[:count], kept_bounds
+
+
+def _check_packed(name: str, thickness: Tensor, bounds: Tensor) -> None:
+    if thickness.ndim != 1 or bounds.ndim != 1 or not len(bounds):
+        raise ShapeError(
+            f"{name}: expected a thickness for each sample and bounds of one more "
+            f"entry than there are rays, got shapes {list(thickness.shape)} and "
+            f"{list(bounds.shape)}."
+        )
+
+
+def _array(tensor: Tensor) -> Any:
+    return tensor.detach().contiguous().numpy()
+
+
+class _Composite(torch.autograd.Function):
+    """Numba forward; weights and the light that is left come out for the backward."""
+
+    @staticmethod
+    def forward(
+        thickness: Tensor,
+        colours: Tensor,
+        distances: Tensor,
+        bounds: Tensor,
+        serial: bool,
+    ) -> tuple[Tensor, ...]:
+        num_rays = len(bounds) - 1
+        rgb = colours.new_empty(num_rays, colours.shape[1])
+        opacity, depth, left = thickness.new_empty(3, num_rays).unbind()
+        weights = thickness.new_empty(len(thickness))
+        run = numba_cpu.composite_serial if serial else numba_cpu.composite_parallel
+        out = (rgb.numpy(), opacity.numpy(), depth.numpy())
+        arrays = (_array(thickness), _array(colours), _array(distances))
+        run(*arrays, _array(bounds), weights.numpy(), left.numpy(), out)
+        return rgb, opacity, depth, weights, left
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        thickness, colours, distances, bounds, ctx.serial = inputs
+        *_, weights, left = output
+        ctx.mark_non_differentiable(weights, left)
+        ctx.save_for_backward(thickness, colours, distances, bounds, weights, left)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        saved = ctx.saved_tensors
+        grads = _CompositeVjp.apply(*upstream[:3], *saved, ctx.serial)
+        return (*grads, None, None)
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], *inputs: Any
+    ) -> tuple[tuple[Tensor, ...], tuple[int | None, ...]]:
+        tensors, bounds = inputs[:3], inputs[3]
+
+        def compute(t: Tensor, c: Tensor, d: Tensor) -> tuple[Tensor, ...]:
+            return reference.composite(t, c, d, bounds)
+
+        found = torch.vmap(compute, in_dims=in_dims[:3])(*tensors)
+        unused = bounds.new_empty(0, dtype=tensors[0].dtype)
+        return (*found, unused, unused), (0, 0, 0, None, None)
+
+
+def _composite_vjp(
+    upstream: tuple[Tensor, ...], inputs: tuple[Tensor, ...], bounds: Tensor
+) -> tuple[Tensor, ...]:
+    def compute(t: Tensor, c: Tensor, d: Tensor) -> tuple[Tensor, ...]:
+        return reference.composite(t, c, d, bounds)
+
+    return torch.func.vjp(compute, *inputs)[1](upstream)
+
+
+class _CompositeVjp(torch.autograd.Function):
+    """Gradients of all three inputs; their own derivatives are the reference's."""
+
+    @staticmethod
+    def forward(*inputs: Any) -> tuple[Tensor, ...]:
+        *tensors, serial = inputs
+        upstream = tuple(_array(tensor) for tensor in tensors[:3])
+        thickness, colours, distances, bounds, weights, left = tensors[3:]
+        grads = tuple(t.new_empty(t.shape) for t in (thickness, colours, distances))
+        run = (
+            numba_cpu.composite_vjp_serial
+            if serial
+            else numba_cpu.composite_vjp_parallel
+        )
+        own = [_array(t) for t in (weights, left, colours, distances, bounds)]
+        run(*own, upstream, tuple(grad.numpy() for grad in grads))
+        return grads
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        ctx.save_for_backward(*inputs[:7])
+
+    @staticmethod
+    def backward(ctx: Any, *directions: Tensor) -> tuple[Tensor | None, ...]:
+        *tensors, bounds = ctx.saved_tensors
+
+        def vjp(*inputs: Tensor) -> tuple[Tensor, ...]:
+            return _composite_vjp(inputs[:3], inputs[3:], bounds)
+
+        pulled = torch.func.vjp(vjp, *tensors)[1](directions)
+        return (*pulled, None, None, None, None)
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], *inputs: Any
+    ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        tensors, bounds = inputs[:6], inputs[6]
+
+        def vjp(*each: Tensor) -> tuple[Tensor, ...]:
+            return _composite_vjp(each[:3], each[3:], bounds)
+
+        return torch.vmap(vjp, in_dims=in_dims[:6])(*tensors), (0, 0, 0)
+
+
+class _RayWeights(torch.autograd.Function):
+    """Numba forward; the light that is left comes out for the backward pass."""
+
+    @staticmethod
+    def forward(
+        thickness: Tensor, bounds: Tensor, serial: bool
+    ) -> tuple[Tensor, Tensor]:
+        weights = thickness.new_empty(len(thickness))
+        left = thickness.new_empty(len(bounds) - 1)
+        run = numba_cpu.weights_serial if serial else numba_cpu.weights_parallel
+        run(_array(thickness), _array(bounds), weights.numpy(), left.numpy())
+        return weights, left
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        thickness, bounds, ctx.serial = inputs
+        weights, left = output
+        ctx.mark_non_differentiable(left)
+        ctx.save_for_backward(thickness, bounds, weights.detach(), left)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        grad = _RayWeightsVjp.apply(upstream[0], *ctx.saved_tensors, ctx.serial)
+        return grad, None, None
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], *inputs: Any
+    ) -> tuple[tuple[Tensor, Tensor], tuple[int, None]]:
+        thickness, bounds, _ = inputs
+
+        def compute(t: Tensor) -> Tensor:
+            return reference.ray_weights(t, bounds)
+
+        found = torch.vmap(compute, in_dims=in_dims[:1])(thickness)
+        return (found, bounds.new_empty(0, dtype=thickness.dtype)), (0, None)
+
+
+def _weights_vjp(upstream: Tensor, thickness: Tensor, bounds: Tensor) -> Tensor:
+    def compute(t: Tensor) -> Tensor:
+        return reference.ray_weights(t, bounds)
+
+    return torch.func.vjp(compute, thickness)[1](upstream)[0]
+
+
+class _RayWeightsVjp(torch.autograd.Function):
+    """The gradient of the thickness; its own derivatives are the reference's."""
+
+    @staticmethod
+    def forward(
+        upstream: Tensor,
+        thickness: Tensor,
+        bounds: Tensor,
+        weights: Tensor,
+        left: Tensor,
+        serial: bool,
+    ) -> Tensor:
+        grad = thickness.new_empty(len(thickness))
+        run = numba_cpu.weights_vjp_serial if serial else numba_cpu.weights_vjp_parallel
+        arrays = [_array(t) for t in (weights, left, bounds, upstream)]
+        run(*arrays, grad.numpy())
+        return grad
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        ctx.save_for_backward(*inputs[:3])
+
+    @staticmethod
+    def backward(ctx: Any, direction: Tensor) -> tuple[Tensor | None, ...]:
+        upstream, thickness, bounds = ctx.saved_tensors
+
+        def vjp(g: Tensor, t: Tensor) -> Tensor:
+            return _weights_vjp(g, t, bounds)
+
+        pulled = torch.func.vjp(vjp, upstream, thickness)[1](direction)
+        return (*pulled, None, None, None, None)
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], *inputs: Any
+    ) -> tuple[Tensor, int]:
+        upstream, thickness, bounds = inputs[:3]
+
+        def vjp(g: Tensor, t: Tensor) -> Tensor:
+            return _weights_vjp(g, t, bounds)
+
+        return torch.vmap(vjp, in_dims=in_dims[:2])(upstream, thickness), 0
