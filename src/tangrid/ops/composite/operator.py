@@ -229,8 +229,9 @@ class _CompositeVjp(torch.autograd.Function):
             if serial
             else numba_cpu.composite_vjp_parallel
         )
-        own = [_array(t) for t in (weights, left, colours, distances, bounds)]
-        run(*own, upstream, tuple(grad.numpy() for grad in grads))
+        arrays = tuple(grad.numpy() for grad in grads)
+        medium = _array(colours), _array(distances), _array(bounds)
+        run(_array(weights), _array(left), *medium, upstream, arrays)
         return grads
 
     @staticmethod
@@ -318,8 +319,8 @@ class _RayWeightsVjp(torch.autograd.Function):
     ) -> Tensor:
         grad = thickness.new_empty(len(thickness))
         run = numba_cpu.weights_vjp_serial if serial else numba_cpu.weights_vjp_parallel
-        arrays = [_array(t) for t in (weights, left, bounds, upstream)]
-        run(*arrays, grad.numpy())
+        rays = _array(weights), _array(left), _array(bounds)
+        run(*rays, _array(upstream), grad.numpy())
         return grad
 
     @staticmethod

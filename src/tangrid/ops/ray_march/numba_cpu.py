@@ -1,0 +1,148 @@
+"""Marching as a loop along each ray that jumps over empty cells and empty blocks.
+
+A jump ends on the first place of the lattice behind the cell. Functions take NumPy
+views of float32 tensors and run on the calling thread without the interpreter lock.
+"""
+# Kernels are typed by numba.
+
+import math
+import typing
+
+import numpy as np
+from numba import njit
+
+from tangrid.ops.loops import INLINE, OUTER
+
+_LEAST_SLOPE = np.float32(1e-9)
+_HALF = np.float32(0.5)
+_ONE = np.float32(1)
+_ZERO = np.float32(0)
+
+
+@typing.no_type_check
+@njit(**INLINE)
+def _number(distance, steps):
+    shortest, longest, near, far, rate = steps
+    if distance < near:
+        return distance / shortest
+    first = near / shortest
+    if distance < far:
+        return first + np.float32(math.log(distance / near)) / rate
+    last = first + np.float32(math.log(far / near)) / rate
+    return last + (distance - far) / longest
+
+
+@typing.no_type_check
+@njit(**INLINE)
+def _distance(number, steps):
+    shortest, longest, near, far, rate = steps
+    first = near / shortest
+    if number < first:
+        return number * shortest
+    last = first + np.float32(math.log(far / near)) / rate
+    if number < last:
+        return near * np.float32(math.exp((number - first) * rate))
+    return far + (number - last) * longest
+
+
+@typing.no_type_check
+@njit(**INLINE)
+def _slope(slope):
+    return slope if abs(slope) >= _LEAST_SLOPE else _LEAST_SLOPE
+
+
+@typing.no_type_check
+@njit(**INLINE)
+def _cascade(x, y, z, num_cascades):
+    reach = max(abs(x - _HALF), abs(y - _HALF), abs(z - _HALF))
+    cascade, edge = 0, _HALF
+    while reach >= edge and cascade < num_cascades - 1:
+        cascade += 1
+        edge += edge
+    return cascade
+
+
+@typing.no_type_check
+@njit(**INLINE)
+def _way_out(place, slope, size):
+    """Return the way to the border of a cell of some size, along one axis."""
+    below = np.float32(math.floor(place / size)) * size
+    border = below + size if slope > _ZERO else below
+    return (border - place) / slope
+
+
+@typing.no_type_check
+@njit(**OUTER)
+def march(
+    origins, directions, nears, fars, offsets, bits, blocks, resolution, steps, slope,
+    densities, most_thickness, bounds, points, distances, lengths, cells,
+):  # fmt: skip
+    """Take samples along all rays; those beyond the room given are only counted.
+
+    Returns:
+        The number of samples.
+    """
+    num_cascades = bits.shape[0]
+    num_blocks = resolution // 8
+    room = distances.shape[0]
+    outer = _HALF * np.float32(1 << (num_cascades - 1))
+    shortest, longest, _, _, _ = steps
+    last_cell = resolution - 1
+    count = 0
+    bounds[0] = 0
+    for ray in range(origins.shape[0]):
+        ox, oy, oz = origins[ray, 0], origins[ray, 1], origins[ray, 2]
+        dx = _slope(directions[ray, 0])
+        dy = _slope(directions[ray, 1])
+        dz = _slope(directions[ray, 2])
+        first, last = nears[ray], fars[ray]
+        for origin, direction in ((ox, dx), (oy, dy), (oz, dz)):
+            low = (_HALF - outer - origin) / direction
+            high = (_HALF + outer - origin) / direction
+            first = max(first, min(low, high))
+            last = min(last, max(low, high))
+        number = _number(max(first, _ZERO), steps) + offsets[ray]
+        distance = _distance(number, steps)
+        thickness = _ZERO
+        while distance < last:
+            x, y, z = ox + distance * dx, oy + distance * dy, oz + distance * dz
+            cascade = _cascade(x, y, z, num_cascades)
+            scale = np.float32(resolution) / np.float32(1 << cascade)
+            shift = _HALF * np.float32(resolution)
+            px = (x - _HALF) * scale + shift
+            py = (y - _HALF) * scale + shift
+            pz = (z - _HALF) * scale + shift
+            i = min(max(int(px), 0), last_cell)
+            j = min(max(int(py), 0), last_cell)
+            k = min(max(int(pz), 0), last_cell)
+            block = ((k >> 3) * num_blocks + (j >> 3)) * num_blocks + (i >> 3)
+            has_any = blocks[cascade, block] != 0
+            if has_any:
+                row = bits[cascade, block, ((k & 7) << 3) | (j & 7)]
+                if (row >> (i & 7)) & 1:
+                    if thickness > most_thickness:
+                        break
+                    cell = ((cascade * resolution + k) * resolution + j) * resolution
+                    length = min(max(slope * distance, shortest), longest)
+                    if count < room:
+                        points[count, 0] = x
+                        points[count, 1] = y
+                        points[count, 2] = z
+                        distances[count] = distance
+                        lengths[count] = length
+                        cells[count] = cell + i
+                    if densities.shape[0]:
+                        thickness += densities[cell + i] * length
+                    count += 1
+                    number += _ONE
+                    distance = _distance(number, steps)
+                    continue
+            size = _ONE if has_any else np.float32(8)
+            way = min(
+                _way_out(px, dx, size), _way_out(py, dy, size), _way_out(pz, dz, size)
+            )
+            border = _number(distance + max(way, _ZERO) / scale, steps)
+            number += max(_ONE, np.float32(math.ceil(border - number)))
+            distance = _distance(number, steps)
+        bounds[ray + 1] = count
+    return count
