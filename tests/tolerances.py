@@ -58,3 +58,24 @@ KERNEL_TRICK = 1e-10
 
 Hundreds of steps, or a system of condition 1e5, magnify roundings of 1e-16.
 """
+
+LENS = 1e-10
+"""Largest distance on the plane between a point and what is bent and bent back.
+
+Newton's method squares its error with every step, so that it ends at some roundings of
+1e-16, magnified by the slope of the lens.
+"""
+
+RAY_FLOAT32 = 1e-6
+"""Largest difference between directions of rays in float32 and in float64.
+
+Places and centres of some ten pixels, in units of the focal length, carry roundings of
+6e-8 each; a lens magnifies them a little.
+"""
+
+RAY_PIXELS = 1e-4
+"""Pixels between a ray of float32 and where the camera sees a point on it.
+
+Roundings of 6e-8 in direction and origin, times a focal length of some ten pixels and a
+distance of 14 camera heights.
+"""

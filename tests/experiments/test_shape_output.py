@@ -13,7 +13,7 @@ from tangrid.experiments.shape_output import (
     own_surface,
     views_of_shape,
 )
-from tangrid.rendering.camera import orbit
+from tangrid.rendering.camera_paths import orbit
 from tangrid.signals.mesh import MeshSignal
 from tests.experiments.small_experiments import image, plan
 from tests.experiments.small_shapes import (

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from tangrid.errors import ConfigError, ShapeError
-from tangrid.rendering.camera import orbit
+from tangrid.rendering.camera_paths import orbit
 from tangrid.rendering.shading import compose, draw, shade
 from tangrid.rendering.sphere_tracing import Hits, trace
 from tests.rendering.shapes import sphere
@@ -63,7 +63,7 @@ def test_a_ball_is_a_disc_in_the_middle():
     assert opacity[0, 0] == 0
     assert opacity[10, 12] == 1
     # The cone around a ball has sin = radius / distance.
-    radius = CAMERA.focal * 0.4 / (2.4**2 - 0.4**2) ** 0.5
+    radius = CAMERA.focal[0] * 0.4 / (2.4**2 - 0.4**2) ** 0.5
     assert opacity.sum() == pytest.approx(np.pi * radius**2, rel=0.02)
     np.testing.assert_allclose(opacity, opacity[::-1], atol=1e-6)
     np.testing.assert_allclose(opacity, opacity[:, ::-1], atol=1e-6)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tangrid.errors import ConfigError, NumericalError
-from tangrid.rendering.camera import orbit
+from tangrid.rendering.camera_paths import orbit
 from tangrid.rendering.sphere_tracing import trace
 from tests.rendering.shapes import box, sphere, torus
 

@@ -15,8 +15,9 @@ from tangrid.errors import ConfigError
 from tangrid.experiments import FittedRun
 from tangrid.experiments.shape_output import views_of_shape
 from tangrid.progress import bar
-from tangrid.rendering.camera import Camera, orbit, turntable
+from tangrid.rendering.camera_paths import orbit, turntable
 from tangrid.runs.writing import unwritable, write_whole
+from tangrid.signals.camera import Camera
 from tangrid.tasks.sdf_pictures import DISTANCE, VIEWS
 
 _SIDE = 800

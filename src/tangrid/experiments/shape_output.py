@@ -10,8 +10,8 @@ from jaxtyping import Float, Int64, UInt8
 from tangrid.errors import DataError, NumericalError
 from tangrid.experiments.fit_sdf import FitSdf, fitted_shape
 from tangrid.experiments.fitting import FittedRun
-from tangrid.rendering.camera import Camera
 from tangrid.rendering.isosurface import extract_surface
+from tangrid.signals.camera import Camera
 from tangrid.tasks.sdf_pictures import draw_field
 
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from tangrid.errors import ConfigError, ShapeError
 from tangrid.notation import Coords
-from tangrid.rendering.camera import Camera
 from tangrid.rendering.sphere_tracing import Hits
+from tangrid.signals.camera import Camera
 
 CLAY = (0.83, 0.80, 0.76)
 """Colour of a surface that has none, sRGB-coded."""
@@ -143,7 +143,7 @@ def draw(
         ConfigError: If the supersampling is not positive.
 
     Example:
-        >>> from tangrid.rendering.camera import orbit
+        >>> from tangrid.rendering.camera_paths import orbit
         >>> from tangrid.rendering.sphere_tracing import trace
         >>> camera = orbit(30.0, 20.0, distance=2.2, width=4, height=3)
         >>> ball = lambda points: (points - 0.5).norm(dim=1) - 0.3

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from tangrid.errors import ConfigError
 from tangrid.notation import Coords
-from tangrid.rendering.camera import Camera, orbit
+from tangrid.rendering.camera_paths import orbit
 from tangrid.rendering.shading import Paint, draw
 from tangrid.rendering.slices import Axis, slice_picture, slice_points
 from tangrid.rendering.sphere_tracing import Hits, trace
+from tangrid.signals.camera import Camera
 from tangrid.signals.mesh import MeshSignal
 from tangrid.tasks.sdf_evaluation import FittedShape
 
