@@ -1,0 +1,85 @@
+"""What a radiance field is: a density, and a colour that depends on the direction."""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tangrid.fields.contract import Field, FieldConfig
+from tangrid.notation import Coords, Features, Values
+from tangrid.registry import Registry
+from tangrid.signals.site import Site
+
+RADIANCE_FIELDS = Registry("radiance field")
+"""Every kind of radiance field by its public name."""
+
+
+class Density(NamedTuple):
+    """What a radiance field says of places, whatever they are seen from."""
+
+    density: Float[Tensor, " n"]
+    """Share of light that is lost per length; lengths are sides of the unit box."""
+    hidden: Features
+    """What the colour is made from."""
+
+
+class RadianceField(Field, ABC):
+    """Map places to a density, and places and directions to a colour.
+
+    As a field of values it is its density, with one channel.
+
+    Attributes:
+        num_hidden: Features between density and colour.
+    """
+
+    num_dims: int = 3
+    num_channels: int = 1
+    num_hidden: int
+
+    @abstractmethod
+    def density(self, coords: Coords) -> Density:
+        """Return density and hidden features of places.
+
+        Args:
+            coords: Points in the unit box.
+        """
+
+    @abstractmethod
+    def encode_directions(self, directions: Float[Tensor, "r 3"]) -> Features:
+        """Return features of directions, which all samples of a ray share.
+
+        Args:
+            directions: Unit vectors away from the camera.
+        """
+
+    @abstractmethod
+    def colour(self, hidden: Features, views: Features) -> Float[Tensor, "n 3"]:
+        """Return red, green and blue from 0 to 1.
+
+        Args:
+            hidden: Hidden features of the places.
+            views: Features of the directions that they are seen in.
+        """
+
+    def forward(self, coords: Coords) -> Values:
+        """Return the density, as one channel.
+
+        Args:
+            coords: Points in the unit box.
+        """
+        return self.density(coords).density[:, None]
+
+
+class RadianceFieldConfig(FieldConfig, ABC):
+    """Settings of one kind of radiance field; ``kind`` is its registered name."""
+
+    @abstractmethod
+    def build(self, site: Site, generator: torch.Generator) -> RadianceField:
+        """Return the field for one site.
+
+        Args:
+            site: Three coordinates.
+            generator: Source of the initial values.
+        """

@@ -1,0 +1,164 @@
+"""A radiance field on one encoding: one head for the density, one for the colour."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from tangrid.choices import check_choice
+from tangrid.decoders import Decoder, DecoderConfig, ReluMlpConfig
+from tangrid.encodings import Encoding, EncodingConfig, HashGridConfig
+from tangrid.errors import ConfigError
+from tangrid.fields.contract import FieldConfig
+from tangrid.fields.radiance.activations import DensityActivation, positive_density
+from tangrid.fields.radiance.contract import (
+    RADIANCE_FIELDS,
+    Density,
+    RadianceField,
+    RadianceFieldConfig,
+)
+from tangrid.fields.radiance.directions import DirectionEncoding
+from tangrid.notation import Coords, Features
+from tangrid.signals.site import Site
+
+
+def _density_head() -> ReluMlpConfig:
+    return ReluMlpConfig(num_hidden=1)
+
+
+def _colour_head() -> ReluMlpConfig:
+    return ReluMlpConfig(num_hidden=2, output_activation="sigmoid")
+
+
+@RADIANCE_FIELDS.register("encoded-radiance")
+@dataclass(frozen=True, kw_only=True)
+class EncodedRadianceConfig(RadianceFieldConfig):
+    """One encoding, and two heads that read it one after the other (InstantNGP).
+
+    Example:
+        >>> from tangrid.seeding import generator
+        >>> site = Site(num_dims=3, num_channels=3)
+        >>> built = EncodedRadianceConfig().build(site, generator(0))
+        >>> density, hidden = built.density(torch.rand(2, 3))
+        >>> views = built.encode_directions(torch.eye(3)[:2])
+        >>> density.shape, built.colour(hidden, views).shape
+        (torch.Size([2]), torch.Size([2, 3]))
+    """
+
+    encoding: EncodingConfig = field(default_factory=HashGridConfig)
+    """Coordinates to features."""
+    density_head: DecoderConfig = field(default_factory=_density_head)
+    """Features to hidden features, the first of which becomes the density."""
+    num_hidden: int = 16
+    """Hidden features, all of which the colour is made from."""
+    directions: DirectionEncoding = field(default_factory=DirectionEncoding)
+    """Features of directions."""
+    colour_head: DecoderConfig = field(default_factory=_colour_head)
+    """Hidden features and features of directions to a colour."""
+    density_activation: DensityActivation = "exp"
+    """From the first hidden feature to the density."""
+    density_shift: float = 0.0
+    """Added before the activation."""
+
+    def __post_init__(self) -> None:
+        """Refuse a field without a density.
+
+        Raises:
+            ConfigError: If a setting is out of range.
+        """
+        check_choice(
+            "EncodedRadianceConfig.density_activation",
+            self.density_activation,
+            DensityActivation,
+        )
+        if self.num_hidden < 1:
+            raise ConfigError(
+                "EncodedRadianceConfig.num_hidden: expected at least 1, the density, "
+                f"got {self.num_hidden}."
+            )
+
+    def families(self) -> tuple[Callable[[float], FieldConfig], ...]:
+        """Return the ways of the encoding to grow."""
+
+        def grown(family: Callable[[float], EncodingConfig]) -> Callable:
+            return lambda size: dataclasses.replace(self, encoding=family(size))
+
+        return tuple(grown(family) for family in self.encoding.families())
+
+    def build(self, site: Site, generator: torch.Generator) -> "EncodedRadiance":
+        """Return the field for one site.
+
+        Args:
+            site: Three coordinates.
+            generator: Source of the initial values.
+        """
+        encoding = self.encoding.build(site, generator)
+        density_head = self.density_head.build(
+            encoding.num_features, self.num_hidden, generator
+        )
+        num_seen = self.num_hidden + self.directions.num_features
+        colour_head = self.colour_head.build(num_seen, 3, generator)
+        return EncodedRadiance(self, encoding, density_head, colour_head)
+
+
+class EncodedRadiance(RadianceField):
+    """Read density and colour off one encoding.
+
+    Args:
+        config: Settings.
+        encoding: Coordinates to features.
+        density_head: Features to hidden features.
+        colour_head: Hidden features and directions to colours.
+    """
+
+    def __init__(
+        self,
+        config: EncodedRadianceConfig,
+        encoding: Encoding,
+        density_head: Decoder,
+        colour_head: Decoder,
+    ) -> None:
+        super().__init__()
+        self.encoding = encoding
+        self.density_head = density_head
+        self.colour_head = colour_head
+        self._directions = config.directions
+        self.num_hidden = config.num_hidden
+        self.stops_gradients = encoding.stops_gradients
+        self._activation: DensityActivation = config.density_activation
+        self._shift = config.density_shift
+
+    def density(self, coords: Coords) -> Density:
+        """Return density and hidden features of places.
+
+        Args:
+            coords: Points in the unit box.
+        """
+        hidden = self.density_head(self.encoding(coords))
+        density = positive_density(hidden[:, 0], self._activation, self._shift)
+        return Density(density, hidden)
+
+    def encode_directions(self, directions: Float[Tensor, "r 3"]) -> Features:
+        """Return features of directions.
+
+        Args:
+            directions: Unit vectors away from the camera.
+        """
+        return self._directions(directions)
+
+    def colour(self, hidden: Features, views: Features) -> Float[Tensor, "n 3"]:
+        """Return red, green and blue from 0 to 1.
+
+        Args:
+            hidden: Hidden features of the places.
+            views: Features of the directions that they are seen in.
+        """
+        return self.colour_head(torch.cat((hidden, views), dim=1))
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Return the encoding's groups, and both heads as group ``decoder``."""
+        heads = [*self.density_head.parameters(), *self.colour_head.parameters()]
+        return {**self.encoding.parameter_groups(), "decoder": heads}
