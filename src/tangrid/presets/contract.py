@@ -9,6 +9,7 @@ from typing import Literal
 from tangrid.encodings import ENCODINGS
 from tangrid.errors import ConfigError
 from tangrid.fields import FIELDS, EncodedFieldConfig, FieldConfig
+from tangrid.fields.radiance import RADIANCE_FIELDS, EncodedRadianceConfig
 from tangrid.registry import unknown_name
 from tangrid.signals.site import Site
 
@@ -54,7 +55,7 @@ class Preset:
         return dataclasses.replace(config, encoding=config.encoding.reaching(finest))
 
 
-TaskName = Literal["image", "sdf"]
+TaskName = Literal["image", "sdf", "scene"]
 """What a model is fitted to."""
 
 PRESETS: dict[str, Preset] = {}
@@ -64,6 +65,10 @@ SDF_PRESETS: dict[str, Preset] = {}
 """Settings of the same models where they suit signed distances better."""
 
 
+SCENE_PRESETS: dict[str, Preset] = {}
+"""Radiance fields by name; a name may be that of a model of images too."""
+
+
 def file_for_sdf(preset: Preset) -> None:
     """Give a model settings of its own for signed distances.
 
@@ -71,6 +76,15 @@ def file_for_sdf(preset: Preset) -> None:
         preset: Its settings; the name is one that `find_model` knows.
     """
     SDF_PRESETS[preset.name] = preset
+
+
+def file_for_scene(preset: Preset) -> None:
+    """Add a model of scenes to `SCENE_PRESETS`.
+
+    Args:
+        preset: Its settings, which are those of a radiance field.
+    """
+    SCENE_PRESETS[preset.name] = preset
 
 
 def file(preset: Preset) -> None:
@@ -97,16 +111,26 @@ def model_names() -> list[str]:
     return sorted({*PRESETS, *ENCODINGS, *whole})
 
 
+def scene_model_names() -> list[str]:
+    """Return every name that a scene can be fitted by: presets, encodings, kinds."""
+    return sorted({*SCENE_PRESETS, *ENCODINGS, *RADIANCE_FIELDS})
+
+
 def find_model(name: str, task: TaskName = "image") -> Preset:
     """Return the preset of a name; an encoding comes with the default decoder.
 
     Args:
         name: A preset, a registered encoding or a registered field.
         task: What it is fitted to; some models have settings of their own for each.
+            Scenes ask for a radiance field, which an encoding becomes with the default
+            heads.
 
     Raises:
-        ConfigError: If nothing has that name; the nearest one is named.
+        ConfigError: If nothing has that name, and then the nearest one is named, or if
+            what has it is no model of scenes where one is asked for.
     """
+    if task == "scene":
+        return _find_radiance_field(name)
     if task == "sdf" and name in SDF_PRESETS:
         return SDF_PRESETS[name]
     if name in PRESETS:
@@ -119,6 +143,24 @@ def find_model(name: str, task: TaskName = "image") -> Preset:
             name=name, field=FIELDS[name](), summary=_first_line(FIELDS[name])
         )
     raise unknown_name("model", name, model_names())
+
+
+def _find_radiance_field(name: str) -> Preset:
+    if name in SCENE_PRESETS:
+        return SCENE_PRESETS[name]
+    if name in RADIANCE_FIELDS:
+        kind = RADIANCE_FIELDS[name]
+        return Preset(name=name, field=kind(), summary=_first_line(kind))
+    if name in ENCODINGS:
+        config = EncodedRadianceConfig(encoding=ENCODINGS[name]())
+        return Preset(name=name, field=config, summary=_first_line(ENCODINGS[name]))
+    if name in model_names():
+        raise ConfigError(
+            f"model '{name}': expected a model of scenes, one of "
+            f"{', '.join(scene_model_names())}, got one that has settings for images "
+            "and shapes alone. Choose one of these."
+        )
+    raise unknown_name("model", name, scene_model_names())
 
 
 def _first_line(cls: type) -> str:
