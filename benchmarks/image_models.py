@@ -16,10 +16,10 @@ from benchmarks.training_step import package_step
 from tangrid.devices import available_threads
 from tangrid.errors import TangridError
 from tangrid.experiments.fit_image import ImageSource, plan_fit
+from tangrid.fields.workers import Workers
 from tangrid.signals.image import ImageSignal
 from tangrid.tasks import ImageRegression
 from tangrid.training.settings import TrainingSettings
-from tangrid.training.workers import Workers
 
 MODELS = (
     "instant-ngp", "instant-ngp-sine", "neurbf",

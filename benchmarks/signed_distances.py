@@ -20,6 +20,7 @@ from benchmarks.training_step import package_step
 from tangrid.devices import available_threads, peak_memory_mb
 from tangrid.errors import TangridError
 from tangrid.experiments.fit_sdf import MeshSource, fitted_shape, plan_sdf_fit
+from tangrid.fields.workers import Workers
 from tangrid.rendering.isosurface import extract_surface
 from tangrid.seeding import generator
 from tangrid.signals.mesh import MeshSignal
@@ -27,7 +28,6 @@ from tangrid.signals.point_pool import PoolSettings, draw_pool
 from tangrid.tasks.sdf_losses import SdfLoss
 from tangrid.tasks.sdf_regression import SdfRegression
 from tangrid.training.settings import SDF_BATCH_SIZE, training_for
-from tangrid.training.workers import Workers
 
 MODELS = ("instant-ngp", "mulfagrid", "neurbf", "siren")
 PARAMS = 950_000

@@ -24,14 +24,14 @@ from tangrid.devices import available_threads, torch_threads
 from tangrid.encodings import EncodingConfig, HashGridConfig, MulfaGridConfig
 from tangrid.fields import EncodedFieldConfig, Field
 from tangrid.fields.contract import DecoderDtype
+from tangrid.fields.workers import Workers
 from tangrid.ops import implementation
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
-from tangrid.tasks import Batch, Task
+from tangrid.tasks import PointBatch, Task
 from tangrid.training.gradients import add_gradients
 from tangrid.training.optimizer import Adam
 from tangrid.training.settings import TrainingSettings
-from tangrid.training.workers import Workers
 
 BATCH = 65_536
 SITE = Site(num_dims=2, num_channels=3)
@@ -45,14 +45,14 @@ class FixedPoints(Task):
         coords = torch.rand(BATCH, 2, generator=generator(0, "points"))
         x, y = coords.T
         targets = torch.stack((torch.sin(40 * x), torch.cos(30 * y), x * y), dim=1)
-        self._batch = Batch(coords, targets)
+        self._batch = PointBatch(coords, targets)
 
     @property
     def site(self) -> Site:
         """The unit square with three channels."""
         return SITE
 
-    def batch(self, step: int) -> Batch:
+    def batch(self, step: int) -> PointBatch:
         """Return the same points for every step.
 
         Args:
@@ -61,7 +61,7 @@ class FixedPoints(Task):
         del step
         return self._batch
 
-    def loss(self, field: Field, batch: Batch) -> torch.Tensor:
+    def loss(self, field: Field, batch: PointBatch) -> torch.Tensor:
         """Return the mean squared error.
 
         Args:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.func import grad, jacrev
 
 from tangrid.fields.coordinate_gradient import value_and_gradient
+from tangrid.fields.workers import Workers
 from tangrid.ops.accumulation import accumulate_into
 from tangrid.ops.contract import implementation, single_threaded
 from tangrid.ops.grid_lookup import operator, reference
@@ -20,7 +21,6 @@ from tangrid.tasks.sdf_losses import SdfLoss
 from tangrid.training.gradients import add_gradients
 from tangrid.training.optimizer import Adam
 from tangrid.training.settings import TrainingSettings
-from tangrid.training.workers import Workers
 from tests.ops.comparison import assert_close, assert_same_bits
 from tests.ops.grid_cases import STORAGES, Case, case_of, layout_of, random_points
 from tests.tolerances import PARITY_FLOAT32

@@ -5,7 +5,7 @@ import torch
 import tangrid.tasks.image_regression as module
 from tangrid.errors import ConfigError
 from tangrid.signals.image import ImageSignal
-from tangrid.tasks import Batch, ImageRegression
+from tangrid.tasks import ImageRegression, PointBatch
 from tests.training.small_fits import LINE, build
 
 WIDTH, HEIGHT = 6, 4
@@ -18,7 +18,7 @@ def image() -> ImageSignal:
     return ImageSignal.from_array(numbers.reshape(HEIGHT, WIDTH) / 100)
 
 
-def pixels_of(batch: Batch) -> list[int]:
+def pixels_of(batch: PointBatch) -> list[int]:
     return (batch.targets[:, 0] * 100).round().int().tolist()
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from tangrid.decoders import ReluMlpConfig
 from tangrid.encodings import HashGridConfig
 from tangrid.fields import EncodedFieldConfig, FieldConfig, SirenConfig
+from tangrid.fields.workers import Workers, predict, predict_gradients
 from tangrid.ops.accumulation import accumulate_into
 from tangrid.seeding import generator
 from tangrid.signals.mesh import MeshSignal
@@ -17,7 +18,6 @@ from tangrid.tasks.sdf_regression import SdfBatch, SdfRegression
 from tangrid.training import TrainingSettings, fit
 from tangrid.training.gradients import add_gradients
 from tangrid.training.optimizer import Adam
-from tangrid.training.workers import Workers, predict, predict_gradients
 from tests.ops.comparison import assert_close
 from tests.training.small_shapes import (
     SMOOTH_FIELDS,

@@ -4,20 +4,22 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from tangrid.errors import DataError
 from tangrid.fields import Field
+from tangrid.fields.workers import Workers
 from tangrid.runs.store import RunFolder
 from tangrid.training.checkpoint import (
     Progress,
     RunningMean,
+    TrainingState,
     load_field,
     load_state,
     save_field,
     save_state,
 )
 from tangrid.training.optimizer import Adam
-from tangrid.training.workers import Workers
 from tests.training.small_fits import LINE, SETTINGS, assert_same_field, build
 
 
@@ -28,6 +30,12 @@ def folder(tmp_path: Path) -> RunFolder:
 
 def adam(field: Field) -> Adam:
     return Adam(field, SETTINGS, Workers(2))
+
+
+def whole(
+    field: Field, optimizer: Adam, mean: RunningMean | None, **learned: Tensor
+) -> TrainingState:
+    return TrainingState(field=field, optimizer=optimizer, mean=mean, learned=learned)
 
 
 def trained() -> tuple[Field, Adam, RunningMean]:
@@ -53,12 +61,16 @@ def test_a_field_comes_back_bit_for_bit(folder: RunFolder):
 
 def test_a_state_comes_back_bit_for_bit(folder: RunFolder):
     field, optimizer, mean = trained()
-    save_state(folder, field, optimizer, mean, Progress(3, 0.1))
+    save_state(
+        folder, whole(field, optimizer, mean, seen=torch.ones(2)), Progress(3, 0.1, 30)
+    )
     other = build(seed=9)
     others = adam(other)
     means = RunningMean(other, 0.9)
-    progress = load_state(folder, other, others, means)
-    assert progress == Progress(3, 0.1)
+    seen = torch.zeros(2)
+    progress = load_state(folder, whole(other, others, means, seen=seen))
+    assert progress == Progress(3, 0.1, 30)
+    assert seen.tolist() == [1, 1]
     assert_same_field(other, field)
     assert_same_field(means.field, mean.field)
     for name, tensor in optimizer.state_tensors().items():
@@ -77,7 +89,7 @@ def test_a_missing_file_is_named(folder: RunFolder):
         load_field(folder.path / "field.safetensors", build())
     field = build()
     with pytest.raises(DataError, match=r"state\.safetensors: expected a saved field"):
-        load_state(folder, field, adam(field), None)
+        load_state(folder, whole(field, adam(field), None))
 
 
 def damage(path: Path, how: str) -> None:
@@ -132,16 +144,16 @@ def test_a_field_is_no_state(folder: RunFolder):
     save_field(folder, field)
     (folder.path / "field.safetensors").rename(folder.path / "state.safetensors")
     with pytest.raises(DataError, match="expected the tensors of this run's config"):
-        load_state(folder, field, optimizer, None)
+        load_state(folder, whole(field, optimizer, None))
 
 
 @pytest.mark.parametrize("saved_with_mean", [True, False])
 def test_a_running_mean_must_be_there_or_not(folder: RunFolder, saved_with_mean: bool):
     field, optimizer, mean = trained()
     saved, asked = (mean, None) if saved_with_mean else (None, mean)
-    save_state(folder, field, optimizer, saved, Progress(3, 0.1))
+    save_state(folder, whole(field, optimizer, saved), Progress(3, 0.1))
     with pytest.raises(DataError, match="first difference: 'mean/"):
-        load_state(folder, field, optimizer, asked)
+        load_state(folder, whole(field, optimizer, asked))
 
 
 def test_a_file_is_replaced_whole(folder: RunFolder, monkeypatch: pytest.MonkeyPatch):

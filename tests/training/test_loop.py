@@ -16,7 +16,7 @@ from tangrid.errors import (
 )
 from tangrid.fields import Field
 from tangrid.runs.store import RunFolder
-from tangrid.tasks import Batch
+from tangrid.tasks import PointBatch
 from tangrid.tasks.image_regression import ImageRegression
 from tangrid.tasks.sdf_losses import SdfLoss
 from tangrid.training import Moment, TrainingSettings, fit
@@ -57,11 +57,11 @@ class Broken(ImageRegression):
 
     first_step = 5
 
-    def batch(self, step: int) -> Batch:
+    def batch(self, step: int) -> PointBatch:
         batch = super().batch(step)
         if step < self.first_step:
             return batch
-        return Batch(batch.coords, batch.targets * torch.nan)
+        return PointBatch(batch.coords, batch.targets * torch.nan)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -120,7 +120,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     found = fit(task(), build(seed=9), settings, folder=parts, resume=True)
     assert curve(parts) == curve(whole)
     assert_same_field(found.field, expected.field)
-    assert found.points == expected.points == 12 * settings.batch_size
+    assert found.progress.points == expected.progress.points == 12 * settings.batch_size
     for name in ("field.safetensors",):
         assert (parts.path / name).read_bytes() == (whole.path / name).read_bytes()
 
@@ -201,7 +201,7 @@ def test_a_loss_that_is_no_number_stops_with_a_saved_state(tmp_path: Path):
 class Ruined(ImageRegression):
     """A finite loss whose gradient is not: the root of zero."""
 
-    def loss(self, field: Field, batch: Batch) -> torch.Tensor:
+    def loss(self, field: Field, batch: PointBatch) -> torch.Tensor:
         ruin = (0 * field.forward(batch.coords)).sum().sqrt()
         return super().loss(field, batch) + ruin
 
@@ -331,7 +331,7 @@ def test_a_decoder_in_bfloat16_trains():
 class Slopes(ImageRegression):
     """Values and the square of their gradient, which autograd takes inside the loss."""
 
-    def loss(self, field: Field, batch: Batch) -> torch.Tensor:
+    def loss(self, field: Field, batch: PointBatch) -> torch.Tensor:
         coords = batch.coords.requires_grad_()
         values = field.forward(coords)
         (slope,) = torch.autograd.grad(values.sum(), coords, create_graph=True)
@@ -417,4 +417,4 @@ def test_a_fit_of_slopes_resumes_where_it_stopped(tmp_path: Path):
     found = fit(shape_task(loss), other, SETTINGS, folder=parts, resume=True)
     assert_same_field(found.field, expected.field)
     assert curve(parts) == curve(whole)
-    assert found.points == expected.points == 12 * 64
+    assert found.progress.points == expected.progress.points == 12 * 64

@@ -5,8 +5,8 @@ import torch
 
 from tangrid.errors import ConfigError
 from tangrid.fields import Field
+from tangrid.fields.workers import Workers
 from tangrid.training.optimizer import Adam, share
-from tangrid.training.workers import Workers
 from tests.training.small_fits import build, tensors_of, with_changes
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from tangrid.errors import ConfigError
 from tangrid.fields import Field
-from tangrid.training.workers import Workers, predict
+from tangrid.fields.workers import Workers, predict
 
 _POINTS_PER_STRIP = 2**18
 _LONGEST_SIDE = 2**20

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from tangrid.errors import ConfigError
 from tangrid.experiments.contract import EXPERIMENTS
 from tangrid.experiments.fitting import Fit, FittedRun, all_metrics, begin, resolved
+from tangrid.fields.workers import Workers, predict
 from tangrid.ops import forget_implementations
 from tangrid.presets import find_model
 from tangrid.runs.store import RunFolder
@@ -16,7 +17,6 @@ from tangrid.tasks.image_evaluation import evaluate_image
 from tangrid.tasks.image_pictures import Framing, describe, draw, frame
 from tangrid.tasks.image_regression import ImageRegression, Sampling
 from tangrid.training import Moment, TrainingSettings, fit
-from tangrid.training.workers import Workers, predict
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from tangrid.errors import ConfigError
 from tangrid.experiments.contract import EXPERIMENTS
 from tangrid.experiments.fitting import Fit, FittedRun, all_metrics, begin, resolved
 from tangrid.fields import Field
+from tangrid.fields.workers import Workers, predict, predict_gradients
 from tangrid.ops import forget_implementations
 from tangrid.presets import find_model
 from tangrid.runs.store import RunFolder
@@ -31,7 +32,6 @@ from tangrid.tasks.sdf_pictures import (
 )
 from tangrid.tasks.sdf_regression import SdfRegression
 from tangrid.training import Moment, TrainingSettings, fit
-from tangrid.training.workers import Workers, predict, predict_gradients
 
 SETTINGS = ("field", "training", "loss", "pool", "judge", "pictures")
 """Parts of the experiment whose single settings can be changed."""

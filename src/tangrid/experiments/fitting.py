@@ -237,7 +237,7 @@ def all_metrics(
         "params_stored": sum(t.numel() for t in field.state_dict().values()),
         "steps": fitted.progress.step,
         "seconds": seconds,
-        "points_per_second": fitted.points / seconds if seconds else None,
+        "points_per_second": fitted.progress.points / seconds if seconds else None,
         "peak_memory_mb": peak_memory_mb(),
         "device": "cpu",
         "dtype": str(parameters[0].dtype).removeprefix("torch."),

@@ -1,19 +1,37 @@
 """What is asked of a field: batches, a loss, and a site to build on."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from jaxtyping import Float
 from torch import Tensor
 
 from tangrid.fields.contract import Field
+from tangrid.fields.workers import Workers
 from tangrid.notation import Coords, Values
 from tangrid.signals.site import Site
 
 
+class Batch(ABC):
+    """What one step of training looks at, in parts that count alike in its loss."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of parts: points, or rays."""
+
+    @abstractmethod
+    def pieces(self, size: int) -> Sequence["Batch"]:
+        """Return consecutive pieces of the batch.
+
+        Args:
+            size: Points that a piece should have; the last may be smaller.
+        """
+
+
 @dataclass(frozen=True)
-class Batch:
+class PointBatch(Batch):
     """Points and what the field should give there.
 
     Attributes:
@@ -28,17 +46,20 @@ class Batch:
         """Return the number of points."""
         return len(self.coords)
 
-    def pieces(self, size: int) -> Sequence["Batch"]:
+    def pieces(self, size: int) -> Sequence["PointBatch"]:
         """Return consecutive pieces of the batch.
 
         Args:
             size: Points per piece; the last may be smaller.
         """
         coords, targets = self.coords.split(size), self.targets.split(size)
-        return [Batch(c, t) for c, t in zip(coords, targets, strict=True)]
+        return [PointBatch(c, t) for c, t in zip(coords, targets, strict=True)]
 
 
-class Task(ABC):
+AnyBatch = TypeVar("AnyBatch", bound=Batch)
+
+
+class Task(ABC, Generic[AnyBatch]):
     """Something a field can be trained for.
 
     Attributes:
@@ -54,7 +75,7 @@ class Task(ABC):
         """What an encoding may know of the signal."""
 
     @abstractmethod
-    def batch(self, step: int) -> Batch:
+    def batch(self, step: int) -> AnyBatch:
         """Return the batch of one step, which only the task's seed and the step decide.
 
         Args:
@@ -62,10 +83,37 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def loss(self, field: Field, batch: Batch) -> Float[Tensor, ""]:
-        """Return the mean loss over the points of a batch or of a piece of it.
+    def loss(self, field: Field, batch: AnyBatch) -> Float[Tensor, ""]:
+        """Return the mean loss over the parts of a batch or of a piece of it.
 
         Args:
             field: What is trained.
             batch: Points and wanted values.
         """
+
+    def finish_step(
+        self, step: int, batch: AnyBatch, field: Field, workers: Workers
+    ) -> int:
+        """Learn from a step what the next batches need, after the field has moved.
+
+        Args:
+            step: Number of the step, from 0.
+            batch: What it looked at.
+            field: What is trained.
+            workers: Who works.
+
+        Returns:
+            The number of points that the field was asked for.
+        """
+        del step, field, workers
+        return len(batch)
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """What the task has learned in training; changing it changes the task."""
+        return {}
+
+    @property
+    def measures(self) -> Mapping[str, float]:
+        """Numbers of its own that belong into the log."""
+        return {}

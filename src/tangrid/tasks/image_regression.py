@@ -13,7 +13,7 @@ from tangrid.seeding import generator
 from tangrid.signals.image import ImageSignal
 from tangrid.signals.site import Site
 from tangrid.signals.splits import Split, split_every_second
-from tangrid.tasks.contract import Batch, Task
+from tangrid.tasks.contract import PointBatch, Task
 
 Sampling = Literal["auto", "all", "pixels", "continuous"]
 
@@ -21,7 +21,7 @@ Sampling = Literal["auto", "all", "pixels", "continuous"]
 _PIXELS_IN_MEMORY = 2**21
 
 
-class ImageRegression(Task):
+class ImageRegression(Task[PointBatch]):
     """Fit the values of an image with the mean squared error.
 
     Args:
@@ -77,7 +77,7 @@ class ImageRegression(Task):
             return len(self.split.train_indices)
         return self.signal.num_pixels
 
-    def batch(self, step: int) -> Batch:
+    def batch(self, step: int) -> PointBatch:
         """Return the batch of one step.
 
         Args:
@@ -88,15 +88,15 @@ class ImageRegression(Task):
         source = generator(self._seed, "batch", step)
         if self.sampling == "continuous":
             coords = torch.rand(self.batch_size, 2, generator=source)
-            return Batch(coords, self.signal.sample(coords))
+            return PointBatch(coords, self.signal.sample(coords))
         # Neighbours in memory are neighbours in the grid: sorting keeps caches warm.
         chosen = self._draw(step, source).sort().values
         if self.num_points <= _PIXELS_IN_MEMORY:
             whole = self._everything
-            return Batch(whole.coords[chosen], whole.targets[chosen])
+            return PointBatch(whole.coords[chosen], whole.targets[chosen])
         return self._points(chosen)
 
-    def loss(self, field: Field, batch: Batch) -> Float[Tensor, ""]:
+    def loss(self, field: Field, batch: PointBatch) -> Float[Tensor, ""]:
         """Return the mean squared error over points and channels.
 
         Args:
@@ -106,13 +106,13 @@ class ImageRegression(Task):
         return torch.nn.functional.mse_loss(field.forward(batch.coords), batch.targets)
 
     @cached_property
-    def _everything(self) -> Batch:
+    def _everything(self) -> PointBatch:
         return self._points(torch.arange(self.num_points))
 
-    def _points(self, chosen: Int64[Tensor, " n"]) -> Batch:
+    def _points(self, chosen: Int64[Tensor, " n"]) -> PointBatch:
         indices = chosen if self.split is None else self.split.train_indices[chosen]
         coords = self.signal.pixel_coords(indices)
-        return Batch(coords, self.signal.pixel_values(indices))
+        return PointBatch(coords, self.signal.pixel_values(indices))
 
     def _draw(self, step: int, source: torch.Generator) -> Int64[Tensor, " n"]:
         count = min(self.batch_size, self.num_points)

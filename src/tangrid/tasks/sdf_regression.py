@@ -14,12 +14,12 @@ from tangrid.seeding import generator
 from tangrid.signals.mesh import MeshSignal
 from tangrid.signals.point_pool import PointPool
 from tangrid.signals.site import Site
-from tangrid.tasks.contract import Batch, Task
+from tangrid.tasks.contract import PointBatch, Task
 from tangrid.tasks.sdf_losses import SdfLoss
 
 
 @dataclass(frozen=True)
-class SdfBatch(Batch):
+class SdfBatch(PointBatch):
     """Points, their signed distances, and the normals of those on the surface.
 
     Attributes:
@@ -43,7 +43,7 @@ class SdfBatch(Batch):
         return [SdfBatch(*part) for part in parts]
 
 
-class SdfRegression(Task):
+class SdfRegression(Task[PointBatch]):
     """Fit the signed distance of a mesh at the points of a pool.
 
     Each epoch goes through the pool in an order of its own, every point at most once:
@@ -98,7 +98,7 @@ class SdfRegression(Task):
             self._coords[chosen], self._targets[chosen], self._normals[chosen]
         )
 
-    def loss(self, field: Field, batch: Batch) -> Float[Tensor, ""]:
+    def loss(self, field: Field, batch: PointBatch) -> Float[Tensor, ""]:
         """Return the mean loss over the points of a batch or of a piece of it.
 
         Args:

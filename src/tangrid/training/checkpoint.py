@@ -2,6 +2,7 @@
 
 import copy
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,10 +28,12 @@ class Progress:
     Attributes:
         step: Steps taken.
         seconds: Wall time of training so far.
+        points: Points seen so far.
     """
 
     step: int = 0
     seconds: float = 0.0
+    points: int = 0
 
 
 class RunningMean:
@@ -81,39 +84,56 @@ def load_field(path: Path, field: Field) -> None:
     _fill(path, dict(field.state_dict()), tensors)
 
 
-def save_state(
-    folder: RunFolder,
-    field: Field,
-    optimizer: Adam,
-    mean: RunningMean | None,
-    progress: Progress,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class TrainingState:
+    """All that a step of training changes.
+
+    Attributes:
+        field: What is trained.
+        optimizer: Its moments and counts.
+        mean: The running mean of the parameters, if one is kept.
+        learned: What the task has learned.
+    """
+
+    field: Field
+    optimizer: Adam
+    mean: RunningMean | None
+    learned: Mapping[str, Tensor]
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything by name; changing it changes the state."""
+        tensors = {f"field/{k}": v for k, v in self.field.state_dict().items()}
+        tensors |= self.optimizer.state_tensors()
+        tensors |= {f"task/{key}": tensor for key, tensor in self.learned.items()}
+        if self.mean is not None:
+            means = self.mean.field.state_dict()
+            tensors |= {f"mean/{key}": tensor for key, tensor in means.items()}
+        return tensors
+
+
+def save_state(folder: RunFolder, state: TrainingState, progress: Progress) -> None:
     """Write all that training needs to go on as if it had not stopped, in one file.
 
     Args:
         folder: The run.
-        field: What is trained.
-        optimizer: Its moments and counts.
-        mean: The running mean of the parameters, if one is kept.
-        progress: Steps and seconds so far.
+        state: What training changes.
+        progress: Steps, seconds and points so far.
     """
     words = {"step": str(progress.step), "seconds": progress.seconds.hex()}
-    save_tensors(folder, STATE_FILE, _state(field, optimizer, mean), words)
+    words["points"] = str(progress.points)
+    save_tensors(folder, STATE_FILE, state.tensors, words)
     folder.write_json(
         "state.json", {"step": progress.step, "seconds": progress.seconds}
     )
 
 
-def load_state(
-    folder: RunFolder, field: Field, optimizer: Adam, mean: RunningMean | None
-) -> Progress:
+def load_state(folder: RunFolder, state: TrainingState) -> Progress:
     """Restore what `save_state` wrote, in place.
 
     Args:
         folder: The run.
-        field: Built from the run's config.
-        optimizer: Made for that field.
-        mean: The running mean, if the settings keep one.
+        state: Made for the run's config.
 
     Returns:
         How far the run had come.
@@ -123,18 +143,9 @@ def load_state(
     """
     path = folder.path / STATE_FILE
     tensors, words = _load(path)
-    _fill(path, _state(field, optimizer, mean), tensors)
-    return Progress(int(words["step"]), float.fromhex(words["seconds"]))
-
-
-def _state(
-    field: Field, optimizer: Adam, mean: RunningMean | None
-) -> dict[str, Tensor]:
-    tensors = {f"field/{k}": v for k, v in field.state_dict().items()}
-    tensors |= optimizer.state_tensors()
-    if mean is not None:
-        tensors |= {f"mean/{k}": v for k, v in mean.field.state_dict().items()}
-    return tensors
+    _fill(path, state.tensors, tensors)
+    seconds = float.fromhex(words["seconds"])
+    return Progress(int(words["step"]), seconds, int(words["points"]))
 
 
 def save_tensors(

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from tangrid.fields.contract import Field
+from tangrid.fields.workers import Workers
 from tangrid.ops import accumulate_into
 from tangrid.tasks.contract import Batch, Task
 from tangrid.training.optimizer import Adam
-from tangrid.training.workers import Workers
 
 
 def add_gradients(

@@ -2,16 +2,18 @@
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from tangrid.errors import DataError, InterruptedRunError, NumericalError
 from tangrid.fields.contract import Field
+from tangrid.fields.workers import Workers
 from tangrid.runs.store import RunFolder
 from tangrid.tasks.contract import Task
 from tangrid.training.checkpoint import (
     Progress,
     RunningMean,
+    TrainingState,
     load_state,
     save_field,
     save_state,
@@ -21,7 +23,6 @@ from tangrid.training.interruption import Interruption
 from tangrid.training.optimizer import Adam
 from tangrid.training.schedules import rate_factor
 from tangrid.training.settings import TrainingSettings
-from tangrid.training.workers import Workers
 
 LOG_FILE = "metrics.jsonl"
 _LOGGED_STEPS = 500
@@ -41,6 +42,7 @@ class Moment:
         loss: Mean loss of the step's batch before the update.
         rates: Learning rate of each parameter group.
         is_squared: Whether the loss is a mean squared error of values up to 1.
+        measures: Numbers that the task adds.
     """
 
     step: int
@@ -50,6 +52,7 @@ class Moment:
     loss: float
     rates: dict[str, float]
     is_squared: bool = True
+    measures: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def psnr(self) -> float | None:
@@ -70,13 +73,11 @@ class FittedField:
 
     Attributes:
         field: The trained field, or the running mean of it if the settings keep one.
-        progress: Steps and seconds it took.
-        points: Points seen.
+        progress: Steps, seconds and points it took.
     """
 
     field: Field
     progress: Progress
-    points: int
 
 
 def fit(
@@ -150,7 +151,6 @@ class _Training:
         self._optimizer = Adam(field, settings, workers)
         self._mean = RunningMean(field, settings.ema) if settings.ema else None
         self._progress = Progress()
-        self._points = 0
         self._logged = -math.inf
         self._saved = time.monotonic()
 
@@ -158,7 +158,16 @@ class _Training:
     def result(self) -> FittedField:
         """The trained field and what it took."""
         field = self._mean.field if self._mean else self._field
-        return FittedField(field, self._progress, self._points)
+        return FittedField(field, self._progress)
+
+    @property
+    def _state(self) -> TrainingState:
+        return TrainingState(
+            field=self._field,
+            optimizer=self._optimizer,
+            mean=self._mean,
+            learned=self._task.state,
+        )
 
     @property
     def fraction(self) -> float:
@@ -184,7 +193,7 @@ class _Training:
         """
         if self._folder is None:
             return
-        progress = load_state(self._folder, self._field, self._optimizer, self._mean)
+        progress = load_state(self._folder, self._state)
         steps = self._settings.steps
         if steps is not None and progress.step > steps:
             raise DataError(
@@ -193,7 +202,6 @@ class _Training:
                 "again."
             )
         self._progress = progress
-        self._points = self._progress.step * len(self._task.batch(0))
         if self._folder.has(LOG_FILE):
             self._folder.truncate_lines(LOG_FILE, self._progress.step)
 
@@ -230,19 +238,22 @@ class _Training:
             self.save()
             raise _not_finite(f"a finite loss, got {loss}", step + 1, self._folder)
         rates = self._optimizer.step(rate_factor(self._settings, step, fraction))
-        if self._mean:
+        if self._mean and (step + 1) % self._settings.ema_interval == 0:
             self._mean.update(self._field)
-        self._points += len(batch)
+        points = self._progress.points + self._task.finish_step(
+            step, batch, self._field, self._workers
+        )
         seconds = self._progress.seconds + time.monotonic() - start
-        self._progress = Progress(step + 1, seconds)
+        self._progress = Progress(step + 1, seconds, points)
         moment = Moment(
             step + 1,
             self.fraction,
             seconds,
-            self._points,
+            points,
             loss,
             rates,
             self._task.loss_is_squared,
+            self._task.measures,
         )
         self._log(moment)
         if time.monotonic() - self._saved > 60 * self._settings.checkpoint_minutes:
@@ -263,9 +274,7 @@ class _Training:
         if self._folder is None:
             return
         save_field(self._folder, self.result.field)
-        save_state(
-            self._folder, self._field, self._optimizer, self._mean, self._progress
-        )
+        save_state(self._folder, self._state, self._progress)
 
     def _log(self, moment: Moment) -> None:
         if self._folder is None or not self._is_logged(moment):
@@ -278,6 +287,7 @@ class _Training:
             "loss": moment.loss,
             "psnr": moment.psnr,
             "rates": moment.rates,
+            **moment.measures,
         }
         if moment.psnr is None:
             del line["psnr"]

@@ -6,10 +6,10 @@ from torch import Tensor, nn
 
 from tangrid.errors import ConfigError
 from tangrid.fields.contract import Field
+from tangrid.fields.workers import Workers
 from tangrid.ops.adam_update import AdamState, adam_update
 from tangrid.ops.adam_update.reference import AdamNumbers
 from tangrid.training.settings import TrainingSettings
-from tangrid.training.workers import Workers
 
 SPARSE_GROUP = "grid"
 """Group whose entries of zero gradient are left alone, as InstantNGP leaves them."""

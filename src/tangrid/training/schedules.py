@@ -9,6 +9,7 @@ def rate_factor(settings: TrainingSettings, step: int, progress: float) -> float
     r"""Return what the rates are multiplied by at one step.
 
     Cosine: :math:`r + (1 - r)(1 + \cos \pi p)/2` at progress p, r the final rate.
+    Exponential: :math:`r^{(p - h)/(1 - h)}` once a fraction h is done.
 
     Args:
         settings: Schedule and its numbers.
@@ -23,6 +24,9 @@ def rate_factor(settings: TrainingSettings, step: int, progress: float) -> float
     if settings.schedule == "cosine":
         low = settings.final_rate
         factor = low + (1 - low) * (1 + math.cos(math.pi * min(progress, 1.0))) / 2
+    elif settings.schedule == "exponential":
+        fallen = max(min(progress, 1.0) - settings.hold, 0.0) / (1 - settings.hold)
+        factor = settings.final_rate**fallen
     elif settings.schedule == "steps":
         passed = sum(progress >= milestone for milestone in settings.milestones)
         factor = settings.step_factor**passed

@@ -11,7 +11,7 @@ DEFAULT_STEPS = 1000
 """Steps of a fit that is given neither steps nor minutes."""
 SDF_BATCH_SIZE = 2**15
 """Points per step of a fit to a mesh, where no other number is given."""
-Schedule = Literal["cosine", "constant", "steps"]
+Schedule = Literal["cosine", "constant", "steps", "exponential"]
 
 
 def _default_rates() -> dict[str, float]:
@@ -39,7 +39,9 @@ class TrainingSettings:
     schedule: Schedule = "cosine"
     """How rates fall: to final_rate, not at all, by step_factor at each milestone."""
     final_rate: float = 0.01
-    """Fraction of the rates at the end of a cosine schedule."""
+    """Fraction of the rates at the end of a cosine or exponential schedule."""
+    hold: float = 0.0
+    """Fraction of training in which an exponential schedule has not begun to fall."""
     warmup_steps: int = 0
     """Steps in which the rates rise linearly from zero."""
     milestones: tuple[float, ...] = (0.5, 0.75, 0.9)
@@ -48,6 +50,8 @@ class TrainingSettings:
     """Factor of the rates at each milestone."""
     ema: float | None = None
     """Decay of a running mean of the parameters that is evaluated in their place."""
+    ema_interval: int = 1
+    """Steps between updates of that mean."""
     threads: int | None = None
     """Threads to use; None for all that the process may."""
     checkpoint_minutes: float = 2.0
@@ -64,7 +68,7 @@ class TrainingSettings:
                 "training: expected steps or minutes, got neither. Say --steps N or "
                 "--minutes M."
             )
-        for name in ("steps", "batch_size", "piece_size", "threads"):
+        for name in ("steps", "batch_size", "piece_size", "threads", "ema_interval"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(
@@ -78,6 +82,10 @@ class TrainingSettings:
         if self.ema is not None and not 0 < self.ema < 1:
             raise ConfigError(
                 f"training.ema: expected a decay between 0 and 1, got {self.ema}."
+            )
+        if not 0 <= self.hold < 1:
+            raise ConfigError(
+                f"training.hold: expected a fraction from 0 to 1, got {self.hold}."
             )
         self._check_adam()
 

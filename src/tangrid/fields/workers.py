@@ -7,7 +7,7 @@ import contextvars
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -35,7 +35,7 @@ class Workers:
         )
         self._threads = torch_threads(1)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Workers":
         """Return the pool, with PyTorch's own threads out of the way."""
         self._threads.__enter__()
         return self

@@ -3,10 +3,10 @@ import threading
 import pytest
 import torch
 
+from tangrid.fields.workers import Workers, predict, predict_gradients
 from tangrid.ops.contract import is_single_threaded
 from tangrid.training.gradients import add_gradients
 from tangrid.training.optimizer import Adam
-from tangrid.training.workers import Workers, predict, predict_gradients
 from tests.ops.comparison import assert_close, assert_same_bits
 from tests.training.small_fits import GRID, build, task, with_changes
 from tests.training.small_shapes import SMOOTH_FIELDS, build_in_space
