@@ -58,7 +58,7 @@ class Camera:
                 f"Camera: expected a pose of 4 x 4, got shape {pose.shape}. Give the "
                 "matrix from camera to world, with the last row 0 0 0 1."
             )
-        _check_rigid(pose)
+        check_rigid(pose)
         others = (*(self.centre or ()), *self.lens.coefficients)
         if not np.isfinite(others).all():
             raise ConfigError(
@@ -170,7 +170,16 @@ class Camera:
         )
 
 
-def _check_rigid(pose: Float[np.ndarray, "4 4"]) -> None:
+def check_rigid(pose: Float[np.ndarray, "4 4"]) -> None:
+    """Refuse a pose that does more than turn and move.
+
+    Args:
+        pose: Camera to world.
+
+    Raises:
+        ConfigError: If it is not finite, or stretches, bends or mirrors; what files
+            lose by rounding is accepted.
+    """
     if not np.isfinite(pose).all():
         bad = int((~np.isfinite(pose)).sum())
         raise ConfigError(

@@ -1,11 +1,42 @@
 """Shrink an image by a whole factor: each new pixel is the mean of a square."""
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Shaped, UInt8
 
 from tangrid.errors import ConfigError
 from tangrid.signals.colour import Colour
-from tangrid.signals.pixels import values_of
+from tangrid.signals.pixels import num_colours, values_of
+
+_STRIP_PIXELS = 2**18
+
+
+def shrunk_size(height: int, width: int, factor: int) -> tuple[int, int]:
+    """Return the height and width of an image that is made smaller.
+
+    Args:
+        height: Rows before.
+        width: Columns before.
+        factor: Side of the squares that become one pixel.
+
+    Raises:
+        ConfigError: If the factor is below 1 or leaves fewer than 2 pixels on a side.
+
+    Example:
+        >>> shrunk_size(7, 9, 3)
+        (2, 3)
+    """
+    if factor < 1:
+        raise ConfigError(
+            f"downscale: expected a whole number >= 1, got {factor}. "
+            "Use 1 for the full size, 2 for half the width and height."
+        )
+    if min(height, width) // factor < 2:
+        raise ConfigError(
+            f"downscale: expected at least 2 pixels on each side to remain, got "
+            f"{width // factor} x {height // factor} from {width} x {height} with "
+            f"factor {factor}. Choose a smaller factor."
+        )
+    return height // factor, width // factor
 
 
 def area_average(
@@ -32,22 +63,56 @@ def area_average(
         >>> small.ravel().tolist()
         [0.5, 0.5, 0.5, 0.5]
     """
-    if factor < 1:
-        raise ConfigError(
-            f"downscale: expected a whole number >= 1, got {factor}. "
-            "Use 1 for the full size, 2 for half the width and height."
-        )
-    height, width = pixels.shape[0] // factor, pixels.shape[1] // factor
-    if min(height, width) < 2:
-        raise ConfigError(
-            f"downscale: expected at least 2 pixels on each side to remain, got "
-            f"{width} x {height} from {pixels.shape[1]} x {pixels.shape[0]} with "
-            f"factor {factor}. Choose a smaller factor."
-        )
+    height, width = shrunk_size(pixels.shape[0], pixels.shape[1], factor)
     small = np.empty((height, width, pixels.shape[2]), dtype=np.float32)
     for row in range(height):
         strip = pixels[row * factor : (row + 1) * factor, : width * factor]
         values = values_of(strip, stored=stored, wanted=wanted)
         squares = values.reshape(factor, width, factor, -1)
         small[row] = squares.mean(axis=(0, 2), dtype=np.float64)
+    return small
+
+
+def shrunk_bytes(
+    pixels: Shaped[np.ndarray, "h w c"], factor: int, *, stored: Colour
+) -> UInt8[np.ndarray, "v u c"]:
+    """Average squares of pixels by what they cover, and round to 8 bits.
+
+    sRGB-coded values are averaged, weighted by alpha where there is one: what is
+    transparent has no colour. The mean of squares laid over a background is the mean
+    laid over it, up to rounding.
+
+    Args:
+        pixels: Pixels as stored: uint8, uint16 or float32, alpha straight.
+        factor: Side of the squares; what is left over is left out.
+        stored: How float pixels are stored; linear ones beyond 1 are clipped.
+
+    Returns:
+        Straight alpha again; colours are 0 where alpha is. Bytes stay as they are if
+        the factor is 1.
+
+    Example:
+        >>> half_red = np.array([[[255, 0, 0, 255], [0, 255, 0, 0]] * 2] * 4, np.uint8)
+        >>> shrunk_bytes(half_red, 2, stored="srgb")[0, 0].tolist()
+        [255, 0, 0, 128]
+    """
+    height, width = shrunk_size(pixels.shape[0], pixels.shape[1], factor)
+    if factor == 1 and pixels.dtype == np.uint8:
+        return pixels
+    channels = pixels.shape[2]
+    has_alpha = num_colours(channels) < channels
+    small = np.empty((height, width, channels), dtype=np.uint8)
+    rows = max(_STRIP_PIXELS // (width * factor * factor), 1)
+    for start in range(0, height, rows):
+        stop = min(start + rows, height)
+        strip = pixels[start * factor : stop * factor, : width * factor]
+        values = values_of(strip, stored=stored, wanted="srgb")
+        if has_alpha:
+            values[..., :-1] *= values[..., -1:]
+        squares = values.reshape(stop - start, factor, width, factor, channels)
+        means = squares.mean(axis=(1, 3), dtype=np.float64)
+        if has_alpha:
+            alpha = means[..., -1:]
+            np.divide(means[..., :-1], alpha, out=means[..., :-1], where=alpha > 0)
+        small[start:stop] = np.rint(means.clip(0, 1) * 255)
     return small
