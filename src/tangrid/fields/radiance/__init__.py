@@ -9,3 +9,8 @@ from tangrid.fields.radiance.encoded import EncodedRadiance as EncodedRadiance
 from tangrid.fields.radiance.encoded import (
     EncodedRadianceConfig as EncodedRadianceConfig,
 )
+from tangrid.fields.radiance.nerf import NerfConfig as NerfConfig
+from tangrid.fields.radiance.separate import (
+    SeparateRadianceConfig as SeparateRadianceConfig,
+)
+from tangrid.fields.radiance.separate import opacity_shift as opacity_shift

@@ -16,6 +16,10 @@ RADIANCE_FIELDS = Registry("radiance field")
 """Every kind of radiance field by its public name."""
 
 
+Views = Float[Tensor, "n v"]
+"""Features of the directions that samples are seen in, of which there are v."""
+
+
 class Density(NamedTuple):
     """What a radiance field says of places, whatever they are seen from."""
 
@@ -55,12 +59,12 @@ class RadianceField(Field, ABC):
         """
 
     @abstractmethod
-    def colour(self, hidden: Features, views: Features) -> Float[Tensor, "n 3"]:
+    def colour(self, hidden: Features, views: Views) -> Float[Tensor, "n 3"]:
         """Return red, green and blue from 0 to 1.
 
         Args:
             hidden: Hidden features of the places.
-            views: Features of the directions that they are seen in.
+            views: Views of the directions that they are seen in.
         """
 
     def forward(self, coords: Coords) -> Values:

@@ -19,6 +19,7 @@ from tangrid.fields.radiance.contract import (
     Density,
     RadianceField,
     RadianceFieldConfig,
+    Views,
 )
 from tangrid.fields.radiance.directions import DirectionEncoding
 from tangrid.notation import Coords, Features
@@ -149,12 +150,12 @@ class EncodedRadiance(RadianceField):
         """
         return self._directions(directions)
 
-    def colour(self, hidden: Features, views: Features) -> Float[Tensor, "n 3"]:
+    def colour(self, hidden: Features, views: Views) -> Float[Tensor, "n 3"]:
         """Return red, green and blue from 0 to 1.
 
         Args:
             hidden: Hidden features of the places.
-            views: Features of the directions that they are seen in.
+            views: Views of the directions that they are seen in.
         """
         return self.colour_head(torch.cat((hidden, views), dim=1))
 
