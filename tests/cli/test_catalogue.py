@@ -2,7 +2,13 @@
 
 import json
 
-from tangrid.presets import PRESETS, SDF_PRESETS, model_names
+from tangrid.presets import (
+    PRESETS,
+    SCENE_PRESETS,
+    SDF_PRESETS,
+    model_names,
+    scene_model_names,
+)
 from tangrid.registry import KINDS
 from tests.cli.conftest import Type
 
@@ -11,7 +17,7 @@ def test_text_names_everything_in_80_columns(tangrid: Type):
     outcome = tangrid("catalogue")
     assert outcome.code == 0
     lines = outcome.out.splitlines()
-    assert set(model_names()) <= set(lines)
+    assert {*model_names(), *scene_model_names()} <= set(lines)
     assert {"encoded", "relu-mlp", "fit-image", "compare-images", "fit-sdf"} <= set(
         lines
     )
@@ -23,10 +29,11 @@ def test_text_names_everything_in_80_columns(tangrid: Type):
 
 def test_json_holds_every_default(tangrid: Type):
     rooms = json.loads(tangrid("catalogue", "--json").out)
-    registries = ["encodings", "decoders", "fields", "experiments"]
-    assert list(rooms) == ["models", "sdf_models", *registries]
+    registries = ["encodings", "decoders", "fields", "radiance_fields", "experiments"]
+    assert list(rooms) == ["models", "sdf_models", "scene_models", *registries]
     assert {entry["name"] for entry in rooms["models"]} == set(PRESETS)
     assert {entry["name"] for entry in rooms["sdf_models"]} == set(SDF_PRESETS)
+    assert {entry["name"] for entry in rooms["scene_models"]} == set(SCENE_PRESETS)
     for room in registries:
         for entry in rooms[room]:
             assert entry["settings"]["kind"] == entry["name"]
@@ -40,7 +47,7 @@ def test_names_are_shown_in_full(tangrid: Type):
     outcome = tangrid("catalogue", "instant-ngp")
     assert "field.encoding.num_levels=16" in outcome.out
     assert "field.decoder.width=64" in outcome.out
-    assert "hash-grid\n" not in outcome.out
+    assert "hash-grid" not in outcome.out.splitlines()
     only = json.loads(tangrid("catalogue", "siren", "--json").out)
     found = {room for room, entries in only.items() if entries}
     assert found - {"sdf_models"} == {"models", "fields"}

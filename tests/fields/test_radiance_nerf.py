@@ -41,7 +41,7 @@ def test_the_network_is_that_of_the_formula():
     hidden = layer("trunk.1", hidden).clamp(min=0)
     hidden = layer("trunk.2", torch.cat((seen, hidden), 1)).clamp(min=0)
     hidden = layer("trunk.3", hidden).clamp(min=0)
-    density = 10 * torch.log1p(torch.exp(layer("density_layer", hidden)[:, 0] - 1))
+    density = 10 * torch.log1p(torch.exp(layer("density_layer", hidden)[:, 0] - 3))
     joint = layer("colour_layers.0", hidden)
     branch = layer("colour_layers.1", torch.cat((joint, views), 1)).clamp(min=0)
     colour = 1 / (1 + torch.exp(-layer("colour_layers.2", branch)))

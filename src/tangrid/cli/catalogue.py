@@ -42,7 +42,7 @@ def run(request: CatalogueRequest, command: Sequence[str]) -> None:
         return
     defaults = {
         entry["name"]: entry["settings"]
-        for room in ("encodings", "decoders", "fields")
+        for room in ("encodings", "decoders", "fields", "radiance_fields")
         for entry in entries()[room]
     }
     for line in lines(rooms, {} if request.names else defaults):
@@ -56,7 +56,13 @@ def entries() -> dict[str, list[Entry]]:
     from tangrid.encodings import ENCODINGS  # noqa: PLC0415
     from tangrid.experiments import EXPERIMENTS  # noqa: PLC0415
     from tangrid.fields import FIELDS  # noqa: PLC0415
-    from tangrid.presets import PRESETS, SDF_PRESETS, Preset  # noqa: PLC0415
+    from tangrid.fields.radiance import RADIANCE_FIELDS  # noqa: PLC0415
+    from tangrid.presets import (  # noqa: PLC0415
+        PRESETS,
+        SCENE_PRESETS,
+        SDF_PRESETS,
+        Preset,
+    )
     from tangrid.runs import to_plain  # noqa: PLC0415
 
     def models(presets: Mapping[str, Preset]) -> list[Entry]:
@@ -78,6 +84,7 @@ def entries() -> dict[str, list[Entry]]:
         "encodings": ENCODINGS,
         "decoders": DECODERS,
         "fields": FIELDS,
+        "radiance_fields": RADIANCE_FIELDS,
         "experiments": EXPERIMENTS,
     }
     rooms = {
@@ -91,7 +98,12 @@ def entries() -> dict[str, list[Entry]]:
         ]
         for room, registry in registries.items()
     }
-    return {"models": models(PRESETS), "sdf_models": models(SDF_PRESETS), **rooms}
+    return {
+        "models": models(PRESETS),
+        "sdf_models": models(SDF_PRESETS),
+        "scene_models": models(SCENE_PRESETS),
+        **rooms,
+    }
 
 
 def chosen(

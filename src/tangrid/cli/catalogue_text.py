@@ -9,9 +9,11 @@ _INDENT = "    "
 _HEADINGS = {
     "models": "Models: --model NAME",
     "sdf_models": "The same models for signed distances: fit sdf --model NAME",
+    "scene_models": "Models of scenes: fit scene --model NAME",
     "encodings": "Encodings: --model NAME, or --set field.encoding=NAME",
     "decoders": "Decoders: --set field.decoder=NAME",
     "fields": "Fields: --model NAME",
+    "radiance_fields": "Radiance fields: fit scene --model NAME",
     "experiments": "Experiments",
 }
 

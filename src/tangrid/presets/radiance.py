@@ -3,8 +3,23 @@
 Most have about two million parameters, a sixth of what the papers give InstantNGP.
 """
 
-from tangrid.encodings import HashGridConfig, MulfaGridConfig
-from tangrid.fields.radiance import EncodedRadianceConfig
+from tangrid.encodings import (
+    DenseGridConfig,
+    FourierConfig,
+    HashGridConfig,
+    MulfaGridConfig,
+    NeurbfConfig,
+    PlaneGridConfig,
+    TensorfCpConfig,
+    TensorfVmConfig,
+)
+from tangrid.fields.radiance import (
+    DirectionEncoding,
+    EncodedRadianceConfig,
+    NerfConfig,
+    SeparateRadianceConfig,
+    opacity_shift,
+)
 from tangrid.presets.contract import PRESETS, Preset, file_for_scene
 
 _FINEST = 512
@@ -45,5 +60,105 @@ file_for_scene(
         rates={"grid": 1e-2, "kernel": 1e-2, "decoder": 1e-2},
         summary=PRESETS["mulfagrid"].summary,
         source="Zhao et al. 2024, eqs. 6-7; per channel, centred, eight levels: ours.",
+    )
+)
+file_for_scene(
+    Preset(
+        name="neurbf",
+        field=EncodedRadianceConfig(
+            encoding=NeurbfConfig(
+                num_centres=2**15,
+                num_neighbours=5,
+                profile="linear",
+                shape="scalar",
+                num_levels=8,
+                channels_per_level=2,
+                finest_resolution=_FINEST,
+                log2_table_size=16,
+                lowest_frequency=1.0,
+                highest_frequency=8.0,
+            )
+        ),
+        rates={"grid": 1e-2, "decoder": 1e-2},
+        summary=PRESETS["neurbf"].summary,
+        source="Chen et al. 2023: five neighbours, 32 features; in InstantNGP's field.",
+    )
+)
+file_for_scene(
+    Preset(
+        name="tensorf-vm",
+        field=SeparateRadianceConfig(
+            density_encoding=TensorfVmConfig(resolution=144, num_ranks=8),
+            appearance_encoding=TensorfVmConfig(resolution=144, num_ranks=24),
+        ),
+        rates={"grid": 2e-2, "decoder": 1e-3},
+        summary=PRESETS["tensorf-vm"].summary,
+        source="Chen et al. 2022, VM-192 with half the ranks and resolution.",
+    )
+)
+file_for_scene(
+    Preset(
+        name="tensorf-cp",
+        field=SeparateRadianceConfig(
+            density_encoding=TensorfCpConfig(resolution=300, num_ranks=96),
+            appearance_encoding=TensorfCpConfig(resolution=300, num_ranks=288),
+        ),
+        rates={"grid": 2e-2, "decoder": 1e-3},
+        summary=PRESETS["tensorf-cp"].summary,
+        source="Chen et al. 2022, CP-384 with a resolution of 300 in place of 500.",
+    )
+)
+file_for_scene(
+    Preset(
+        name="k-planes",
+        field=EncodedRadianceConfig(
+            encoding=PlaneGridConfig(resolution=256, num_scales=3, channels_per_scale=8)
+        ),
+        rates={"grid": 1e-2, "decoder": 1e-2},
+        summary="Products of planes over pairs of axes, at three scales.",
+        source="Fridovich-Keil et al. 2023, hybrid; a quarter of the channels, 64 to "
+        "256 vertices.",
+    )
+)
+_VOXELS = 54
+
+file_for_scene(
+    Preset(
+        name="dvgo",
+        field=SeparateRadianceConfig(
+            density_encoding=DenseGridConfig(
+                num_levels=1, channels_per_level=1, base_resolution=_VOXELS
+            ),
+            appearance_encoding=DenseGridConfig(
+                num_levels=1, channels_per_level=12, base_resolution=_VOXELS
+            ),
+            num_appearance=None,
+            feature_bands=0,
+            directions=DirectionEncoding(family="waves", order=4),
+            density_shift=opacity_shift(1e-4),
+            density_scale=float(_VOXELS),
+        ),
+        rates={"grid": 1e-1, "decoder": 1e-3},
+        summary="One dense grid for the density, one for features of the colour.",
+        source="Sun et al. 2022, fine stage, of 54^3 voxels in place of 160^3.",
+    )
+)
+file_for_scene(
+    Preset(
+        name="nerf",
+        field=NerfConfig(),
+        rates={"decoder": 5e-4},
+        summary="Deep rectified network on octaves of the coordinates.",
+        source="Mildenhall et al. 2020; softplus for the density, one network.",
+    )
+)
+file_for_scene(
+    Preset(
+        name="nerf-fourier",
+        field=NerfConfig(encoding=FourierConfig(bandwidth_cycles=8.0)),
+        rates={"decoder": 5e-4},
+        summary="The same network on Gaussian Fourier features.",
+        source="Network: Mildenhall et al. 2020; features: Tancik et al. 2020; "
+        "bandwidth ours.",
     )
 )

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import torch
@@ -87,29 +88,45 @@ def spherical_harmonics(directions: Float[Tensor, "r 3"], num_degrees: int) -> F
         >>> [round(value, 4) for value in found[0].tolist()]
         [0.2821, -0.0, 0.4886, -0.0]
     """
-    x, y, z = directions.unbind(1)
-    xx, yy, zz = x * x, y * y, z * z
-    ones = torch.ones_like(x)
-    first, pi = [math.sqrt(1 / (4 * math.pi)) * ones], math.pi
-    one = math.sqrt(3 / (4 * pi))
-    second = [-one * y, one * z, -one * x]
-    two, flat = math.sqrt(15 / (4 * pi)), math.sqrt(5 / (16 * pi))
-    third = [
-        two * x * y,
-        -two * y * z,
-        flat * (3 * zz - 1),
-        -two * x * z,
-        two / 2 * (xx - yy),
-    ]
-    outer, inner = math.sqrt(35 / (32 * pi)), math.sqrt(21 / (32 * pi))
-    mixed = math.sqrt(105 / (4 * pi))
-    fourth = [
-        outer * y * (yy - 3 * xx),
-        mixed * x * y * z,
-        inner * y * (1 - 5 * zz),
-        math.sqrt(7 / (16 * pi)) * z * (5 * zz - 3),
-        inner * x * (1 - 5 * zz),
-        mixed / 2 * z * (xx - yy),
-        outer * x * (3 * yy - xx),
-    ]
-    return torch.stack([*first, *second, *third, *fourth][: num_degrees**2], dim=1)
+    # All products of three of 1, x, y, z at once: few operations on many numbers.
+    padded = torch.nn.functional.pad(directions, (1, 0), value=1.0)
+    pairs = (padded[:, :, None] * padded[:, None, :]).flatten(1)
+    triples = (pairs[:, :, None] * padded[:, None, :]).flatten(1)
+    return triples @ _polynomials(num_degrees).to(directions.dtype)
+
+
+@cache
+def _polynomials(num_degrees: int) -> Float[Tensor, "triples features"]:
+    """Return the factor of each product of three of 1, x, y, z in each harmonic."""
+    table = torch.zeros(64, num_degrees**2, dtype=torch.float64)
+    for column, terms in enumerate(_HARMONICS[: num_degrees**2]):
+        for product, factor in terms.items():
+            first, second, third = ("1xyz".index(letter) for letter in product)
+            table[16 * first + 4 * second + third, column] = factor
+    return table
+
+
+_PI = math.pi
+_ONE = math.sqrt(3 / (4 * _PI))
+_TWO, _FLAT = math.sqrt(15 / (4 * _PI)), math.sqrt(5 / (16 * _PI))
+_OUTER, _INNER = math.sqrt(35 / (32 * _PI)), math.sqrt(21 / (32 * _PI))
+_MIXED, _POLAR = math.sqrt(105 / (4 * _PI)), math.sqrt(7 / (16 * _PI))
+_HARMONICS = (
+    {"111": math.sqrt(1 / (4 * _PI))},
+    {"11y": -_ONE},
+    {"11z": _ONE},
+    {"11x": -_ONE},
+    {"1xy": _TWO},
+    {"1yz": -_TWO},
+    {"1zz": 3 * _FLAT, "111": -_FLAT},
+    {"1xz": -_TWO},
+    {"1xx": _TWO / 2, "1yy": -_TWO / 2},
+    {"yyy": _OUTER, "xxy": -3 * _OUTER},
+    {"xyz": _MIXED},
+    {"11y": _INNER, "yzz": -5 * _INNER},
+    {"zzz": 5 * _POLAR, "11z": -3 * _POLAR},
+    {"11x": _INNER, "xzz": -5 * _INNER},
+    {"xxz": _MIXED / 2, "yyz": -_MIXED / 2},
+    {"xyy": 3 * _OUTER, "xxx": -_OUTER},
+)
+"""Polynomials in x, y and z of the harmonics, by the letters of each product."""

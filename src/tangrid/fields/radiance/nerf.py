@@ -68,8 +68,8 @@ class NerfConfig(RadianceFieldConfig):
     density_activation: DensityActivation = "softplus"
     """From the network to the density; the released code cuts negative ones off, which
     can leave a network without any gradient."""
-    density_shift: float = -1.0
-    """Added before the activation."""
+    density_shift: float = -3.0
+    """Added before the activation, so that the box is nearly clear at the start."""
     density_scale: float = 10.0
     """Factor of the density, so that few steps make a surface."""
 
