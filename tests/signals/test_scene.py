@@ -118,8 +118,8 @@ def test_distances_to_a_box_hold_for_every_point_of_it():
     inside = rng.uniform(low, high, (20_000, 3))
     for positions in (rng.normal(size=(6, 3)) * 9, np.array([[4.0, 0.2, 3.0]])):
         away = np.linalg.norm(inside[:, None] - positions, axis=2)
-        near, far = distances_to_box(positions, low, high)
+        near, far = distances_to_box(positions, low, high, least=0.0)
         assert near <= away.min() <= near + 0.3
         assert far - 0.3 <= away.max() <= far
-    near, _ = distances_to_box(np.array([[0.0, 0.1, 3.0]]), low, high)
-    assert 0 < near < 0.1
+    near, _ = distances_to_box(np.array([[0.0, 0.1, 3.0]]), low, high, least=0.2)
+    assert near == 0.2

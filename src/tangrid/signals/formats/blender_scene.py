@@ -14,6 +14,7 @@ from tangrid.signals.formats.scene_draft import (
     Frame,
     SceneDraft,
     SplitName,
+    positions_of,
     without_missing,
 )
 from tangrid.signals.formats.transforms_frames import (
@@ -28,6 +29,7 @@ HALF_SIDE = 1.5
 """How far the box reaches from the origin."""
 
 _NEAR, _FAR = 2.0, 6.0
+_LEAST_NEAR = 0.03
 _USUAL_DISTANCES = (3.4, 4.6)
 """Between which cameras stand away from the origin where near and far are usual."""
 
@@ -39,6 +41,15 @@ def is_blender(folder: Path) -> bool:
         folder: The folder.
     """
     return (folder / "transforms_train.json").is_file()
+
+
+def is_split(path: Path) -> bool:
+    """Return whether a file of cameras is one of those of this format.
+
+    Args:
+        path: The file.
+    """
+    return path.name in {f"transforms_{split}.json" for split in get_args(SplitName)}
 
 
 def read_blender(folder: Path, findings: SceneFindings) -> SceneDraft:
@@ -80,12 +91,12 @@ def read_blender(folder: Path, findings: SceneFindings) -> SceneDraft:
 
 def _bounds(frames: tuple[Frame, ...], findings: SceneFindings) -> SceneBounds:
     near, far = _NEAR, _FAR
-    positions = np.array([frame.position for frame in frames]).reshape(-1, 3)
+    positions = positions_of(frames, findings)
     away = np.linalg.norm(positions, axis=1)
     least, most = _USUAL_DISTANCES
-    if len(away) and not (least <= away.min() and away.max() <= most):
+    if not (least <= away.min() and away.max() <= most):
         box = np.full(3, HALF_SIDE)
-        near, far = distances_to_box(positions, -box, box)
+        near, far = distances_to_box(positions, -box, box, least=_LEAST_NEAR)
         findings.add_note(
             f"Cameras stand {away.min():.3g} to {away.max():.3g} from the origin, not "
             f"about 4: near and far, {near:.3g} and {far:.3g}, are how far the box is "

@@ -177,6 +177,30 @@ def _brief(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+def positions_of(
+    frames: Sequence[Frame], findings: SceneFindings
+) -> Float[np.ndarray, "v 3"]:
+    """Return where cameras stand.
+
+    Args:
+        frames: The frames that can be used.
+        findings: Why others cannot.
+
+    Returns:
+        A row for each.
+
+    Raises:
+        DataError: If there is no frame.
+    """
+    if not frames:
+        findings.refuse_errors()
+        raise DataError(
+            f"{findings.folder}: expected photographs with cameras, got none. Check "
+            "that this is the whole scene."
+        )
+    return np.stack([frame.position for frame in frames])
+
+
 def without_missing(
     frames: Sequence[Frame], findings: SceneFindings
 ) -> tuple[Frame, ...]:

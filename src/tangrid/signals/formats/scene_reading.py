@@ -5,8 +5,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tangrid.errors import ConfigError, DataError
-from tangrid.signals.formats.blender_scene import is_blender, read_blender
+from tangrid.signals.formats.blender_scene import is_blender, is_split, read_blender
+from tangrid.signals.formats.colmap_scene import is_colmap, read_colmap
+from tangrid.signals.formats.llff_scene import is_llff, read_llff
+from tangrid.signals.formats.nsvf_scene import is_nsvf, read_nsvf
 from tangrid.signals.formats.scene_draft import SceneDraft
+from tangrid.signals.formats.transforms_scene import (
+    is_transforms,
+    read_transforms_scene,
+)
 from tangrid.signals.scene_findings import SceneFindings
 
 
@@ -43,8 +50,36 @@ FORMATS: Mapping[str, _Format] = {
     "blender": _Format(
         what="transforms_train.json (Blender)",
         is_there=is_blender,
-        read=lambda folder, findings, options: _averaged(
-            read_blender(folder, findings), options
+        read=lambda place, findings, options: _averaged(
+            read_blender(place, findings), options
+        ),
+    ),
+    "transforms": _Format(
+        what="transforms.json (instant-ngp, nerfstudio)",
+        is_there=is_transforms,
+        read=lambda place, findings, options: _averaged(
+            read_transforms_scene(place, findings), options
+        ),
+    ),
+    "llff": _Format(
+        what="poses_bounds.npy (LLFF)",
+        is_there=is_llff,
+        read=lambda place, findings, options: read_llff(
+            place, findings, downscale=options.downscale, use_ndc=options.use_ndc
+        ),
+    ),
+    "colmap": _Format(
+        what="sparse/0 (COLMAP)",
+        is_there=is_colmap,
+        read=lambda place, findings, options: read_colmap(
+            place, findings, downscale=options.downscale
+        ),
+    ),
+    "nsvf": _Format(
+        what="pose, rgb and intrinsics.txt (NSVF)",
+        is_there=is_nsvf,
+        read=lambda place, findings, options: _averaged(
+            read_nsvf(place, findings), options
         ),
     ),
 }
@@ -53,6 +88,11 @@ FORMATS: Mapping[str, _Format] = {
 
 def _averaged(draft: SceneDraft, options: ReadingOptions) -> SceneDraft:
     return replace(draft, shrinking=options.downscale)
+
+
+def _is_cameras(path: Path) -> bool:
+    """Return whether a file of cameras is named that may have any name."""
+    return path.is_file() and path.suffix.lower() == ".json" and not is_split(path)
 
 
 def scene_folder(path: Path) -> Path:
@@ -75,12 +115,13 @@ def scene_folder(path: Path) -> Path:
     )
 
 
-def find_format(folder: Path, wanted: str | None) -> str:
+def find_format(folder: Path, wanted: str | None, findings: SceneFindings) -> str:
     """Return the name of the format that a folder holds.
 
     Args:
         folder: The folder.
         wanted: The format that was asked for; None to look.
+        findings: Where it is noted if there is a choice.
 
     Raises:
         ConfigError: If the format asked for is unknown.
@@ -92,8 +133,15 @@ def find_format(folder: Path, wanted: str | None) -> str:
             "Leave it out to have it recognised."
         )
     found = [name for name, format_ in FORMATS.items() if format_.is_there(folder)]
-    if wanted in found or (wanted is None and found):
-        return wanted or found[0]
+    if wanted in found:
+        return str(wanted)
+    if wanted is None and found:
+        if len(found) > 1:
+            findings.add_note(
+                f"The folder holds formats {', '.join(found)}: {found[0]} was read. "
+                "Name another one with scene_format."
+            )
+        return found[0]
     names = sorted(item.name for item in folder.iterdir())
     got = f"one with {', '.join(names[:4])}" if names else "an empty folder"
     got += f" and {len(names) - 4} more" if len(names) > 4 else ""
@@ -131,5 +179,8 @@ def read_draft(
         DataError: If there is no such scene, or its files are broken.
     """
     folder = scene_folder(path)
-    name = find_format(folder, scene_format)
-    return FORMATS[name].read(folder, findings, options or ReadingOptions())
+    options = options or ReadingOptions()
+    if _is_cameras(path) and scene_format in (None, "transforms"):
+        return FORMATS["transforms"].read(path, findings, options)
+    name = find_format(folder, scene_format, findings)
+    return FORMATS[name].read(folder, findings, options)
