@@ -21,7 +21,7 @@ _FAST = ("contract", "nsz", "reassoc")
 
 
 class Lanes(types.Type):
-    """The type of eight numbers, or of twice as many.
+    """The type of eight numbers, of half or of twice as many.
 
     Args:
         element: Type of one number, float32 or float64.
@@ -65,6 +65,19 @@ def load(typingctx, numbers, start):
 
 @typing.no_type_check
 @intrinsic
+def load_four(typingctx, numbers, start):
+    """Return the four numbers from `numbers[start]` on."""
+    lanes = Lanes(numbers.dtype, 4)
+
+    def build(context, builder, signature, arguments):
+        size = lanes.element.bitwidth // 8
+        return builder.load(_at(builder, lanes, arguments), align=size)
+
+    return lanes(numbers, types.intp), build
+
+
+@typing.no_type_check
+@intrinsic
 def store(typingctx, numbers, start, value):
     """Write a value from `numbers[start]` on."""
 
@@ -83,14 +96,29 @@ def fill(typingctx, number):
     lanes = Lanes(number)
 
     def build(context, builder, signature, arguments):
-        vector = _vector(lanes)
-        first = builder.insert_element(
-            ir.Constant(vector, ir.Undefined), arguments[0], ir.IntType(32)(0)
-        )
-        order = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), None)
-        return builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), order)
+        return _copies(builder, lanes, arguments[0])
 
     return lanes(number), build
+
+
+@typing.no_type_check
+@intrinsic
+def fill_four(typingctx, number):
+    """Return four copies of a number."""
+    lanes = Lanes(number, 4)
+
+    def build(context, builder, signature, arguments):
+        return _copies(builder, lanes, arguments[0])
+
+    return lanes(number), build
+
+
+def _copies(builder, lanes, number):
+    vector = _vector(lanes)
+    nothing = ir.Constant(vector, ir.Undefined)
+    first = builder.insert_element(nothing, number, ir.IntType(32)(0))
+    order = ir.Constant(ir.VectorType(ir.IntType(32), lanes.width), None)
+    return builder.shuffle_vector(first, nothing, order)
 
 
 @typing.no_type_check

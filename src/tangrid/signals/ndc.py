@@ -46,6 +46,16 @@ class NdcFrame:
             (-self.x_scale * x / z, -self.y_scale * y / z, 1 + 2 * self.near / z), dim=1
         )
 
+    def world(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
+        """Return where points of these coordinates are in the world.
+
+        Args:
+            points: With z below 1, which is infinitely far away.
+        """
+        x, y, depth = points.unbind(1)
+        z = 2 * self.near / (depth - 1)
+        return torch.stack((-x * z / self.x_scale, -y * z / self.y_scale, z), dim=1)
+
     def warp(
         self, origins: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"]
     ) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"]]:

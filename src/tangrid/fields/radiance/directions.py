@@ -86,7 +86,7 @@ def spherical_harmonics(directions: Float[Tensor, "r 3"], num_degrees: int) -> F
     Example:
         >>> found = spherical_harmonics(torch.tensor([[0.0, 0.0, 1.0]]), 2)
         >>> [round(value, 4) for value in found[0].tolist()]
-        [0.2821, -0.0, 0.4886, -0.0]
+        [0.2821, 0.0, 0.4886, 0.0]
     """
     # All products of three of 1, x, y, z at once: few operations on many numbers.
     padded = torch.nn.functional.pad(directions, (1, 0), value=1.0)

@@ -170,7 +170,7 @@ def weights_vjp_parallel(weights, left, bounds, upstream, grad_thickness):
 
 @typing.no_type_check
 @njit(**OUTER)
-def visible(thickness, bounds, most_thickness, kept, kept_bounds):
+def visible(thickness, bounds, most_thickness, kept, kept_rays, kept_bounds):
     """Collect the samples in front of which little stands.
 
     Returns:
@@ -185,6 +185,7 @@ def visible(thickness, bounds, most_thickness, kept, kept_bounds):
             if not before < most_thickness:
                 break
             kept[count] = i
+            kept_rays[count] = ray
             count += 1
             before += thickness[i]
         kept_bounds[ray + 1] = count

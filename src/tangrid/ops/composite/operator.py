@@ -27,6 +27,17 @@ class Composited(NamedTuple):
     """Sum of the distances, weighted as the colours are; not divided by the opacity."""
 
 
+class VisibleSamples(NamedTuple):
+    """Which of packed samples light comes through to."""
+
+    numbers: Int64[Tensor, " k"]
+    """Their numbers among all samples, in order."""
+    rays: Int64[Tensor, " k"]
+    """The ray of each."""
+    bounds: Int64[Tensor, " b"]
+    """The first of them on each ray, and after them their number."""
+
+
 def composite(
     thickness: Float[Tensor, " m"],
     colours: Float[Tensor, "m c"],
@@ -108,8 +119,8 @@ def visible_samples(
     thickness: Float[Tensor, " m"],
     bounds: Int64[Tensor, " b"],
     least_transmittance: float,
-) -> tuple[Int64[Tensor, " k"], Int64[Tensor, " b"]]:
-    """Return the samples that light comes through to, and the bounds of rays in them.
+) -> VisibleSamples:
+    """Return the samples that light comes through to.
 
     What is left out changes a ray's colour by less than `least_transmittance`.
 
@@ -119,30 +130,33 @@ def visible_samples(
         least_transmittance: Light that must be left in front of a sample, above 0.
 
     Returns:
-        Numbers of samples, in order, and the first of them on each ray.
+        Which they are, in order.
 
     Raises:
         ShapeError: If the shapes do not belong together.
 
     Example:
         >>> thickness, bounds = torch.tensor([50.0, 1.0, 1.0]), torch.tensor([0, 2, 3])
-        >>> kept, kept_bounds = visible_samples(thickness, bounds, 1e-4)
-        >>> kept.tolist(), kept_bounds.tolist()
-        ([0, 2], [0, 1, 2])
+        >>> kept = visible_samples(thickness, bounds, 1e-4)
+        >>> kept.numbers.tolist(), kept.rays.tolist(), kept.bounds.tolist()
+        ([0, 2], [0, 1], [0, 1, 2])
     """
     _check_packed("visible_samples", thickness, bounds)
     refusals = numba_refusals({"thickness": thickness})
     if resolve("composite", refusals) == "reference":
-        return reference.visible_samples(thickness, bounds, least_transmittance)
-    kept, kept_bounds = bounds.new_empty(len(thickness)), torch.empty_like(bounds)
+        found = reference.visible_samples(thickness, bounds, least_transmittance)
+        return VisibleSamples(*found)
+    numbers, rays = bounds.new_empty(2, len(thickness)).unbind()
+    kept_bounds = torch.empty_like(bounds)
     count = numba_cpu.visible(
         _array(thickness),
         bounds.numpy(),
         -math.log(least_transmittance),
-        kept.numpy(),
+        numbers.numpy(),
+        rays.numpy(),
         kept_bounds.numpy(),
     )
-    return kept[:count], kept_bounds
+    return VisibleSamples(numbers[:count], rays[:count], kept_bounds)
 
 
 def _check_packed(name: str, thickness: Tensor, bounds: Tensor) -> None:

@@ -66,8 +66,8 @@ def visible_samples(
     thickness: Float[Tensor, " m"],
     bounds: Int64[Tensor, " b"],
     least_transmittance: float,
-) -> tuple[Int64[Tensor, " k"], Int64[Tensor, " b"]]:
-    """Return the samples in front of which enough light is left.
+) -> tuple[Int64[Tensor, " k"], Int64[Tensor, " k"], Int64[Tensor, " b"]]:
+    """Return the samples in front of which enough light is left, and their rays.
 
     Args:
         thickness: Optical thickness of each sample.
@@ -82,4 +82,4 @@ def visible_samples(
     is_kept: Bool[Tensor, " m"] = left[rays, places] > least_transmittance
     counts = torch.zeros_like(bounds[1:]).index_add(0, rays, is_kept.long())
     kept_bounds = torch.cat((bounds.new_zeros(1), counts.cumsum(0)))
-    return is_kept.nonzero()[:, 0], kept_bounds
+    return is_kept.nonzero()[:, 0], rays[is_kept], kept_bounds

@@ -13,7 +13,7 @@ import typing
 import numpy as np
 from numba import njit, prange
 
-from tangrid.ops.lanes import WIDTH, fma, mul
+from tangrid.ops.lanes import WIDTH, fill_four, fma, load_four, mul, store
 from tangrid.ops.loops import INLINE, INNER, OUTER, PARALLEL, advance, pointer
 from tangrid.ops.wide_lanes import gather_pairs, load_twice, store_pairs
 
@@ -252,6 +252,17 @@ def _gather(table, channels, count, corners, rows, weights, out, stride):
                 weight = load_twice(weights, at)
                 pairs = fma(gather_pairs(table, rows, at), weight, pairs)
             store_pairs(out, i * stride, stride, pairs)
+    elif channels % 4 == 0:
+        done = count
+        for i in range(count):
+            for channel in range(0, channels, 4):
+                row = np.int64(rows[i]) * channels + channel
+                four = mul(load_four(table, row), fill_four(weights[i]))
+                for corner in range(1, corners):
+                    at = corner * BLOCK + i
+                    row = np.int64(rows[at]) * channels + channel
+                    four = fma(load_four(table, row), fill_four(weights[at]), four)
+                store(out, i * stride + channel, four)
     for i in range(done, count):
         for channel in range(channels):
             a = np.float32(0)
@@ -325,6 +336,18 @@ def _scatter(grad_table, channels, count, corners, rows, weights, grad_out, stri
                 row = 2 * np.int64(rows[at])
                 grad_table[row] += weights[at] * a
                 grad_table[row + 1] += weights[at] * b
+        return
+    if channels % 4 == 0:
+        for i in range(count):
+            for channel in range(0, channels, 4):
+                four = load_four(grad_out, i * stride + channel)
+                for corner in range(corners):
+                    at = corner * BLOCK + i
+                    row = np.int64(rows[at]) * channels + channel
+                    change = fill_four(weights[at])
+                    store(
+                        grad_table, row, fma(change, four, load_four(grad_table, row))
+                    )
         return
     for i in range(count):
         for corner in range(corners):

@@ -8,6 +8,7 @@ blocks hold anything.
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, UInt8
 from torch import Tensor
@@ -68,12 +69,11 @@ def occupied_cells(cells: Bool[Tensor, "cascades z y x"]) -> OccupiedCells:
             f"{BLOCK}, got {list(cells.shape)}."
         )
     num = side // BLOCK
-    split = cells.view(count, num, BLOCK, num, BLOCK, num, BLOCK)
-    powers = 2 ** torch.arange(BLOCK, dtype=torch.uint8)
-    rows = (split * powers).sum(-1, dtype=torch.uint8)
+    packed = np.packbits(cells.numpy(), axis=-1, bitorder="little")
+    rows = torch.from_numpy(packed).view(count, num, BLOCK, num, BLOCK, num)
     bits = rows.permute(0, 1, 3, 5, 2, 4).reshape(count, num**3, BLOCK * BLOCK)
     return OccupiedCells(
-        bits=bits.contiguous(),
-        blocks=(bits != 0).any(-1).to(torch.uint8),
+        bits=bits,
+        blocks=(bits.view(torch.int64) != 0).any(-1).to(torch.uint8),
         resolution=side,
     )

@@ -1,0 +1,248 @@
+"""Photographs from new places: rays through pixels, and how wrong their colours are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Float32
+from torch import Tensor
+
+from tangrid.choices import check_choice
+from tangrid.fields.contract import Field
+from tangrid.fields.radiance import RadianceField
+from tangrid.fields.workers import Workers, predict
+from tangrid.rendering.occupancy import Occupancy, OccupancySettings
+from tangrid.rendering.scene_space import BoxRays, SceneSpace
+from tangrid.rendering.volume import MarchSettings, Seen, look
+from tangrid.seeding import generator
+from tangrid.signals.pixel_stack import PixelStack
+from tangrid.signals.site import Site
+from tangrid.signals.view import View
+from tangrid.tasks.contract import Batch, Task
+
+TrainingBackground = Literal["random", "white", "black"]
+
+_MOST_RAYS = 2**15
+"""Rays of a step, however few samples they take."""
+_FIRST_SAMPLES = 64.0
+"""Samples per ray that are expected before any have been counted."""
+_MEMORY = 0.8
+"""What the expectation keeps of itself at each step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewSettings:
+    """How rays are drawn and looked along."""
+
+    background: TrainingBackground = "random"
+    """What stands behind transparent pixels, and behind the field, in training."""
+    march: MarchSettings = field(default_factory=MarchSettings)
+    """How samples are taken along rays."""
+    occupancy: OccupancySettings = field(default_factory=OccupancySettings)
+    """How it is known where the field holds anything."""
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown background.
+
+        Raises:
+            ConfigError: If it is none of those known.
+        """
+        check_choice("views.background", self.background, TrainingBackground)
+
+
+@dataclass(frozen=True)
+class RayBatch(Batch):
+    """Rays, their colours, and room for what is found along them.
+
+    Attributes:
+        rays: In the frame of the box.
+        directions: In the world.
+        wanted: Red, green, blue and opacity of their pixels.
+        offsets: Share of a step at which its first sample stands.
+        backgrounds: Colour behind each ray.
+        samples_per_ray: How many are expected.
+        found: What each piece has seen, by its first ray; filled by the loss.
+        first: Number of the first ray in the whole batch.
+    """
+
+    rays: BoxRays
+    directions: Float32[Tensor, "r 3"]
+    wanted: Float32[Tensor, "r 4"]
+    offsets: Float32[Tensor, " r"]
+    backgrounds: Float32[Tensor, "r 3"]
+    samples_per_ray: float
+    found: dict[int, Seen] = field(default_factory=dict)
+    first: int = 0
+
+    def __len__(self) -> int:
+        """Return the number of rays."""
+        return len(self.offsets)
+
+    def pieces(self, size: int) -> Sequence["RayBatch"]:
+        """Return consecutive pieces of the batch.
+
+        Args:
+            size: Samples that a piece should have.
+        """
+        rays = max(round(size / self.samples_per_ray), 1)
+        parts = []
+        for first in range(0, len(self), rays):
+            span = slice(first, first + rays)
+            parts.append(
+                RayBatch(
+                    BoxRays(*(tensor[span] for tensor in self.rays)),
+                    self.directions[span],
+                    self.wanted[span],
+                    self.offsets[span],
+                    self.backgrounds[span],
+                    self.samples_per_ray,
+                    self.found,
+                    self.first + first,
+                )
+            )
+        return parts
+
+
+class ViewSynthesis(Task[RayBatch]):
+    """Fit a radiance field to photographs whose cameras are known.
+
+    A step has as many rays as give about the wanted number of samples.
+
+    Args:
+        views: Photographs to train on.
+        space: Where the scene is.
+        settings: How rays are drawn and looked along.
+        batch_size: Samples per step.
+        seed: Source of the batches.
+    """
+
+    loss_is_squared = True
+
+    def __init__(
+        self,
+        views: Sequence[View],
+        space: SceneSpace,
+        *,
+        settings: ViewSettings,
+        batch_size: int,
+        seed: int = 0,
+    ) -> None:
+        self.space = space
+        self.settings = settings
+        self.batch_size = batch_size
+        self.occupancy = Occupancy(
+            settings.occupancy, space.cascades, settings.march.step
+        )
+        self._pixels = PixelStack.of(views)
+        self._seed = seed
+        # In a tensor, because it belongs to what is saved.
+        self._samples_per_ray = torch.tensor(_FIRST_SAMPLES, dtype=torch.float64)
+        self._counts = torch.zeros(3, dtype=torch.float64)
+
+    @property
+    def site(self) -> Site:
+        """What an encoding may know of the scene."""
+        return Site(num_dims=3, num_channels=3)
+
+    def batch(self, step: int) -> RayBatch:
+        """Return the rays of one step.
+
+        Args:
+            step: Number of the step, from 0.
+        """
+        source = generator(self._seed, "rays", step)
+        expected = max(float(self._samples_per_ray), 0.5)
+        count = min(max(round(self.batch_size / expected), 64), _MOST_RAYS)
+        pixels = torch.randint(len(self._pixels), (count,), generator=source)
+        origins, directions, wanted = self._pixels.rays(pixels)
+        rays = self.space.rays(origins, directions)
+        offsets = torch.rand(count, generator=source)
+        if self.settings.background == "random":
+            backgrounds = torch.rand(count, 3, generator=source)
+        else:
+            white = float(self.settings.background == "white")
+            backgrounds = torch.full((count, 3), white)
+        return RayBatch(rays, directions, wanted, offsets, backgrounds, expected)
+
+    def loss(self, field: Field, batch: RayBatch) -> Float[Tensor, ""]:
+        """Return the mean squared error over rays and channels.
+
+        Args:
+            field: A radiance field.
+            batch: Rays and their pixels.
+        """
+        assert isinstance(field, RadianceField)
+        seen = look(
+            field,
+            batch.rays,
+            batch.directions,
+            self.space,
+            self.occupancy,
+            self.settings.march,
+            batch.offsets,
+        )
+        batch.found[batch.first] = seen
+        opacity = batch.wanted[:, 3:]
+        target = batch.wanted[:, :3] * opacity + (1 - opacity) * batch.backgrounds
+        rest = 1 - seen.rays.opacity[:, None]
+        colour = seen.rays.colour + rest * batch.backgrounds
+        return torch.nn.functional.mse_loss(colour, target)
+
+    def finish_step(
+        self, step: int, batch: RayBatch, field: Field, workers: Workers
+    ) -> int:
+        """Take in the densities that the rays have found; refresh now and then.
+
+        Args:
+            step: Number of the step, from 0.
+            batch: The rays.
+            field: The radiance field.
+            workers: Who works.
+
+        Returns:
+            The number of samples.
+        """
+        # In the order of the rays, whichever thread was first.
+        found = [batch.found[first] for first in sorted(batch.found)]
+        for seen in found:
+            self.occupancy.see(seen.samples.cells, seen.densities)
+        count = sum(len(seen.densities) for seen in found)
+        kept = sum(seen.num_kept for seen in found)
+        self._counts += torch.tensor([len(batch), count, kept], dtype=torch.float64)
+        mean = count / len(batch)
+        if step == 0:
+            self._samples_per_ray.fill_(mean)
+        self._samples_per_ray.lerp_(
+            torch.tensor(mean, dtype=torch.float64), 1 - _MEMORY
+        )
+        if (step + 1) % self.settings.occupancy.interval == 0:
+            self._refresh(step, field, workers)
+        return count
+
+    def _refresh(self, step: int, field: Field, workers: Workers) -> None:
+        source = generator(self._seed, "cells", step)
+        cells, points = self.occupancy.draw(step, source)
+        coords = self.space.coords(points)
+        self.occupancy.see(cells, predict(workers, field, coords)[:, 0])
+        self.occupancy.refresh()
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """What has been learned: where the field is, and how long rays are."""
+        return {
+            **self.occupancy.state,
+            "samples_per_ray": self._samples_per_ray,
+            "counts": self._counts,
+        }
+
+    @property
+    def measures(self) -> Mapping[str, float]:
+        """Rays and samples so far, samples that count, and samples per ray now."""
+        rays, samples, kept = self._counts.tolist()
+        return {
+            "rays": rays,
+            "samples": samples,
+            "samples_kept": kept,
+            "samples_per_ray": float(self._samples_per_ray),
+        }
