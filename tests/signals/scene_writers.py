@@ -32,9 +32,8 @@ def intrinsics(camera: Camera) -> dict:
     lens = {name: value for name, value in vars(camera.lens).items() if value}
     model = "OPENCV_FISHEYE" if lens.pop("is_fisheye", False) else "OPENCV"
     sizes = {"w": camera.width, "h": camera.height}
-    return {
-        **sizes, **lens, "fl_x": fx, "fl_y": fy, "cx": cx, "cy": cy, "camera_model": model,
-    }  # fmt: skip
+    numbers = {"fl_x": fx, "fl_y": fy, "cx": cx, "cy": cy}
+    return {**sizes, **lens, **numbers, "camera_model": model}
 
 
 def save_transforms(folder: Path, views: Sequence[View], **keys: object) -> Path:

@@ -76,7 +76,7 @@ def test_every_nth_view_is_held_out(folder: Path, nth: int):
     assert told
     assert not any("has no splits" in note for note in scene.notes)
     for wrong in (1, 0, -3):
-        with pytest.raises(ConfigError, match=f"holdout: .* got {wrong}"):
+        with pytest.raises(ConfigError, match=rf"holdout: .* got {wrong}"):
             Scene.open(folder, holdout=wrong)
     with pytest.raises(ConfigError, match="skip: expected 1 for a scene without"):
         Scene.open(folder, skip=2)
@@ -124,7 +124,7 @@ def test_a_smaller_copy_has_a_smaller_camera(folder: Path):
 def test_a_file_may_have_any_name(folder: Path):
     (folder / "transforms.json").rename(folder / "mine.json")
     assert len(Scene.open(folder / "mine.json").views) == 10
-    with pytest.raises(DataError, match="transforms.json"):
+    with pytest.raises(DataError, match=r"transforms.json"):
         Scene.open(folder)
 
 

@@ -187,7 +187,8 @@ def _bounds(
     half, reach = 0.0, None
     if len(points):
         away = np.abs(points - positions.mean(0)).max(1)
-        half, reach = (float(np.percentile(away, share)) for share in (50, _MOST))
+        half = float(np.median(away))
+        reach = float(np.percentile(away, _MOST, method="lower"))
     bounds = around_cameras(str(place), positions, least_half=half, reach=reach)
     if not len(points):
         findings.add_note(
@@ -196,14 +197,14 @@ def _bounds(
             "far."
         )
         return bounds
-    least, most = np.percentile(distances, (_LEAST, _MOST))
+    least = float(np.percentile(distances, _LEAST, method="higher"))
+    most = float(np.percentile(distances, _MOST, method="lower"))
     findings.add_note(
         f"Bounds come from {len(points)} points that cameras see between {least:.3g} "
         f"and {most:.3g} away; the inner box is a cube around the cameras that holds "
         "half of the points."
     )
-    near, far = _NEAR_SHARE * float(least), _FAR_SHARE * float(most)
-    return replace(bounds, near=near, far=far)
+    return replace(bounds, near=_NEAR_SHARE * least, far=_FAR_SHARE * most)
 
 
 def _seen_from(
