@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tangrid.errors import ConfigError
 from tangrid.fields.contract import Field, FieldConfig
 from tangrid.notation import Coords, Features, Values
 from tangrid.registry import Registry
@@ -87,3 +88,20 @@ class RadianceFieldConfig(FieldConfig, ABC):
             site: Three coordinates.
             generator: Source of the initial values.
         """
+
+
+def check_space(config: RadianceFieldConfig, site: Site) -> None:
+    """Refuse a site that is not in space.
+
+    Args:
+        config: Settings that are to be built.
+        site: Where.
+
+    Raises:
+        ConfigError: If places there have another number of coordinates than three.
+    """
+    if site.num_dims != 3:
+        raise ConfigError(
+            f"{type(config).__name__}.build: expected a site of three coordinates, got "
+            f"one of {site.num_dims}. Radiance fields are in space."
+        )

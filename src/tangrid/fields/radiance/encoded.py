@@ -20,6 +20,7 @@ from tangrid.fields.radiance.contract import (
     RadianceField,
     RadianceFieldConfig,
     Views,
+    check_space,
 )
 from tangrid.fields.radiance.directions import DirectionEncoding
 from tangrid.notation import Coords, Features
@@ -96,6 +97,7 @@ class EncodedRadianceConfig(RadianceFieldConfig):
             site: Three coordinates.
             generator: Source of the initial values.
         """
+        check_space(self, site)
         encoding = self.encoding.build(site, generator)
         density_head = self.density_head.build(
             encoding.num_features, self.num_hidden, generator

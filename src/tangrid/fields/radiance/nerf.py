@@ -31,6 +31,7 @@ from tangrid.fields.radiance.contract import (
     RadianceField,
     RadianceFieldConfig,
     Views,
+    check_space,
 )
 from tangrid.fields.radiance.directions import DirectionEncoding
 from tangrid.notation import Coords, Features
@@ -111,6 +112,7 @@ class NerfConfig(RadianceFieldConfig):
             site: Three coordinates.
             generator: Source of the initial values.
         """
+        check_space(self, site)
         return Nerf(self, self.encoding.build(site, generator), generator)
 
 

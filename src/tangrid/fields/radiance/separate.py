@@ -30,6 +30,7 @@ from tangrid.fields.radiance.contract import (
     RadianceField,
     RadianceFieldConfig,
     Views,
+    check_space,
 )
 from tangrid.fields.radiance.directions import DirectionEncoding
 from tangrid.notation import Coords, Features
@@ -148,6 +149,7 @@ class SeparateRadianceConfig(RadianceFieldConfig):
         Raises:
             ConfigError: If the density would have nothing to learn.
         """
+        check_space(self, site)
         density = self.density_encoding.build(site, generator)
         if not density.parameter_groups():
             raise ConfigError(
