@@ -29,9 +29,14 @@ def ray_weights(
     longest = int(bounds.diff().max())
     table = thickness.new_zeros(len(bounds) - 1, longest)
     table = table.index_put((rays, places), thickness)
-    before = table.cumsum(1) - table
-    weights = torch.exp(-before) * -torch.expm1(-table)
+    weights = torch.exp(-_before(table)) * -torch.expm1(-table)
     return weights[rays, places]
+
+
+def _before(table: Float[Tensor, "r s"]) -> Float[Tensor, "r s"]:
+    """Return the thickness that stands in front of each sample of a table."""
+    # Not a sum less its last term: of a wall, or of infinity, that keeps no digits.
+    return torch.nn.functional.pad(table[:, :-1], (1, 0)).cumsum(1)
 
 
 def composite(
@@ -78,7 +83,7 @@ def visible_samples(
     longest = int(bounds.diff().max()) if len(thickness) else 0
     table = thickness.new_zeros(len(bounds) - 1, longest)
     table[rays, places] = thickness
-    left = torch.exp(-(table.cumsum(1) - table))
+    left = torch.exp(-_before(table))
     is_kept: Bool[Tensor, " m"] = left[rays, places] > least_transmittance
     counts = torch.zeros_like(bounds[1:]).index_add(0, rays, is_kept.long())
     kept_bounds = torch.cat((bounds.new_zeros(1), counts.cumsum(0)))
