@@ -5,7 +5,14 @@ from dataclasses import dataclass
 import torch
 
 from tangrid.encodings.contract import ENCODINGS
+from tangrid.encodings.resampling import (
+    ResampledEncoding,
+    Resampling,
+    replace_parameters,
+    resampling,
+)
 from tangrid.encodings.table_grid import TableGrid, TableGridConfig
+from tangrid.errors import ConfigError
 from tangrid.ops.grid_lookup import GridLayout, grid_layout
 from tangrid.ops.grid_lookup.layout import Convention, Interpolation
 from tangrid.signals.site import Site
@@ -41,7 +48,7 @@ class DenseGridConfig(TableGridConfig):
             interpolation=self.interpolation,
         )
 
-    def build(self, site: Site, generator: torch.Generator) -> TableGrid:
+    def build(self, site: Site, generator: torch.Generator) -> "DenseGrid":
         """Return the grid with small random features.
 
         Args:
@@ -49,4 +56,30 @@ class DenseGridConfig(TableGridConfig):
             generator: Source of the initial features.
         """
         layout = self.layout(site.num_dims)
-        return TableGrid(layout, self.channels_per_level, generator)
+        return DenseGrid(layout, self.channels_per_level, generator)
+
+
+class DenseGrid(TableGrid, ResampledEncoding):
+    """Interpolate one table without collisions, which can be resampled."""
+
+    def resample_like(self, other: ResampledEncoding) -> dict[str, Resampling]:
+        """Take the nodes of another resolution, with features interpolated from these.
+
+        Args:
+            other: Built from the same settings with another resolution.
+
+        Returns:
+            What makes what belongs to a new parameter, by its name.
+
+        Raises:
+            ConfigError: If it is no such grid.
+        """
+        if not isinstance(other, DenseGrid):
+            raise ConfigError(
+                "DenseGrid.resample_like: expected another dense grid, got a "
+                f"{type(other).__name__}. Build it from the same settings."
+            )
+        maps = {"table": resampling(self.layout, other.layout)}
+        replace_parameters(self, maps)
+        self.layout = other.layout
+        return maps

@@ -13,11 +13,16 @@ from torch import Tensor, nn
 
 from tangrid.encodings.contract import (
     EncodingConfig,
-    GridEncoding,
     Lookup,
     Selection,
 )
 from tangrid.encodings.grid_reads import level_lookups, level_rows
+from tangrid.encodings.resampling import (
+    ResampledEncoding,
+    Resampling,
+    replace_parameters,
+    resampling,
+)
 from tangrid.errors import ConfigError
 from tangrid.notation import Coords, Features
 from tangrid.ops.grid_lookup import GridLayout, grid_layout, grid_lookup
@@ -79,7 +84,7 @@ def check_dims(config: EncodingConfig, num_dims: int, least: int) -> None:
         )
 
 
-class FactoredGrid(GridEncoding, ABC):
+class FactoredGrid(ResampledEncoding, ABC):
     """Read factors at projected coordinates; subclasses join the reads in `combine`.
 
     Args:
@@ -135,6 +140,34 @@ class FactoredGrid(GridEncoding, ABC):
             read = grid_lookup(coords[:, factor.axes], table, factor.layout)
             reads += read.split(table.shape[1], dim=1)
         return self.combine(tuple(reads), coords)
+
+    def resample_like(self, other: ResampledEncoding) -> dict[str, Resampling]:
+        """Take the nodes of another resolution, with features interpolated from these.
+
+        Args:
+            other: Built from the same settings with another resolution.
+
+        Returns:
+            What makes what belongs to a new parameter, by its name.
+
+        Raises:
+            ConfigError: If it has other factors.
+        """
+        names = [factor.name for factor in self.factors]
+        theirs = other.factors if isinstance(other, FactoredGrid) else ()
+        if [factor.name for factor in theirs] != names:
+            raise ConfigError(
+                f"{type(self).__name__}.resample_like: expected a grid with the "
+                f"factors {', '.join(names)}, got a {type(other).__name__} with "
+                "others. Build it from the same settings."
+            )
+        maps = {
+            own.name: resampling(own.layout, their.layout)
+            for own, their in zip(self.factors, theirs, strict=True)
+        }
+        replace_parameters(self, maps)
+        self.factors = theirs
+        return maps
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Return all features as group ``grid``."""

@@ -1,6 +1,6 @@
 """Models of scenes: radiance fields, sized for processors without a graphics card.
 
-Most have about two million parameters, a sixth of what the papers give InstantNGP.
+Most end with about two million parameters, a sixth of what the paper gives InstantNGP.
 """
 
 from tangrid.encodings import (
@@ -16,6 +16,7 @@ from tangrid.encodings import (
 from tangrid.fields.radiance import (
     DirectionEncoding,
     EncodedRadianceConfig,
+    Growth,
     NerfConfig,
     SeparateRadianceConfig,
     opacity_shift,
@@ -88,8 +89,9 @@ file_for_scene(
     Preset(
         name="tensorf-vm",
         field=SeparateRadianceConfig(
-            density_encoding=TensorfVmConfig(resolution=144, num_ranks=8),
-            appearance_encoding=TensorfVmConfig(resolution=144, num_ranks=24),
+            density_encoding=TensorfVmConfig(resolution=64, num_ranks=8),
+            appearance_encoding=TensorfVmConfig(resolution=64, num_ranks=24),
+            growth=Growth.even(Growth().at, 64, 144),
         ),
         rates={"grid": 2e-2, "decoder": 1e-3},
         summary=PRESETS["tensorf-vm"].summary,
@@ -100,8 +102,9 @@ file_for_scene(
     Preset(
         name="tensorf-cp",
         field=SeparateRadianceConfig(
-            density_encoding=TensorfCpConfig(resolution=300, num_ranks=96),
-            appearance_encoding=TensorfCpConfig(resolution=300, num_ranks=288),
+            density_encoding=TensorfCpConfig(resolution=128, num_ranks=96),
+            appearance_encoding=TensorfCpConfig(resolution=128, num_ranks=288),
+            growth=Growth(),
         ),
         rates={"grid": 2e-2, "decoder": 1e-3},
         summary=PRESETS["tensorf-cp"].summary,
@@ -120,23 +123,25 @@ file_for_scene(
         "256 vertices.",
     )
 )
-_VOXELS = 54
+# Twice as many voxels every time, as published.
+_FIRST_VOXELS, _VOXELS = 21, 54
 
 file_for_scene(
     Preset(
         name="dvgo",
         field=SeparateRadianceConfig(
             density_encoding=DenseGridConfig(
-                num_levels=1, channels_per_level=1, base_resolution=_VOXELS
+                num_levels=1, channels_per_level=1, base_resolution=_FIRST_VOXELS
             ),
             appearance_encoding=DenseGridConfig(
-                num_levels=1, channels_per_level=12, base_resolution=_VOXELS
+                num_levels=1, channels_per_level=12, base_resolution=_FIRST_VOXELS
             ),
             num_appearance=None,
             feature_bands=0,
             directions=DirectionEncoding(family="waves", order=4),
             density_shift=opacity_shift(1e-4),
             density_scale=float(_VOXELS),
+            growth=Growth.even((0.05, 0.1, 0.15, 0.2), _FIRST_VOXELS, _VOXELS),
         ),
         rates={"grid": 1e-1, "decoder": 1e-3},
         summary="One dense grid for the density, one for features of the colour.",

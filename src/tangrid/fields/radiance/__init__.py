@@ -9,6 +9,7 @@ from tangrid.fields.radiance.encoded import EncodedRadiance as EncodedRadiance
 from tangrid.fields.radiance.encoded import (
     EncodedRadianceConfig as EncodedRadianceConfig,
 )
+from tangrid.fields.radiance.growth import Growth as Growth
 from tangrid.fields.radiance.nerf import NerfConfig as NerfConfig
 from tangrid.fields.radiance.separate import (
     SeparateRadianceConfig as SeparateRadianceConfig,

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tangrid.encodings.resampling import Resampling
 from tangrid.errors import ConfigError
 from tangrid.fields.contract import Field, FieldConfig
 from tangrid.notation import Coords, Features, Values
@@ -68,6 +69,22 @@ class RadianceField(Field, ABC):
             views: Views of the directions that they are seen in.
         """
 
+    def grow(self, fraction: float) -> dict[str, Resampling] | None:
+        """Replace parameters by those of a finer field, if it is time for that.
+
+        The default is a field that stays as it was built.
+
+        Args:
+            fraction: How much of training is over, from 0 to 1.
+
+        Returns:
+            None if nothing has changed. Else, by the name of every parameter that was
+            replaced, what makes what belongs to the new one, such as moments, of what
+            belonged to the old one.
+        """
+        del fraction
+        return None
+
     def forward(self, coords: Coords) -> Values:
         """Return the density, as one channel.
 
@@ -88,6 +105,18 @@ class RadianceFieldConfig(FieldConfig, ABC):
             site: Three coordinates.
             generator: Source of the initial values.
         """
+
+    def grown_to(self, fraction: float) -> "RadianceFieldConfig":
+        """Return the settings of the field that this one is at some time of training.
+
+        What is built from them has the shapes of a field that was trained so long, and
+        grows as that would from there. The default is a field that stays as it is.
+
+        Args:
+            fraction: How much of training is over, from 0 to 1.
+        """
+        del fraction
+        return self
 
 
 def check_space(config: RadianceFieldConfig, site: Site) -> None:

@@ -17,12 +17,12 @@ from tangrid.fields.radiance.activations import DensityActivation, positive_dens
 from tangrid.fields.radiance.contract import (
     RADIANCE_FIELDS,
     Density,
-    RadianceField,
     RadianceFieldConfig,
     Views,
     check_space,
 )
 from tangrid.fields.radiance.directions import DirectionEncoding
+from tangrid.fields.radiance.growth import GrowingRadiance, Growth, encoding_at
 from tangrid.notation import Coords, Features
 from tangrid.signals.site import Site
 
@@ -64,6 +64,8 @@ class EncodedRadianceConfig(RadianceFieldConfig):
     """From the first hidden feature to the density."""
     density_shift: float = 0.0
     """Added before the activation."""
+    growth: Growth | None = None
+    """When the encoding gets finer; None for never."""
 
     def __post_init__(self) -> None:
         """Refuse a field without a density.
@@ -83,12 +85,31 @@ class EncodedRadianceConfig(RadianceFieldConfig):
             )
 
     def families(self) -> tuple[Callable[[float], FieldConfig], ...]:
-        """Return the ways of the encoding to grow."""
+        """Return the ways of the encoding to have another size.
+
+        A field that gets finer while it is trained has none: its last size counts.
+        """
+        if self.growth is not None:
+            return ()
 
         def grown(family: Callable[[float], EncodingConfig]) -> Callable:
             return lambda size: dataclasses.replace(self, encoding=family(size))
 
         return tuple(grown(family) for family in self.encoding.families())
+
+    def grown_to(self, fraction: float) -> "EncodedRadianceConfig":
+        """Return the settings of the field that this one is at some time of training.
+
+        Args:
+            fraction: How much of training is over, from 0 to 1.
+        """
+        if self.growth is None:
+            return self
+        return dataclasses.replace(
+            self,
+            encoding=encoding_at(self.encoding, self.growth, fraction),
+            growth=self.growth.after(fraction),
+        )
 
     def build(self, site: Site, generator: torch.Generator) -> "EncodedRadiance":
         """Return the field for one site.
@@ -107,7 +128,7 @@ class EncodedRadianceConfig(RadianceFieldConfig):
         return EncodedRadiance(self, encoding, density_head, colour_head)
 
 
-class EncodedRadiance(RadianceField):
+class EncodedRadiance(GrowingRadiance):
     """Read density and colour off one encoding.
 
     Args:
@@ -124,7 +145,7 @@ class EncodedRadiance(RadianceField):
         density_head: Decoder,
         colour_head: Decoder,
     ) -> None:
-        super().__init__()
+        super().__init__(config.growth, {"encoding": config.encoding})
         self.encoding = encoding
         self.density_head = density_head
         self.colour_head = colour_head

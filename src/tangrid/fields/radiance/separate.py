@@ -27,12 +27,12 @@ from tangrid.fields.radiance.activations import DensityActivation, positive_dens
 from tangrid.fields.radiance.contract import (
     RADIANCE_FIELDS,
     Density,
-    RadianceField,
     RadianceFieldConfig,
     Views,
     check_space,
 )
 from tangrid.fields.radiance.directions import DirectionEncoding
+from tangrid.fields.radiance.growth import GrowingRadiance, Growth, encoding_at
 from tangrid.notation import Coords, Features
 from tangrid.signals.site import Site
 
@@ -92,6 +92,8 @@ class SeparateRadianceConfig(RadianceFieldConfig):
     """Added before the activation."""
     density_scale: float = 75.0
     """Factor of the density: TensoRF's 25 per unit of a box of three units."""
+    growth: Growth | None = None
+    """When both encodings get finer; None for never."""
 
     def __post_init__(self) -> None:
         """Refuse a field without a density or a colour.
@@ -120,7 +122,12 @@ class SeparateRadianceConfig(RadianceFieldConfig):
             )
 
     def families(self) -> tuple[Callable[[float], FieldConfig], ...]:
-        """Return the ways in which both encodings can grow at once."""
+        """Return the ways of both encodings to have another size at once.
+
+        A field that gets finer while it is trained has none: its last size counts.
+        """
+        if self.growth is not None:
+            return ()
 
         def joint(
             density: Callable[[float], EncodingConfig],
@@ -138,6 +145,25 @@ class SeparateRadianceConfig(RadianceFieldConfig):
             strict=False,
         )
         return tuple(joint(density, appearance) for density, appearance in pairs)
+
+    def grown_to(self, fraction: float) -> "SeparateRadianceConfig":
+        """Return the settings of the field that this one is at some time of training.
+
+        Args:
+            fraction: How much of training is over, from 0 to 1.
+        """
+        if self.growth is None:
+            return self
+        density, appearance = (
+            encoding_at(config, self.growth, fraction)
+            for config in (self.density_encoding, self.appearance_encoding)
+        )
+        return dataclasses.replace(
+            self,
+            density_encoding=density,
+            appearance_encoding=appearance,
+            growth=self.growth.after(fraction),
+        )
 
     def build(self, site: Site, generator: torch.Generator) -> "SeparateRadiance":
         """Return the field for one site.
@@ -170,7 +196,7 @@ class SeparateRadianceConfig(RadianceFieldConfig):
         return SeparateRadiance(self, (density, appearance), basis, head)
 
 
-class SeparateRadiance(RadianceField):
+class SeparateRadiance(GrowingRadiance):
     """Read the density off one encoding, and the colour off another.
 
     Hidden features are the places themselves, so that nothing of a colour is computed
@@ -192,7 +218,11 @@ class SeparateRadiance(RadianceField):
         basis: Decoder | None,
         colour_head: Decoder,
     ) -> None:
-        super().__init__()
+        parts = {
+            "density_encoding": config.density_encoding,
+            "appearance_encoding": config.appearance_encoding,
+        }
+        super().__init__(config.growth, parts)
         self.density_encoding, self.appearance_encoding = encodings
         self.basis = basis
         self.colour_head = colour_head
