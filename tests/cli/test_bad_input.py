@@ -14,10 +14,19 @@ from safetensors.numpy import save_file
 from tests.cli.conftest import SMALL, Type, everything_in, save_wave, wave
 from tests.cli.messages import MESSAGES, Case
 from tests.experiments.small_shapes import save_obj
+from tests.signals.scene_files import save_blender, small_scene
 
 WITHOUT_RUNS = [
     case
-    for section in ("pictures", "meshes", "settings", "plugins", "folders", "verbs")
+    for section in (
+        "pictures",
+        "meshes",
+        "settings",
+        "plugins",
+        "folders",
+        "verbs",
+        "scenes",
+    )
     for case in MESSAGES[section].values()
 ]
 
@@ -60,6 +69,7 @@ def wrong_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     header = {"type": OpenEXR.scanlineimage}
     OpenEXR.File(header, {"RGB": values}).write(str(folder / "nan.exr"))
     save_wrong_meshes(folder)
+    save_blender(folder / "toy", small_scene())
     (folder / "folder").mkdir()
     (folder / "folder" / "letter.txt").write_text("mine")
     (folder / "fails.py").write_text("x = 1\ny = x / 0\n")

@@ -11,6 +11,8 @@ from tangrid.version import VERSION
 
 _HELP = ("-h", "--help")
 _WIDTH = 24
+_EXAMPLES = {"export": "runs/scan", "check": "scenes/lego"}
+"""What stands behind a verb of two words in advice."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,8 +52,7 @@ def _dispatch(words: list[str]) -> int:
         return 0
     verb = find_verb(words)
     request = verb.parse(words[len(verb.words) :])
-    verb.run(request, ("tangrid", *words))
-    return 0
+    return verb.run(request, ("tangrid", *words))
 
 
 def find_verb(words: Sequence[str]) -> Verb:
@@ -78,7 +79,7 @@ def find_verb(words: Sequence[str]) -> Verb:
         advice, got = f" Did you mean '{near[0][0]}'?", near[0][1]
     elif begun:
         got = " ".join(words[:2])
-        example = "runs/scan" if words[0] == "export" else "photo.png"
+        example = _EXAMPLES.get(words[0], "photo.png")
         advice = f" Write for example `tangrid {begun[0]} {example}`."
     raise ConfigError(f"verb '{got}': expected one of {', '.join(known)}.{advice}")
 

@@ -43,14 +43,17 @@ class Verb:
             config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
         )
 
-    def run(self, request: Any, command: Sequence[str]) -> None:  # noqa: ANN401
+    def run(self, request: Any, command: Sequence[str]) -> int:  # noqa: ANN401
         """Do what a request says.
 
         Args:
             request: What `parse` returned.
             command: The whole command, for the record.
+
+        Returns:
+            The exit code; a verb that knows none but success need not say it.
         """
-        self._home.run(request, tuple(command))
+        return self._home.run(request, tuple(command)) or 0
 
     @property
     def _home(self) -> Any:  # noqa: ANN401
@@ -106,6 +109,12 @@ VERBS = (
         module="export_mesh",
         request="ExportMeshRequest",
         summary="write the surface of a fitted shape as a mesh",
+    ),
+    Verb(
+        words=("check", "data"),
+        module="check_data",
+        request="CheckDataRequest",
+        summary="look over posed photographs before a fit",
     ),
     Verb(
         words=("catalogue",),

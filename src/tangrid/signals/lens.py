@@ -69,6 +69,8 @@ class Lens:
             >>> Lens(k1=0.25).as_words()
             'perspective, k1 0.25'
         """
+        if self.is_plain:
+            return "none"
         model = "fisheye" if self.is_fisheye else "perspective"
         names = [field.name for field in fields(self)][:NUM_COEFFICIENTS]
         pairs = zip(names, self.coefficients, strict=True)

@@ -89,8 +89,10 @@ def distances_to_box(
         Near and far.
 
     Example:
-        >>> distances_to_box(np.array([[3.0, 0.5, 0.5]]), *np.eye(3)[:2] * 0, least=1.0)
-        (3.0822070014844885, 3.0822070014844885)
+        >>> camera = np.array([[4.0, 0.0, 1.0]])
+        >>> near, far = distances_to_box(camera, np.zeros(3), np.ones(3), least=0.1)
+        >>> near, round(far, 3)
+        (3.0, 4.243)
     """
     outside = np.maximum(np.maximum(low - positions, positions - high), 0)
     beyond = np.maximum(np.abs(positions - low), np.abs(positions - high))

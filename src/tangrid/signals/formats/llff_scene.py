@@ -81,6 +81,10 @@ def read_llff(
         for number, (file, pose, row) in enumerate(zip(files, moved, rows, strict=True))
     )
     findings.add_note(f"Photographs are those in {images.name}.")
+    findings.add_note(
+        f"The frame is that of LLFF's protocol: lengths times {scale:.4g}, the average "
+        "camera at the origin, looking along -z."
+    )
     return SceneDraft(
         source_format="llff",
         folder=folder,
