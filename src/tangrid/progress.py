@@ -102,6 +102,8 @@ class ProgressLine:
         self._drawn = -math.inf
         self._is_over = False
         self._preparing: str | None = None
+        self._judging = "judging"
+        self._test_psnr: float | None = None
         self._live: Live | None = None
         if self._console.is_terminal and not self._console.is_dumb_terminal:
             # Drawn from the training loop: a thread would take time from the workers.
@@ -150,6 +152,18 @@ class ProgressLine:
                 self._write(f"{self._label}: {', '.join(self._waiting)}")
                 self._drawn = time.monotonic()
 
+    def judge(self, done: int, total: int) -> None:
+        """Show how many views of a trained field are judged.
+
+        Args:
+            done: Views that are judged.
+            total: All views.
+        """
+        self._judging = f"judging: {done} of {total} views"
+        with suppress(OSError):
+            if self._live is not None:
+                self._live.update(self._picture(), refresh=True)
+
     def __call__(self, moment: Moment) -> None:
         """Show one step.
 
@@ -158,6 +172,7 @@ class ProgressLine:
         """
         self._pace.add(moment)
         self._last = moment
+        self._test_psnr = moment.measures.get("test_psnr", self._test_psnr)
         live = self._live is not None
         pause = _SECONDS_BETWEEN_FRAMES if live else _SECONDS_BETWEEN_LINES
         is_last = moment.fraction >= 1
@@ -211,6 +226,8 @@ class ProgressLine:
         if moment.psnr is not None:
             quality = f"PSNR {moment.psnr:.2f} dB"
         words = [f"step {moment.step}{of}", quality]
+        if self._test_psnr is not None:
+            words.append(f"test {self._test_psnr:.2f} dB")
         speed, left = self._pace.points_per_second, self._pace.seconds_left
         if moment.fraction >= 1:
             # At the end the whole counts, as it stands in the record.
@@ -219,7 +236,9 @@ class ProgressLine:
             words.append(f"{speed / 1e6:.2f} M points/s")
         if moment.fraction >= 1:
             is_judged = self._live is not None and not self._is_over
-            words.append("judging" if is_judged else f"{clock(moment.seconds)} taken")
+            words.append(
+                self._judging if is_judged else f"{clock(moment.seconds)} taken"
+            )
         elif math.isfinite(left):
             words.append(f"{clock(left)} left")
         return words

@@ -61,11 +61,11 @@ class TrainingFlags(ModelFlags):
     """How large the model is and how it is trained."""
 
     steps: Count = None
-    """Optimiser steps; 1000 if --minutes is not given either."""
+    """Optimiser steps (default: 1000, 5000 of a scene, or as --minutes say)."""
     minutes: Minutes = None
     """Wall time of training after which it stops."""
     batch_size: Count = None
-    """Points per step (default: 65536 of an image, 32768 of a mesh)."""
+    """Points per step (default: 65536 of an image, 32768 of a mesh or a scene)."""
     threads: Count = None
     """Threads to use (default: all that this process may)."""
     decoder_dtype: Literal["float32", "bfloat16"] = "float32"

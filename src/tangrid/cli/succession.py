@@ -58,6 +58,16 @@ class Succession:
         if self._line is not None:
             self._line.prepare(done, total)
 
+    def judge(self, done: int, total: int) -> None:
+        """Show how many views of the run are judged.
+
+        Args:
+            done: Views that are judged.
+            total: All views.
+        """
+        if self._line is not None:
+            self._line.judge(done, total)
+
     def step(self, moment: Moment) -> None:
         """Show one step of the run.
 

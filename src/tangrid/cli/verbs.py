@@ -74,6 +74,12 @@ VERBS = (
         summary="fit one model to the signed distance of one mesh",
     ),
     Verb(
+        words=("fit", "scene"),
+        module="fit_scene",
+        request="FitSceneRequest",
+        summary="fit one model to posed photographs, for views from new places",
+    ),
+    Verb(
         words=("compare", "image"),
         module="compare_image",
         request="CompareImageRequest",
@@ -84,6 +90,12 @@ VERBS = (
         module="compare_sdf",
         request="CompareSdfRequest",
         summary="fit several models to meshes: one table, one page",
+    ),
+    Verb(
+        words=("compare", "scene"),
+        module="compare_scene",
+        request="CompareSceneRequest",
+        summary="fit several models to scenes: one table, one page",
     ),
     Verb(
         words=("analyze", "image"),

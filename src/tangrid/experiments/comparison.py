@@ -12,6 +12,7 @@ from tangrid.experiments.fitting import AnyFit, Fit, FittedRun, describe_start
 from tangrid.experiments.keeping import check_same
 from tangrid.fields import EncodedFieldConfig, FieldConfig, count_parameters
 from tangrid.fields.budget import TOLERANCE
+from tangrid.fields.radiance import EncodedRadianceConfig
 from tangrid.runs.codec import to_plain
 from tangrid.runs.store import RunFolder
 from tangrid.training import TrainingSettings
@@ -118,7 +119,7 @@ def share_levels(plans: Sequence[AnyFit], params: int) -> list[AnyFit]:
 
 
 def _grid(config: FieldConfig) -> TableGridConfig | None:
-    if not isinstance(config, EncodedFieldConfig):
+    if not isinstance(config, EncodedFieldConfig | EncodedRadianceConfig):
         return None
     return config.encoding if isinstance(config.encoding, TableGridConfig) else None
 

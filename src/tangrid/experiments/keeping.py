@@ -13,7 +13,9 @@ from tangrid.runs.store import RunFolder
 _WORTH_KEEPING = (
     "state.safetensors", "field.safetensors", "metrics.json", "kernel.json",
 )  # fmt: skip
-_OF_SEVERAL = ("compare-images", "compare-sdfs", "analyze-image", "analyze-run")
+_OF_SEVERAL = (
+    "compare-images", "compare-sdfs", "compare-scenes", "analyze-image", "analyze-run",
+)  # fmt: skip
 """Kinds that know themselves which of their parts are done."""
 
 

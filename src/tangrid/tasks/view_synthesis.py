@@ -246,3 +246,16 @@ class ViewSynthesis(Task[RayBatch]):
             "samples_kept": kept,
             "samples_per_ray": float(self._samples_per_ray),
         }
+
+    def speeds(self, seconds: float) -> dict[str, float | None]:
+        """Return rays and samples per second, and what there is to be seen.
+
+        Args:
+            seconds: Time of training.
+        """
+        names = ("rays", "samples", "samples_kept")
+        speeds = {
+            f"{name}_per_second": count / seconds if seconds else None
+            for name, count in zip(names, self._counts.tolist(), strict=True)
+        }
+        return {**speeds, "occupied": self.occupancy.fraction}

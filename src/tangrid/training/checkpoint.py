@@ -80,8 +80,7 @@ def load_field(path: Path, field: Field) -> None:
     Raises:
         DataError: If the file is damaged or belongs to other settings.
     """
-    tensors, _ = _load(path)
-    _fill(path, dict(field.state_dict()), tensors)
+    load_tensors(path, field.state_dict())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +169,19 @@ def save_tensors(
             raise OSError(*code, str(error)) from error
 
 
+def load_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Fill tensors from a file that `save_tensors` wrote.
+
+    Args:
+        path: The file.
+        tensors: Those that it must hold, by name; changed in place.
+
+    Raises:
+        DataError: If the file is damaged or belongs to other settings.
+    """
+    _fill(path, tensors, _load(path)[0])
+
+
 def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
@@ -193,8 +205,8 @@ def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, words
 
 
-def _fill(path: Path, own: dict[str, Tensor], saved: dict[str, Tensor]) -> None:
-    def shapes(tensors: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
+def _fill(path: Path, own: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
+    def shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
         return {key: tuple(tensor.shape) for key, tensor in tensors.items()}
 
     expected, found = shapes(own), shapes(saved)

@@ -80,6 +80,20 @@ class FittedField:
     progress: Progress
 
 
+@dataclass(frozen=True)
+class Probe:
+    """What is measured now and then while a field is trained.
+
+    Attributes:
+        seconds: Training time between measurements.
+        measure: Gives numbers by name, of the field as it would be returned. Its time
+            counts as time of training.
+    """
+
+    seconds: float
+    measure: Callable[[Field, Workers], Mapping[str, float]]
+
+
 def fit(
     task: Task,
     field: Field,
@@ -88,6 +102,7 @@ def fit(
     folder: RunFolder | None = None,
     resume: bool = False,
     on_step: Callable[[Moment], None] | None = None,
+    probe: Probe | None = None,
 ) -> FittedField:
     """Train a field for a task.
 
@@ -98,6 +113,7 @@ def fit(
         folder: Where the log and the states go; None to keep nothing.
         resume: Whether to go on from the state in the folder.
         on_step: Called after every step.
+        probe: What is measured now and then.
 
     Returns:
         The trained field and what it took.
@@ -108,7 +124,7 @@ def fit(
         InterruptedRunError: If the user stopped the run; its state is saved.
     """
     with Workers(settings.threads) as workers, Interruption() as interruption:
-        training = _Training(task, field, settings, workers, folder)
+        training = _Training(task, field, settings, workers, folder, probe)
         if resume and folder is not None:
             training.restore()
         training.warm_up()
@@ -142,7 +158,11 @@ class _Training:
         settings: TrainingSettings,
         workers: Workers,
         folder: RunFolder | None,
+        probe: Probe | None,
     ) -> None:
+        self._probe = probe
+        self._probed = 0.0
+        self._probed_step = 0
         self._task = task
         self._field = field
         self._settings = settings
@@ -243,6 +263,7 @@ class _Training:
         points = self._progress.points + self._task.finish_step(
             step, batch, self._field, self._workers
         )
+        measures = {**self._task.measures, **self._probe_now()}
         seconds = self._progress.seconds + time.monotonic() - start
         self._progress = Progress(step + 1, seconds, points)
         moment = Moment(
@@ -253,12 +274,20 @@ class _Training:
             loss,
             rates,
             self._task.loss_is_squared,
-            self._task.measures,
+            measures,
         )
         self._log(moment)
         if time.monotonic() - self._saved > 60 * self._settings.checkpoint_minutes:
             self.save()
         return moment
+
+    def _probe_now(self) -> Mapping[str, float]:
+        """Return what the probe measures, if it is due."""
+        seconds = self._progress.seconds
+        if self._probe is None or seconds - self._probed < self._probe.seconds:
+            return {}
+        self._probed, self._probed_step = seconds, self._progress.step + 1
+        return self._probe.measure(self.result.field, self._workers)
 
     def save(self) -> None:
         """Write the field and the state, if there is a folder.
@@ -294,7 +323,7 @@ class _Training:
         self._folder.append_line(LOG_FILE, line)
 
     def _is_logged(self, moment: Moment) -> bool:
-        if self.is_done or moment.step <= 1:
+        if self.is_done or moment.step <= 1 or moment.step == self._probed_step:
             return True
         if self._settings.steps is None:
             return moment.seconds - self._logged > _SECONDS_BETWEEN_LOGS

@@ -11,6 +11,10 @@ DEFAULT_STEPS = 1000
 """Steps of a fit that is given neither steps nor minutes."""
 SDF_BATCH_SIZE = 2**15
 """Points per step of a fit to a mesh, where no other number is given."""
+SCENE_BATCH_SIZE = 2**15
+"""Samples per step of a fit to a scene, where no other number is given."""
+SCENE_STEPS = 5000
+"""Steps of a fit to a scene that is given neither steps nor minutes."""
 Schedule = Literal["cosine", "constant", "steps", "exponential"]
 
 
@@ -126,3 +130,36 @@ def training_for(
     if batch_size is None:
         return settings
     return replace(settings, batch_size=batch_size)
+
+
+def scene_training(
+    steps: int | None,
+    minutes: float | None,
+    *,
+    batch_size: int | None = None,
+    threads: int | None = None,
+) -> TrainingSettings:
+    """Return the recipe of fits to posed photographs.
+
+    Rates are held at first, because where a scene is must be found before what it looks
+    like, and then fall exponentially; a running mean of the parameters is evaluated.
+
+    Args:
+        steps: Optimiser steps; the default number if minutes are not given either.
+        minutes: Wall time.
+        batch_size: Samples per step; None for the default.
+        threads: Threads to use; None for all that the process may.
+    """
+    if steps is None and minutes is None:
+        steps = SCENE_STEPS
+    return TrainingSettings(
+        steps=steps,
+        minutes=minutes,
+        batch_size=SCENE_BATCH_SIZE if batch_size is None else batch_size,
+        threads=threads,
+        schedule="exponential",
+        hold=0.3,
+        final_rate=1 / 30,
+        ema=0.92,
+        ema_interval=4,
+    )

@@ -1,0 +1,36 @@
+"""Open the scene that is asked for, and show how many photographs are read."""
+
+import sys
+from typing import TYPE_CHECKING
+
+from tangrid.progress import bar
+
+if TYPE_CHECKING:
+    from tangrid.cli.scene_flags import SceneFlags
+    from tangrid.experiments.fit_scene import SceneSource
+    from tangrid.signals.scene import Scene
+
+
+def open_scene(path: str | None, flags: "SceneFlags") -> "tuple[SceneSource, Scene]":
+    """Return where a scene comes from, and the scene.
+
+    What a reader should know of the data is said on standard error.
+
+    Args:
+        path: Its folder; None for the scene that tangrid makes.
+        flags: Which photographs.
+    """
+    from tangrid.experiments.demo_scene import DEMO_SCENE  # noqa: PLC0415
+    from tangrid.experiments.fit_scene import SceneSource  # noqa: PLC0415
+
+    chosen = {
+        "downscale": flags.downscale,
+        "holdout": flags.holdout,
+        "uses_ndc": not flags.no_ndc,
+    }
+    source = SceneSource(path=path or DEMO_SCENE, **chosen)
+    with bar("reading photographs") as show:
+        signal = source.open(show)
+    for note in signal.notes:
+        print(f"tangrid: {note}", file=sys.stderr)
+    return source, signal

@@ -1,0 +1,383 @@
+"""Fit one radiance field to one scene, judge it by views it has not seen, keep all."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tangrid.errors import ConfigError, DataError
+from tangrid.experiments.contract import EXPERIMENTS
+from tangrid.experiments.demo_scene import DEMO_SCENE, demo_scene
+from tangrid.experiments.fitting import Fit, FittedRun, all_metrics, begin, resolved
+from tangrid.fields import Field, FieldConfig
+from tangrid.fields.radiance import EncodedRadianceConfig, RadianceField
+from tangrid.fields.workers import Workers
+from tangrid.ops import forget_implementations
+from tangrid.presets import find_model
+from tangrid.rendering.occupancy import Occupancy
+from tangrid.rendering.scene_space import SceneSpace
+from tangrid.rendering.views import RadianceScene
+from tangrid.runs.store import RunFolder
+from tangrid.signals.scene import Scene
+from tangrid.signals.scene_loading import OnImage
+from tangrid.signals.site import Site
+from tangrid.signals.view import View
+from tangrid.tasks.view_evaluation import JudgedView, evaluate_views
+from tangrid.tasks.view_pictures import (
+    ViewFraming,
+    ViewPictures,
+    describe_views,
+    draw_views,
+    frame_views,
+)
+from tangrid.tasks.view_protocols import (
+    describe_protocol,
+    find_protocol,
+    usual_protocol,
+)
+from tangrid.tasks.view_synthesis import ViewSettings, ViewSynthesis
+from tangrid.training import Moment, Probe, TrainingSettings, fit
+from tangrid.training.checkpoint import load_tensors, save_tensors
+
+SETTINGS = ("field", "training", "views", "space", "judge", "pictures")
+"""Parts of the experiment whose single settings can be changed."""
+
+OCCUPANCY_FILE = "occupancy.safetensors"
+_USUAL_SLOPE = 1 / 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneSource:
+    """Where a scene comes from."""
+
+    path: str | None = None
+    """Folder, or file of cameras, or ``demo``; None for views that a program made."""
+    name: str = "scene"
+    """Name in tables."""
+    downscale: int = 1
+    """Whole factor by which photographs are made smaller."""
+    holdout: int | None = None
+    """Every how manieth view is for the test, where the data set does not say."""
+    uses_ndc: bool = True
+    """Whether forward-facing scenes are modelled in normalised device coordinates."""
+
+    def open(self, on_image: OnImage | None = None) -> Scene:
+        """Return the scene, read from its files.
+
+        Args:
+            on_image: Is told how many photographs are read, and of how many.
+
+        Raises:
+            ConfigError: If it was made of views, which no file keeps.
+        """
+        if self.path == DEMO_SCENE and not Path(DEMO_SCENE).exists():
+            return demo_scene(on_image=on_image)
+        if self.path is None:
+            raise ConfigError(
+                f"signal '{self.name}': expected the path of a folder, got views that "
+                "only the program that made them had. Give the signal itself."
+            )
+        return Scene.open(
+            self.path,
+            downscale=self.downscale,
+            holdout=self.holdout,
+            use_ndc=self.uses_ndc,
+            on_image=on_image,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewJudge:
+    """By what a fitted scene is judged."""
+
+    protocol: str = "blender-white"
+    """Name of the rules."""
+    least_transmittance: float = 1e-4
+    """Share of the light below which a ray ends when views are judged."""
+    probe_seconds: float = 15.0
+    """Time between looks at some test views while training goes on."""
+    probe_views: int = 2
+    """Number of those views; 0 for none."""
+
+
+@EXPERIMENTS.register("fit-scene")
+@dataclass(frozen=True, kw_only=True)
+class FitScene(Fit):
+    """All that decides the bits of a fit to posed photographs."""
+
+    model: str = "instant-ngp"
+    """Name of the model that the field's settings started from."""
+    field: FieldConfig = dataclasses.field(default_factory=EncodedRadianceConfig)
+    """What is fitted."""
+    signal: SceneSource = dataclasses.field(default_factory=SceneSource)
+    """The scene."""
+    digest: str = ""
+    """Hash of cameras and pixels: files may change while their names stay."""
+    space: SceneSpace = dataclasses.field(default_factory=SceneSpace)
+    """Where the unit box lies in the world."""
+    views: ViewSettings = dataclasses.field(default_factory=ViewSettings)
+    """How rays are drawn and looked along."""
+    judge: ViewJudge = dataclasses.field(default_factory=ViewJudge)
+    """By what the field is judged."""
+    pictures: ViewPictures = dataclasses.field(default_factory=ViewPictures)
+    """Which views are drawn."""
+
+    @property
+    def site(self) -> Site:
+        """What the field knows of the scene."""
+        return Site(num_dims=3, num_channels=3)
+
+    @property
+    def source(self) -> SceneSource:
+        """Where the scene comes from."""
+        return self.signal
+
+
+@dataclass(frozen=True)
+class FittedScene(FittedRun):
+    """A fitted scene with its scores.
+
+    Attributes:
+        radiance: The field with all that a picture of it needs.
+    """
+
+    radiance: RadianceScene | None = None
+
+
+def plan_scene_fit(
+    signal: Scene,
+    source: SceneSource,
+    *,
+    model: str,
+    params: int | None,
+    training: TrainingSettings,
+    protocol: str | None = None,
+    seed: int = 0,
+    settings: Mapping[str, str] | None = None,
+) -> FitScene:
+    """Return the experiment with every setting resolved.
+
+    Args:
+        signal: The scene.
+        source: Where it came from.
+        model: Name of a preset, an encoding or a radiance field.
+        params: Budget of trainable parameters; None for the model's own size.
+        training: How to train; the model's own rates are put in.
+        protocol: Rules of evaluation; None for those that suit the scene.
+        seed: Source of all randomness.
+        settings: Single settings to change, by dotted path, such as
+            ``{"views.march.step": "0.004"}``.
+    """
+    name = find_protocol(protocol or usual_protocol(signal)).name
+    views = ViewSettings()
+    if signal.cascades > 1:
+        march = dataclasses.replace(views.march, slope=_USUAL_SLOPE)
+        views = dataclasses.replace(views, march=march)
+    experiment = FitScene(
+        model=model,
+        signal=source,
+        digest=signal.digest,
+        space=SceneSpace(
+            low=signal.low,
+            high=signal.high,
+            near=signal.near,
+            far=signal.far,
+            cascades=signal.cascades,
+            ndc=signal.ndc,
+        ),
+        training=training,
+        views=views,
+        judge=ViewJudge(protocol=name),
+        seed=seed,
+    )
+    experiment = resolved(
+        experiment,
+        find_model(model, "scene"),
+        params=params,
+        settings=settings or {},
+        parts=SETTINGS,
+    )
+    find_protocol(experiment.judge.protocol)
+    return experiment
+
+
+def run_scene_fit(
+    experiment: FitScene,
+    signal: Scene,
+    *,
+    folder: RunFolder | None = None,
+    resume: bool = False,
+    framing: ViewFraming | None = None,
+    command: Sequence[str] = (),
+    on_step: Callable[[Moment], None] | None = None,
+    on_view: Callable[[int, int], None] | None = None,
+) -> FittedScene:
+    """Return the trained and judged field of an experiment.
+
+    Args:
+        experiment: What to do.
+        signal: The scene.
+        folder: Where to keep everything; None to keep nothing.
+        resume: Whether to go on from the state in the folder.
+        framing: Error scale of another run, to be comparable with it.
+        command: The words that began the run, for the record.
+        on_step: Called after every step.
+        on_view: Called with the views that are judged, and all of them.
+    """
+    built = experiment.build(experiment.site)
+    begin(folder, experiment, built, resume=resume, command=command)
+    forget_implementations()
+    task = ViewSynthesis(
+        signal.of_split("train"),
+        experiment.space,
+        settings=experiment.views,
+        batch_size=experiment.training.batch_size,
+        seed=experiment.seed,
+    )
+    views = heldout_views(signal)
+    fitted = fit(
+        task,
+        built,
+        experiment.training,
+        folder=folder,
+        resume=resume,
+        on_step=on_step,
+        probe=_probe(experiment, task, views),
+    )
+    scene = _radiance(experiment, fitted.field, task.occupancy)
+    if folder is not None:
+        save_tensors(folder, OCCUPANCY_FILE, task.occupancy.state, {})
+    start = time.monotonic()
+    scores, judged = _judge(experiment, scene, views, on_view)
+    framing = framing or frame_views(judged)
+    if folder is not None:
+        for name, data in draw_views(judged, framing):
+            folder.write_bytes(name, data)
+        folder.write_json("pictures.json", describe_views(judged, framing))
+    protocol = find_protocol(experiment.judge.protocol)
+    seconds = fitted.progress.seconds
+    costs = {
+        "judging_seconds": time.monotonic() - start,
+        **task.speeds(seconds),
+        "protocol": describe_protocol(protocol, signal, views),
+        "notes": list(signal.notes),
+    }
+    metrics = all_metrics(experiment, fitted, {**scores, **costs})
+    if folder is not None:
+        folder.write_json("metrics.json", metrics)
+    return FittedScene(experiment, fitted.field, metrics, folder, framing, scene)
+
+
+def heldout_views(signal: Scene) -> tuple[View, ...]:
+    """Return the views that a scene is judged by: for the test, or for validation.
+
+    Args:
+        signal: The scene.
+
+    Raises:
+        ConfigError: If no view is held out.
+    """
+    counts = signal.counts
+    return signal.of_split("test" if counts["test"] or not counts["val"] else "val")
+
+
+def radiance_of(run: FittedRun) -> RadianceScene:
+    """Return the fitted field of a run with all that a picture of it needs.
+
+    Args:
+        run: A fit to a scene, fresh or loaded.
+
+    Raises:
+        DataError: If it fitted something else, or its folder lacks a file.
+    """
+    if isinstance(run, FittedScene) and run.radiance is not None:
+        return run.radiance
+    experiment = fit_of_scene(run)
+    occupancy = _new_occupancy(experiment)
+    if run.folder is None:
+        raise DataError(
+            "run: expected the folder of a fit to a scene, got a run without one. Load "
+            "it from the folder where it was kept."
+        )
+    load_tensors(run.folder.path / OCCUPANCY_FILE, occupancy.state)
+    return _radiance(experiment, run.field, occupancy)
+
+
+def fit_of_scene(run: FittedRun) -> FitScene:
+    """Return the experiment of a run, if it fitted a scene.
+
+    Args:
+        run: Any fitted run.
+
+    Raises:
+        DataError: If it fitted something else.
+    """
+    if not isinstance(run.experiment, FitScene):
+        where = run.folder.path if run.folder else "this run"
+        raise DataError(
+            f"{where}: expected a fit to posed photographs, got one to something else. "
+            "Name the folder of a `tangrid fit scene`."
+        )
+    return run.experiment
+
+
+def _new_occupancy(experiment: FitScene) -> Occupancy:
+    views = experiment.views
+    return Occupancy(views.occupancy, experiment.space.cascades, views.march.step)
+
+
+def _radiance(
+    experiment: FitScene, field: Field, occupancy: Occupancy
+) -> RadianceScene:
+    assert isinstance(field, RadianceField)
+    march = dataclasses.replace(
+        experiment.views.march,
+        least_transmittance=experiment.judge.least_transmittance,
+    )
+    return RadianceScene(
+        field=field, space=experiment.space, occupancy=occupancy, march=march
+    )
+
+
+def _probe(
+    experiment: FitScene, task: ViewSynthesis, views: Sequence[View]
+) -> Probe | None:
+    """Return what looks at some test views while training goes on."""
+    judge = experiment.judge
+    chosen = [
+        views[k] for k in ViewPictures(views=judge.probe_views).numbers(len(views))
+    ]
+    if not chosen:
+        return None
+    protocol = find_protocol(judge.protocol)
+
+    def measure(field: Field, workers: Workers) -> dict[str, float]:
+        scene = _radiance(experiment, field, task.occupancy)
+        found = evaluate_views(scene, chosen, protocol, workers)
+        return {"test_psnr": found["psnr"]}
+
+    return Probe(judge.probe_seconds, measure)
+
+
+def _judge(
+    experiment: FitScene,
+    scene: RadianceScene,
+    views: Sequence[View],
+    on_view: Callable[[int, int], None] | None,
+) -> tuple[dict[str, Any], list[JudgedView]]:
+    """Return the scores of all views, and those views that will be drawn."""
+    drawn = set(experiment.pictures.numbers(len(views)))
+    kept: list[JudgedView] = []
+
+    def keep(number: int, judged: JudgedView) -> None:
+        if number in drawn:
+            kept.append(judged)
+        if on_view is not None:
+            on_view(number + 1, len(views))
+
+    protocol = find_protocol(experiment.judge.protocol)
+    with Workers(experiment.training.threads) as workers:
+        scores = evaluate_views(scene, views, protocol, workers, keep)
+    return scores, kept
