@@ -80,7 +80,7 @@ def march(
     """Take samples along all rays; those beyond the room given are only counted.
 
     Returns:
-        The number of samples.
+        The number of samples; -1 if a step is lost in the distance to the camera.
     """
     num_cascades = bits.shape[0]
     num_blocks = resolution // 8
@@ -96,6 +96,9 @@ def march(
         dy = _slope(directions[ray, 1])
         dz = _slope(directions[ray, 2])
         first, last = nears[ray], fars[ray]
+        if math.isnan(ox + oy + oz):
+            # Comparisons below would pass over it, and the ray go on to its end.
+            last = first
         for origin, direction in ((ox, dx), (oy, dy), (oz, dz)):
             low = (_HALF - outer - origin) / direction
             high = (_HALF + outer - origin) / direction
@@ -103,8 +106,11 @@ def march(
             last = min(last, max(low, high))
         number = _number(max(first, _ZERO), steps) + offsets[ray]
         distance = _distance(number, steps)
-        thickness = _ZERO
+        thickness, before = _ZERO, np.float32(-math.inf)
         while distance < last:
+            if not distance > before:
+                return -1
+            before = distance
             x, y, z = ox + distance * dx, oy + distance * dy, oz + distance * dz
             cascade = _cascade(x, y, z, num_cascades)
             scale = np.float32(resolution) / np.float32(1 << cascade)

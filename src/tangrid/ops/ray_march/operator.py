@@ -73,7 +73,8 @@ def march(
 
     Raises:
         ShapeError: If the shapes do not belong together.
-        ConfigError: If cascades are not made of whole blocks.
+        ConfigError: If cascades are not made of whole blocks, or a ray begins so many
+            steps away that single precision does not tell two of them apart.
 
     Example:
         >>> from tangrid.ops.ray_march.occupied import occupied_cells
@@ -126,7 +127,7 @@ def _march(
     numbers, (slope, most) = tuple(single[:5]), single[5:]
     grid = cells.bits.numpy(), cells.blocks.numpy(), cells.resolution
     origins, directions, nears, fars = (_array(tensor) for tensor in rays)
-    numba_cpu.march(
+    count = numba_cpu.march(
         origins,
         directions,
         nears,
@@ -143,6 +144,12 @@ def _march(
         out.lengths.numpy(),
         out.cells.numpy(),
     )
+    if count < 0:
+        raise ConfigError(
+            f"march: expected steps that move every ray on, got a step of "
+            f"{steps.shortest:g} for a ray that begins millions of steps away. Take "
+            "longer steps, or a larger box."
+        )
     return out
 
 

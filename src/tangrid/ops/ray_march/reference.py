@@ -75,8 +75,9 @@ def march(
     origins, directions, nears, fars = rays
     first, last = spans(origins, directions, nears, fars, cells.num_cascades)
     start = steps.number(first.clamp(min=0)) + offsets
-    most = (steps.number(last.clamp(min=0)) - start).nan_to_num(0).max().clamp(min=0)
-    numbers = start[:, None] + torch.arange(int(most) + 2)
+    counts = (steps.number(last.clamp(min=0)) - start).nan_to_num(0).clamp(min=0)
+    most = int(counts.max()) if len(counts) else 0
+    numbers = start[:, None] + torch.arange(most + 2)
     distances = steps.distance(numbers)
     points = origins[:, None] + distances[..., None] * directions[:, None]
     flat = cells_of(points.flatten(0, 1), cells.resolution, cells.num_cascades)
@@ -84,8 +85,11 @@ def march(
     is_taken = is_taken & (distances < last[:, None])
     lengths = steps.length(distances)
     if densities is not None:
-        thickness = densities[flat].view_as(distances) * lengths * is_taken
-        is_taken = is_taken & (thickness.cumsum(1) - thickness <= most_thickness)
+        thickness = densities[flat].view_as(distances) * lengths
+        passed = torch.where(is_taken, thickness, 0).cumsum(1)
+        # Not a sum less its last term, which keeps no digits in front of a wall.
+        before = torch.nn.functional.pad(passed[:, :-1], (1, 0))
+        is_taken = is_taken & ~(before > most_thickness)
     bounds = torch.cat((torch.zeros(1).long(), is_taken.sum(1).cumsum(0)))
     chosen = flat.view_as(distances)[is_taken]
     return bounds, points[is_taken], distances[is_taken], lengths[is_taken], chosen
