@@ -79,3 +79,9 @@ RAY_PIXELS = 1e-4
 Roundings of 6e-8 in direction and origin, times a focal length of some ten pixels and a
 distance of 14 camera heights.
 """
+
+CELLS_FLOAT32 = 1e-3
+"""Share of a cell next to its border in which a point may count to the neighbour.
+
+Distances of a few box sides carry roundings of 3e-7 each, and 32 cells make a side.
+"""
