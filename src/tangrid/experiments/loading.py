@@ -6,7 +6,12 @@ from tangrid.errors import ConfigError, DataError
 from tangrid.experiments.fitting import Fit, FittedRun
 from tangrid.runs.codec import from_plain
 from tangrid.runs.store import RunFolder
-from tangrid.training.checkpoint import FIELD_FILE, load_field
+from tangrid.training.checkpoint import (
+    FIELD_FILE,
+    STATE_FILE,
+    load_field,
+    saved_progress,
+)
 
 
 def load(path: str | Path) -> FittedRun:
@@ -29,6 +34,12 @@ def load(path: str | Path) -> FittedRun:
             "experiment. Name one of the folders below it, under runs/."
         )
     field = experiment.build()
+    # A field that grows has other shapes than those it began with.
+    is_finished = folder.has("metrics.json") or not folder.has(STATE_FILE)
+    done = 1.0
+    if not is_finished:
+        done = saved_progress(folder).fraction(experiment.training)
+    field.grow(done)
     load_field(folder.path / FIELD_FILE, field)
     metrics = folder.read_json("metrics.json") if folder.has("metrics.json") else {}
     return FittedRun(experiment, field, metrics, folder)

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import nn
 
+from tangrid.encodings.resampling import Resampling
 from tangrid.fields.doors import check_coords
 from tangrid.notation import Coords, Values
 from tangrid.registry import Registry
@@ -53,6 +54,22 @@ class Field(nn.Module, ABC):
         Args:
             coords: Points in the unit box.
         """
+
+    def grow(self, fraction: float) -> dict[str, Resampling] | None:
+        """Replace parameters by those of a finer field, if it is time for that.
+
+        The default is a field that stays as it was built.
+
+        Args:
+            fraction: How much of training is over, from 0 to 1.
+
+        Returns:
+            None if nothing has changed. Else, by the name of every parameter that was
+            replaced, what makes what belongs to the new one, such as moments, of what
+            belonged to the old one.
+        """
+        del fraction
+        return None
 
     @abstractmethod
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:

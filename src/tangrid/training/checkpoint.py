@@ -15,6 +15,7 @@ from tangrid.errors import DataError
 from tangrid.fields.contract import Field
 from tangrid.runs.store import RunFolder
 from tangrid.training.optimizer import Adam
+from tangrid.training.settings import TrainingSettings
 
 FIELD_FILE = "field.safetensors"
 STATE_FILE = "state.safetensors"
@@ -34,6 +35,19 @@ class Progress:
     step: int = 0
     seconds: float = 0.0
     points: int = 0
+
+    def fraction(self, settings: TrainingSettings) -> float:
+        """Return how much of training is done, 0 to 1, by steps or by time.
+
+        Args:
+            settings: When it ends.
+        """
+        parts = [0.0]
+        if settings.steps is not None:
+            parts.append(self.step / settings.steps)
+        if settings.minutes is not None:
+            parts.append(self.seconds / (60 * settings.minutes))
+        return min(max(parts), 1.0)
 
 
 class RunningMean:
@@ -127,24 +141,31 @@ def save_state(folder: RunFolder, state: TrainingState, progress: Progress) -> N
     )
 
 
-def load_state(folder: RunFolder, state: TrainingState) -> Progress:
+def saved_progress(folder: RunFolder) -> Progress:
+    """Return how far a saved run had come.
+
+    Args:
+        folder: The run.
+
+    Raises:
+        DataError: If its state is missing or damaged.
+    """
+    words = _load(folder.path / STATE_FILE)[1]
+    seconds = float.fromhex(words["seconds"])
+    return Progress(int(words["step"]), seconds, int(words["points"]))
+
+
+def load_state(folder: RunFolder, state: TrainingState) -> None:
     """Restore what `save_state` wrote, in place.
 
     Args:
         folder: The run.
-        state: Made for the run's config.
-
-    Returns:
-        How far the run had come.
+        state: Made for the run's config, and grown as far as the run had come.
 
     Raises:
         DataError: If the file is missing, damaged or belongs to other settings.
     """
-    path = folder.path / STATE_FILE
-    tensors, words = _load(path)
-    _fill(path, state.tensors, tensors)
-    seconds = float.fromhex(words["seconds"])
-    return Progress(int(words["step"]), seconds, int(words["points"]))
+    load_tensors(folder.path / STATE_FILE, state.tensors)
 
 
 def save_tensors(

@@ -17,6 +17,7 @@ from tangrid.training.checkpoint import (
     load_state,
     save_field,
     save_state,
+    saved_progress,
 )
 from tangrid.training.gradients import add_gradients
 from tangrid.training.interruption import Interruption
@@ -192,13 +193,7 @@ class _Training:
     @property
     def fraction(self) -> float:
         """How much of training is done, 0 to 1, by steps or by time."""
-        settings = self._settings
-        parts = [0.0]
-        if settings.steps is not None:
-            parts.append(self._progress.step / settings.steps)
-        if settings.minutes is not None:
-            parts.append(self._progress.seconds / (60 * settings.minutes))
-        return min(max(parts), 1.0)
+        return self._progress.fraction(self._settings)
 
     @property
     def is_done(self) -> bool:
@@ -213,7 +208,7 @@ class _Training:
         """
         if self._folder is None:
             return
-        progress = load_state(self._folder, self._state)
+        progress = saved_progress(self._folder)
         steps = self._settings.steps
         if steps is not None and progress.step > steps:
             raise DataError(
@@ -222,6 +217,8 @@ class _Training:
                 "again."
             )
         self._progress = progress
+        self._grow()
+        load_state(self._folder, self._state)
         if self._folder.has(LOG_FILE):
             self._folder.truncate_lines(LOG_FILE, self._progress.step)
 
@@ -266,6 +263,7 @@ class _Training:
         measures = {**self._task.measures, **self._probe_now()}
         seconds = self._progress.seconds + time.monotonic() - start
         self._progress = Progress(step + 1, seconds, points)
+        self._grow()
         moment = Moment(
             step + 1,
             self.fraction,
@@ -288,6 +286,14 @@ class _Training:
             return {}
         self._probed, self._probed_step = seconds, self._progress.step + 1
         return self._probe.measure(self.result.field, self._workers)
+
+    def _grow(self) -> None:
+        """Make the field as fine as it is to be by now."""
+        maps = self._field.grow(self.fraction)
+        if maps:
+            self._optimizer.grow(self._field, maps)
+            if self._mean is not None:
+                self._mean.field.grow(self.fraction)
 
     def save(self) -> None:
         """Write the field and the state, if there is a folder.

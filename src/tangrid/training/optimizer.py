@@ -1,9 +1,11 @@
 """Adam over named parameter groups, on gradients summed by several workers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from tangrid.encodings.resampling import Resampling
 from tangrid.errors import ConfigError
 from tangrid.fields.contract import Field
 from tangrid.fields.workers import Workers
@@ -113,6 +115,26 @@ class Adam:
             skips_zeros=slot.group == SPARSE_GROUP,
         )
         adam_update(slot.parameter, slot.state, slot.grads, numbers, span)
+
+    def grow(self, field: Field, maps: Mapping[str, Resampling]) -> None:
+        """Take a field's new parameters in the place of those that they replace.
+
+        Args:
+            field: What is trained, as it is now.
+            maps: By the name of each new parameter, what makes moments and counts for
+                it of those of the old one.
+        """
+        parameters = dict(field.named_parameters())
+        for place, slot in enumerate(self._slots):
+            if slot.name in maps:
+                moved, resample = parameters[slot.name], maps[slot.name]
+                state = AdamState(
+                    resample(slot.state.first),
+                    resample(slot.state.second),
+                    resample(slot.state.counts),
+                )
+                grads = moved.new_zeros(self._workers.count, *moved.shape)
+                self._slots[place] = _Slot(slot.name, slot.group, moved, state, grads)
 
     def state_tensors(self) -> dict[str, Tensor]:
         """Return moments and counts by name; changing them changes the optimiser."""

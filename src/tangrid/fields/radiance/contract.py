@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tangrid.encodings.resampling import Resampling
 from tangrid.errors import ConfigError
 from tangrid.fields.contract import Field, FieldConfig
 from tangrid.notation import Coords, Features, Values
@@ -68,22 +67,6 @@ class RadianceField(Field, ABC):
             hidden: Hidden features of the places.
             views: Views of the directions that they are seen in.
         """
-
-    def grow(self, fraction: float) -> dict[str, Resampling] | None:
-        """Replace parameters by those of a finer field, if it is time for that.
-
-        The default is a field that stays as it was built.
-
-        Args:
-            fraction: How much of training is over, from 0 to 1.
-
-        Returns:
-            None if nothing has changed. Else, by the name of every parameter that was
-            replaced, what makes what belongs to the new one, such as moments, of what
-            belonged to the old one.
-        """
-        del fraction
-        return None
 
     def forward(self, coords: Coords) -> Values:
         """Return the density, as one channel.
