@@ -1,10 +1,13 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tangrid.signals.formats.scene_reading import read_draft
 from tangrid.signals.lens import Lens
 from tangrid.signals.scene_check import is_lens_undone, looked_at
+from tangrid.signals.scene_findings import SceneFindings
 from tests.signals.scene_files import cameras_around
 from tests.signals.views import LENSES, pixels_of, random_camera
 
@@ -52,3 +55,15 @@ def test_lenses_of_photographs_can_be_undone(name: str):
 @pytest.mark.parametrize("k1", [-0.8, -2.0, -5.0])
 def test_a_lens_that_folds_the_picture_cannot(k1: float):
     assert not is_lens_undone(random_camera(0, Lens(k1=k1)))
+
+
+def test_photographers_look_at_what_they_photograph(data_folder: Path):
+    for name, size in (("lego_400", (400, 400)), ("fox", (1080, 1920))):
+        folder = data_folder / "nerf" / name
+        draft = read_draft(folder, SceneFindings(folder=folder))
+        cameras = [f.optics.camera(f.pose, *size) for f in draft.frames]
+        ball = looked_at(cameras)
+        assert ball is not None
+        assert (np.abs(ball[0]) < 0.2).all()
+        assert 0.8 < ball[1] < 1.5
+        assert all(is_lens_undone(camera) for camera in cameras)

@@ -1,5 +1,7 @@
 """Shrink an image by a whole factor: each new pixel is the mean of a square."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 
@@ -8,6 +10,8 @@ from tangrid.signals.colour import Colour
 from tangrid.signals.pixels import num_colours, values_of
 
 _STRIP_PIXELS = 2**18
+_MOST_EXACT = 256
+"""Factor up to which sums of products of bytes fit into 32 bits."""
 
 
 def shrunk_size(height: int, width: int, factor: int) -> tuple[int, int]:
@@ -99,20 +103,38 @@ def shrunk_bytes(
     height, width = shrunk_size(pixels.shape[0], pixels.shape[1], factor)
     if factor == 1 and pixels.dtype == np.uint8:
         return pixels
-    channels = pixels.shape[2]
-    has_alpha = num_colours(channels) < channels
-    small = np.empty((height, width, channels), dtype=np.uint8)
+    small = np.empty((height, width, pixels.shape[2]), dtype=np.uint8)
     rows = max(_STRIP_PIXELS // (width * factor * factor), 1)
     for start in range(0, height, rows):
         stop = min(start + rows, height)
         strip = pixels[start * factor : stop * factor, : width * factor]
-        values = values_of(strip, stored=stored, wanted="srgb")
-        if has_alpha:
-            values[..., :-1] *= values[..., -1:]
-        squares = values.reshape(stop - start, factor, width, factor, channels)
-        means = squares.mean(axis=(1, 3), dtype=np.float64)
-        if has_alpha:
-            alpha = means[..., -1:]
-            np.divide(means[..., :-1], alpha, out=means[..., :-1], where=alpha > 0)
-        small[start:stop] = np.rint(means.clip(0, 1) * 255)
+        if strip.dtype != np.uint8:
+            strip = values_of(strip, stored=stored, wanted="srgb").clip(0, 1) * 255.0
+        small[start:stop] = np.rint(_means_by_cover(strip, factor))
     return small
+
+
+def _means_by_cover(
+    pixels: Shaped[np.ndarray, "h w c"], factor: int
+) -> Float[np.ndarray, "v u c"]:
+    """Return means of squares of pixels from 0 to 255, colours weighted by alpha."""
+    is_exact = pixels.dtype == np.uint8 and factor <= _MOST_EXACT
+    kind = np.uint32 if is_exact else np.float64
+    colours = num_colours(pixels.shape[2])
+    sums: Any = 0
+    for down in range(factor):
+        for right in range(factor):
+            part = pixels[down::factor, right::factor].astype(kind)
+            if colours < pixels.shape[2]:
+                part[..., :colours] *= part[..., colours:]
+            sums += part
+    means = np.asarray(sums, dtype=np.float64)
+    if colours < pixels.shape[2]:
+        alpha = means[..., colours:]
+        np.divide(
+            means[..., :colours], alpha, out=means[..., :colours], where=alpha > 0
+        )
+        alpha /= factor * factor
+    else:
+        means /= factor * factor
+    return means

@@ -8,7 +8,7 @@ from torch import Tensor
 
 NDC_LOW = (-1.5, -1.67, -1.0)
 NDC_HIGH = (1.5, 1.67, 1.0)
-"""The box that holds forward-facing scenes in these coordinates [tensorf]."""
+"""The box that holds forward-facing scenes in these coordinates [chen2022]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class NdcFrame:
     rays stay straight, the plane goes to -1 and infinity to 1.
 
     References:
-        [nerf]
+        [mildenhall2020]
     """
 
     x_scale: float

@@ -146,7 +146,7 @@ def average_pose(poses: Float[np.ndarray, "v 4 4"]) -> Float[np.ndarray, "4 4"]:
 
     Returns:
         At the mean position, looking along the mean direction, with the mean of up in
-        its plane of up and back [nerf].
+        its plane of up and back [mildenhall2020].
 
     Raises:
         DataError: If directions cancel out.

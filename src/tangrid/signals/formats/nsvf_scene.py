@@ -26,7 +26,7 @@ from tangrid.signals.scene_bounds import SceneBounds, distances_to_box, point
 from tangrid.signals.scene_findings import SceneFindings
 
 _MARGIN = 1.05
-"""By how much the box is made larger, for that of the file is tight [ngp_pl]."""
+"""By how much the box is made larger, for that of the file is tight; ngp_pl does so."""
 _NEAR_SHARE = 0.02
 
 
