@@ -34,7 +34,7 @@ from tangrid.reports.shape_section import (
     shape_notes,
     shape_sections,
 )
-from tangrid.reports.shape_views import is_shape
+from tangrid.reports.shape_words import is_shape
 from tangrid.reports.slider import FIT, TARGET, slider
 from tangrid.reports.tables import scrolling, settings_table
 from tangrid.runs import RunFolder, RunRecord, read_run

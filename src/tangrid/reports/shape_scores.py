@@ -1,22 +1,9 @@
 """The scores of a shape with what each of them is, in words."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
-
-from tangrid.reports.markup import Html, tag
 from tangrid.reports.measures import QUALITY, Measure
-from tangrid.reports.tables import scrolling
+from tangrid.reports.scores import Score
 
 _MAIN = {measure.key: measure for measure in QUALITY}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """One number and what it is."""
-
-    measure: Measure
-    words: str
 
 
 def _f_score(distance: str) -> Score:
@@ -110,49 +97,8 @@ SURFACE_FACTS = (
 )
 """What is scored."""
 
-
-def score_table(metrics: Mapping[str, Any]) -> Html | None:
-    """Return all scores of a fit with their definitions.
-
-    Args:
-        metrics: Entries of ``metrics.json``; what it has no entry for is left out.
-
-    Returns:
-        The table, or nothing if there are no scores.
-    """
-    blocks = [
-        _block(title, known, metrics)
-        for title, scores in (
-            ("Fit against truth", FIT_SCORES),
-            ("The mesh and the fitted surface", SURFACE_FACTS),
-        )
-        if (known := [score for score in scores if score.measure.key in metrics])
-    ]
-    if not blocks:
-        return None
-    head = tag(
-        "tr",
-        tag("th", "Score", scope="col"),
-        tag("th", "Value", scope="col", class_="number"),
-        tag("th", "What it is", scope="col"),
-    )
-    table = tag("table", tag("thead", head), blocks, class_="quantities scores")
-    return scrolling("Scores", table)
-
-
-def _block(title: str, scores: Sequence[Score], metrics: Mapping[str, Any]) -> Html:
-    head = tag("tr", tag("th", title, colspan=3, scope="rowgroup"), class_="block")
-    rows = [_row(score, metrics) for score in scores]
-    return tag("tbody", head, rows, class_="plain")
-
-
-def _row(score: Score, metrics: Mapping[str, Any]) -> Html:
-    measure = score.measure
-    way = {1: "higher is better", -1: "lower is better"}.get(measure.better)
-    unit = tag("small", f" {measure.unit}") if measure.unit else None
-    return tag(
-        "tr",
-        tag("th", measure.label, tag("small", way) if way else None, scope="row"),
-        tag("td", measure.text(metrics), unit, class_="number"),
-        tag("td", score.words, class_="words"),
-    )
+SHAPE_SCORES = {
+    "Fit against truth": FIT_SCORES,
+    "The mesh and the fitted surface": SURFACE_FACTS,
+}
+"""All of them."""

@@ -1,21 +1,15 @@
 """What the page of one run shows of a shape: views, slices and scores."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from tangrid.reports.drawn_views import SLICES, VIEWS, View, views_of
 from tangrid.reports.markup import Child, Html, tag
 from tangrid.reports.page import banner, captioned, section
-from tangrid.reports.pictures import Picture, colour_bar, embed
-from tangrid.reports.shape_scores import score_table
-from tangrid.reports.shape_views import (
-    SLICES,
-    VIEWS,
-    View,
-    how_to_read_slices,
-    unit_of_lengths,
-    views_of,
-)
+from tangrid.reports.pictures import Picture, colour_bar
+from tangrid.reports.scores import score_table
+from tangrid.reports.shape_scores import SHAPE_SCORES
+from tangrid.reports.shape_words import how_to_read_slices, unit_of_lengths
 from tangrid.reports.slider import FIT, TARGET, slider
 from tangrid.runs import RunRecord
 
@@ -54,7 +48,8 @@ def shape_sections(run: RunRecord) -> Child:
 
 
 def _view_section(run: RunRecord) -> Html:
-    views = [(view, _pictures(run.folder, view)) for view in _views(run)]
+    drawn = views_of(run.pictures, VIEWS)
+    views = [(view, view.pictures(run.folder)) for view in drawn]
     views = [(view, pictures) for view, pictures in views if pictures]
     if not views:
         missing = tag("p", "This run left no views.", class_="missing")
@@ -75,17 +70,6 @@ def _view_section(run: RunRecord) -> Html:
         _slider(slid) if slid else None,
         lead=(lead if has_error else "") + unit_of_lengths(run.metrics),
     )
-
-
-def _views(run: RunRecord) -> list[View]:
-    return views_of(run.pictures, VIEWS)
-
-
-def _pictures(folder: Path, view: View) -> dict[str, Picture]:
-    """Return the pictures that are there, by kind."""
-    paths = {kind: view.path(folder, kind) for kind in ("target", "fit", "error")}
-    found = {kind: embed(path) for kind, path in paths.items() if path is not None}
-    return {kind: picture for kind, picture in found.items() if picture is not None}
 
 
 def _trio(
@@ -124,12 +108,13 @@ def _slider(pictures: Mapping[str, Picture]) -> list[Child]:
 def _slice_section(run: RunRecord) -> Html | None:
     rows = []
     for cut in views_of(run.pictures, SLICES):
+        pictures = cut.pictures(run.folder)
         figures = [
             captioned(
                 f"{label}, {cut.name}", _framed(picture.img(f"{label}, {cut.name}"))
             )
             for kind, label in (("target", "Truth"), ("fit", "Fit"))
-            if (picture := _pictures(run.folder, cut).get(kind)) is not None
+            if (picture := pictures.get(kind)) is not None
         ]
         if figures:
             rows.append(tag("div", figures, class_="pair"))
@@ -139,7 +124,7 @@ def _slice_section(run: RunRecord) -> Html | None:
 
 
 def _score_section(metrics: Mapping[str, Any]) -> Html | None:
-    table = score_table(metrics)
+    table = score_table(metrics, SHAPE_SCORES)
     return section("Scores", table, lead=unit_of_lengths(metrics)) if table else None
 
 

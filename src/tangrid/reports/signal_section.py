@@ -18,7 +18,7 @@ from tangrid.reports.pictures import (
 )
 from tangrid.reports.results import best_of
 from tangrid.reports.shape_comparison import shape_pictures
-from tangrid.reports.shape_views import is_shape
+from tangrid.reports.shape_words import is_shape
 from tangrid.reports.tables import anchor, legend, scrolling, swatch
 
 NUM_PLACES = 3

@@ -1,31 +1,9 @@
-"""Views and slices of a shape: what ``pictures.json`` says about them."""
+"""What a page says of a shape in words: lengths, slices."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tangrid.reports.measures import is_number
-
-VIEWS, SLICES = "views", "slices"
-
-
-@dataclass(frozen=True, kw_only=True)
-class View:
-    """One view of the surface, or one slice through the field."""
-
-    name: str
-    files: Mapping[str, str]
-    """Names of picture files: of the ``target``, the ``fit`` and its ``error``."""
-
-    def path(self, folder: Path, kind: str) -> Path | None:
-        """Return where a picture of it is, whether or not it is there.
-
-        Args:
-            folder: The folder of the run.
-            kind: ``target``, ``fit`` or ``error``.
-        """
-        return folder / self.files[kind] if kind in self.files else None
 
 
 def is_shape(pictures: Mapping[str, Any]) -> bool:
@@ -35,26 +13,6 @@ def is_shape(pictures: Mapping[str, Any]) -> bool:
         pictures: What ``pictures.json`` says.
     """
     return pictures.get("kind") == "shape"
-
-
-def views_of(pictures: Mapping[str, Any], part: str) -> list[View]:
-    """Return the views of a shape, or the slices through its field.
-
-    Args:
-        pictures: What ``pictures.json`` says.
-        part: `VIEWS` or `SLICES`.
-    """
-    return [
-        View(
-            name=str(entry.get("name") or f"{part[:-1]} {number}"),
-            files={
-                kind: Path(entry[kind]).name
-                for kind in ("target", "fit", "error")
-                if isinstance(entry.get(kind), str)
-            },
-        )
-        for number, entry in enumerate(pictures.get(part) or (), start=1)
-    ]
 
 
 def how_to_read_slices(pictures: Mapping[str, Any]) -> str:
