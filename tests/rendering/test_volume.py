@@ -106,7 +106,7 @@ def test_shorter_steps_come_closer():
 
 
 def test_the_length_of_the_sides_is_that_of_the_world():
-    """Density is per side of the box: a box of twice the side holds the same picture."""
+    """Density is per side of the box: twice the side, and the picture is the same."""
     twice = SceneSpace(low=(-1.0, -1.0, -1.0), high=(1.0, 1.0, 1.0))
     origins, directions = rays_to_the_middle()
     field = EvenMedium(in_ball, 5.0)
