@@ -108,6 +108,14 @@ def test_a_budget_that_the_first_ways_meet_keeps_the_coarsest_level():
     assert sized.encoding.layout(3).levels[-1].resolution > 256
 
 
+def test_a_single_level_reaches_a_resolution_itself():
+    one = DenseGridConfig(num_levels=1)
+    assert one.reaching(40.4).layout(2).levels[0].resolution == 40
+    assert one.reaching(1.0).layout(2).levels[0].resolution == 2
+    two = DenseGridConfig(num_levels=2).reaching(40.0)
+    assert [level.resolution for level in two.layout(2).levels] == [16, 40]
+
+
 def test_a_single_level_grows_itself():
     config = DenseGridConfig(num_levels=1)
     (family,) = config.families()

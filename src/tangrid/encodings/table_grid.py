@@ -67,16 +67,17 @@ class TableGridConfig(EncodingConfig, ABC):
     def reaching(self, finest_resolution: float) -> "TableGridConfig":
         """Return these settings with the growth that ends at a finest resolution.
 
-        A single level has no growth, and has that resolution itself.
+        A single level, to which growth does not matter, gets that resolution itself.
 
         Args:
             finest_resolution: Vertices per axis of the finest level (N_max).
         """
-        if self.num_levels == 1:
-            only = max(round(finest_resolution), 2)
-            return dataclasses.replace(self, base_resolution=only)
         ratio = max(finest_resolution / self.base_resolution, 1.0)
-        return dataclasses.replace(self, growth=ratio ** (1 / (self.num_levels - 1)))
+        growth = ratio ** (1 / max(self.num_levels - 1, 1))
+        if self.num_levels > 1:
+            return dataclasses.replace(self, growth=growth)
+        only = max(round(finest_resolution), 2)
+        return dataclasses.replace(self, base_resolution=only, growth=growth)
 
     def larger_tables(self) -> tuple["TableGridConfig", ...]:
         """Return these settings with ever larger tables, themselves first."""
