@@ -18,6 +18,9 @@ from tangrid.signals.lens import Lens
 _RIGID = 1e-3
 """How far axes may be from unit length and from right angles; files round them."""
 
+_LARGEST = 1e15
+"""More than any place in a scene; squares and products stay finite."""
+
 FLIP = np.array([1.0, -1.0, -1.0])
 """Turns right, down, forward into the camera's own right, up, back."""
 
@@ -67,7 +70,7 @@ class Camera:
                 "Lens() for a plain camera."
             )
         x, y = self.focal
-        is_focal = x > 0 and y > 0 and np.isfinite(self.focal).all()
+        is_focal = min(x, y) > 1 / _LARGEST and max(x, y) < _LARGEST
         if self.width < 1 or self.height < 1 or not is_focal:
             raise ConfigError(
                 "Camera: expected at least one pixel on each side and a positive focal "
@@ -170,6 +173,7 @@ class Camera:
         )
 
 
+@np.errstate(all="ignore")
 def check_rigid(pose: Float[np.ndarray, "4 4"]) -> None:
     """Refuse a pose that does more than turn and move.
 
@@ -180,8 +184,9 @@ def check_rigid(pose: Float[np.ndarray, "4 4"]) -> None:
         ConfigError: If it is not finite, or stretches, bends or mirrors; what files
             lose by rounding is accepted.
     """
-    if not np.isfinite(pose).all():
-        bad = int((~np.isfinite(pose)).sum())
+    is_number = np.abs(pose) <= _LARGEST
+    if not is_number.all():
+        bad = int((~is_number).sum())
         raise ConfigError(
             f"Camera: expected a pose of finite numbers, got {bad} of 16 that are not. "
             "Leave this view out, or repair its pose."

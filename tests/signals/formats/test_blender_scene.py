@@ -121,6 +121,13 @@ def test_other_distances_have_bounds_of_their_own(folder: Path):
     assert "20" in scene.notes[0]
 
 
+def test_a_box_of_another_format_is_told(folder: Path):
+    change(folder, aabb_scale=4, offset=[0, 0, 0])
+    scene = Scene.open(folder)
+    assert scene.high == (1.5, 1.5, 1.5)
+    assert scene.notes[0].startswith("aabb_scale, offset in transforms_train.json: not")
+
+
 @pytest.mark.parametrize("ending", ["jpg", "jpeg", "webp"])
 def test_endings_are_found(folder: Path, ending: str):
     file = folder / "train" / "r_0.png"

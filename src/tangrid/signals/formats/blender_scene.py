@@ -4,8 +4,9 @@ Boxes and distances are not in the files; the synthetic scenes lie within 1.5 of
 origin, between 2 and 6 from the cameras, which stand about 4 away from it.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 
@@ -79,6 +80,7 @@ def read_blender(folder: Path, findings: SceneFindings) -> SceneDraft:
         frames += read_frames(path, content, findings, split)
         if split == "train":
             note_unused(content, findings)
+            _note_other_box(content, findings)
     kept = without_missing(frames, findings)
     return SceneDraft(
         source_format="blender",
@@ -87,6 +89,16 @@ def read_blender(folder: Path, findings: SceneFindings) -> SceneDraft:
         bounds=_bounds(kept, findings),
         has_splits=True,
     )
+
+
+def _note_other_box(content: Mapping[str, Any], findings: SceneFindings) -> None:
+    named = [name for name in ("aabb_scale", "scale", "offset") if name in content]
+    if named:
+        findings.add_note(
+            f"{', '.join(named)} in transforms_train.json: not used. The box of this "
+            f"format reaches {HALF_SIDE:g} from the origin; a file transforms.json may "
+            "say another."
+        )
 
 
 def _bounds(frames: tuple[Frame, ...], findings: SceneFindings) -> SceneBounds:

@@ -199,7 +199,7 @@ def _binary_points(data: bytes) -> Iterator[tuple[int, tuple[float, ...]]]:
     cursor = _Cursor(data)
     (count,) = cursor.take("Q")
     for _ in range(count):
-        number, x, y, z, *_, length = cursor.take("Q3d3BdQ")
+        number, x, y, z, *_, length = cursor.take("q3d3BdQ")
         # Tracks are repeated in the images.
         cursor.rows(np.dtype(f"V{_TRACK_BYTES}"), length)
         yield number, (x, y, z)
@@ -248,6 +248,8 @@ def _text_images(data: bytes) -> Iterator[ColmapImage]:
 def _text_points(data: bytes) -> Iterator[tuple[int, tuple[float, ...]]]:
     for line in filter(None, _lines(data)):
         number, x, y, z, _ = line.split(maxsplit=4)
+        if int(number) >= 2**63:
+            raise ValueError(f"a point of number {number}")
         yield int(number), (float(x), float(y), float(z))
 
 

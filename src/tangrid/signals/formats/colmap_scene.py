@@ -3,7 +3,7 @@
 A pose of COLMAP is world to camera in the axes of OpenCV: right, down, forward.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from tangrid.signals.scene_findings import SceneFindings
 _PLACES = ("sparse/0", "sparse", "colmap/sparse/0")
 _LEAST, _MOST = 0.1, 99.9
 """Percentiles of distances to points that count; a few points are always wrong."""
+_LARGEST = 1e15
 _NEAR_SHARE, _FAR_SHARE = 0.9, 1.1
 
 _LENSES: dict[str, Callable[..., Lens]] = {
@@ -126,6 +127,7 @@ def _frame(place: Path, images: Path, image: ColmapImage, model: ColmapModel) ->
     )
 
 
+@np.errstate(all="ignore")
 def opengl_pose(
     quaternion: Float[np.ndarray, " 4"], translation: Float[np.ndarray, " 3"]
 ) -> Float[np.ndarray, "4 4"]:
@@ -142,8 +144,7 @@ def opengl_pose(
         >>> opengl_pose(np.array([1.0, 0, 0, 0]), np.array([0, 0, 2.0]))[:3, 3].tolist()
         [0.0, 0.0, -2.0]
     """
-    with np.errstate(invalid="ignore"):
-        w, x, y, z = quaternion / np.linalg.norm(quaternion)
+    w, x, y, z = quaternion / np.linalg.norm(quaternion)
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     turn = np.eye(3) + 2 * w * cross + 2 * cross @ cross
     pose = np.eye(4)
@@ -176,6 +177,11 @@ def _optics(where: str, camera: ColmapCamera) -> Optics:
     )
 
 
+def _name(frame: Frame) -> str:
+    """Return the name that COLMAP has for a photograph."""
+    return frame.name.split("/", 1)[1]
+
+
 def _bounds(
     place: Path,
     model: ColmapModel,
@@ -183,7 +189,8 @@ def _bounds(
     findings: SceneFindings,
 ) -> SceneBounds:
     positions = positions_of(frames, findings)
-    points, distances = _seen_from(model)
+    places = {_name(frame): frame.position for frame in frames}
+    points, distances = _seen_from(model, places)
     half, reach = 0.0, None
     if len(points):
         away = np.abs(points - positions.mean(0)).max(1)
@@ -208,21 +215,18 @@ def _bounds(
 
 
 def _seen_from(
-    model: ColmapModel,
+    model: ColmapModel, positions: Mapping[str, Float[np.ndarray, " 3"]]
 ) -> tuple[Float[np.ndarray, "p 3"], Float[np.ndarray, " d"]]:
     """Return points that cameras see, and how far away each camera sees each."""
-    numbers = [image.seen[np.isin(image.seen, model.numbers)] for image in model.images]
-    if not any(len(seen) for seen in numbers):
+    is_place = (np.abs(model.points) < _LARGEST).all(axis=1)
+    numbers, points = model.numbers[is_place], model.points[is_place]
+    rows, distances = [], []
+    for image in model.images:
+        if image.name in positions:
+            seen = image.seen[np.isin(image.seen, numbers)]
+            rows.append(np.searchsorted(numbers, seen))
+            steps = points[rows[-1]] - positions[image.name]
+            distances.append(np.linalg.norm(steps, axis=1))
+    if not rows:
         return np.empty((0, 3)), np.empty(0)
-    places = [model.points[np.searchsorted(model.numbers, seen)] for seen in numbers]
-    distances = [
-        np.linalg.norm(
-            seen - opengl_pose(image.quaternion, image.translation)[:3, 3], axis=1
-        )
-        for seen, image in zip(places, model.images, strict=True)
-    ]
-    used = np.unique(np.concatenate(numbers))
-    return (
-        model.points[np.searchsorted(model.numbers, used)],
-        np.concatenate(distances),
-    )
+    return points[np.unique(np.concatenate(rows))], np.concatenate(distances)

@@ -9,9 +9,9 @@ quarters of the least depth, and the average camera stands at the origin and loo
 -z. Poses, boxes and depths of these scenes are in that frame.
 """
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 from jaxtyping import Float
@@ -25,9 +25,23 @@ from tangrid.signals.scene_findings import SceneFindings
 
 FILE = "poses_bounds.npy"
 
+_DECODER_FAILURES = (
+    OSError,
+    ValueError,
+    EOFError,
+    SyntaxError,
+    TokenError,
+    TypeError,
+    LookupError,
+    OverflowError,
+    MemoryError,
+)
+"""What numpy may say of a file whose header, a piece of Python, is damaged."""
+
 _BOUND_FACTOR = 0.75
 _NEAR_SHARE = 0.9
 _NDC_NEAR = 1.0
+_LARGEST = 1e9
 _LEAST_FORWARD = 0.1
 """How far every ray must go along -z for coordinates that divide by z."""
 
@@ -97,7 +111,7 @@ def read_llff(
 def _read_rows(path: Path) -> Float[np.ndarray, "v 17"]:
     try:
         rows = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except _DECODER_FAILURES as error:
         raise DataError(
             f"{path}: expected an array of numpy, got a file that is none ({error}). "
             "It may be cut short or damaged; fetch it again."
@@ -130,7 +144,8 @@ def _pose(
 
 def _optics(path: Path, number: int, row: Float[np.ndarray, " 17"]) -> Optics:
     height, width, focal = (float(value) for value in row[:15].reshape(3, 5)[:, 4])
-    if not (min(height, width, focal) > 0 and math.isfinite(height * width * focal)):
+    is_size = min(height, width) >= 1 and max(height, width) < _LARGEST
+    if not (is_size and 1 / _LARGEST < focal < _LARGEST):
         raise DataError(
             f"{path}, row {number}: expected positive height, width and focal length, "
             f"got {height:g}, {width:g} and {focal:g}. Repair the file."

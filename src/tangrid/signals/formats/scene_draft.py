@@ -156,13 +156,13 @@ def read_pose(where: str, rows: Any) -> Float[np.ndarray, "4 4"]:  # noqa: ANN40
     """
     try:
         pose = np.array(rows, dtype=np.float64)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         pose = np.empty(0)
     if pose.shape == (3, 4):
         pose = np.vstack((pose, (0.0, 0.0, 0.0, 1.0)))
     if pose.shape != (4, 4):
         raise DataError(
-            f"{where}: expected a pose of 4 x 4 numbers, got {_brief(rows)}. Give the "
+            f"{where}: expected a pose of 4 x 4 numbers, got {brief(rows)}. Give the "
             "matrix from camera to world, row by row."
         )
     try:
@@ -172,9 +172,26 @@ def read_pose(where: str, rows: Any) -> Float[np.ndarray, "4 4"]:  # noqa: ANN40
     return pose
 
 
-def _brief(value: object) -> str:
+def brief(value: object) -> str:
+    """Return what stands in a file, shortened for a message.
+
+    Args:
+        value: The value.
+    """
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def is_file(path: Path) -> bool:
+    """Return whether there is a file; never an error, whatever the name.
+
+    Args:
+        path: Where it should be.
+    """
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def positions_of(
@@ -213,8 +230,8 @@ def without_missing(
     Returns:
         The frames whose file exists.
     """
-    kept = tuple(frame for frame in frames if frame.file.is_file())
-    missing = [frame.name for frame in frames if not frame.file.is_file()]
+    kept = tuple(frame for frame in frames if is_file(frame.file))
+    missing = [frame.name for frame in frames if not is_file(frame.file)]
     if not missing:
         return kept
     counted = f"{len(missing)} of {len(frames)} listed photographs are missing"

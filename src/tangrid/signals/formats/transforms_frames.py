@@ -13,12 +13,22 @@ from typing import Any
 
 from tangrid.errors import DataError
 from tangrid.runs.writing import unreadable
-from tangrid.signals.formats.scene_draft import Frame, Optics, SplitName, read_pose
+from tangrid.signals.formats.scene_draft import (
+    Frame,
+    Optics,
+    SplitName,
+    brief,
+    is_file,
+    read_pose,
+)
 from tangrid.signals.lens import Lens
 from tangrid.signals.scene_findings import SceneFindings
 
 _ENDINGS = ("", ".png", ".jpg", ".jpeg", ".webp")
 """What is added to a name until there is such a file; Blender's have no ending."""
+
+_LARGEST = 1e15
+"""More than any length in pixels or in a scene."""
 
 _FISHEYES = {"OPENCV_FISHEYE", "RADIAL_FISHEYE", "SIMPLE_RADIAL_FISHEYE"}
 _PERSPECTIVES = {
@@ -80,10 +90,10 @@ def number_at(where: str, keys: Mapping[str, Any], name: str) -> float | None:
     if value is None:
         return None
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value):
+    if not is_number or not abs(value) <= _LARGEST:
         raise DataError(
-            f"{where}: expected a finite number for {name}, got {value!r}. Repair it, "
-            "or leave the key out."
+            f"{where}: expected a finite number for {name}, got {brief(value)}. Repair "
+            "it, or leave the key out."
         )
     return float(value)
 
@@ -111,11 +121,12 @@ def _angles(where: str, keys: Mapping[str, Any]) -> tuple[float, float | None] |
 
 def _lens(where: str, keys: Mapping[str, Any]) -> Lens:
     model = keys.get("camera_model")
-    if model is not None and model not in _FISHEYES | _PERSPECTIVES:
+    is_known = isinstance(model, str) and model in _FISHEYES | _PERSPECTIVES
+    if model is not None and not is_known:
         known = ", ".join(sorted(_FISHEYES | _PERSPECTIVES))
         raise DataError(
-            f"{where}: expected a camera_model of {known}, got {model!r}. Undistort "
-            "the photographs, for instance with `colmap image_undistorter`."
+            f"{where}: expected a camera_model of {known}, got {brief(model)}. "
+            "Undistort the photographs, for instance with `colmap image_undistorter`."
         )
     names = ("k1", "k2", "k3", "k4", "p1", "p2")
     found = {name: number_at(where, keys, name) or 0.0 for name in names}
@@ -168,7 +179,7 @@ def photograph(folder: Path, file_path: str) -> tuple[str, Path]:
     """
     name = file_path.replace("\\", "/").removeprefix("./")
     for ending in _ENDINGS:
-        if (folder / f"{name}{ending}").is_file():
+        if is_file(folder / f"{name}{ending}"):
             return f"{name}{ending}", folder / f"{name}{ending}"
     whole = name if Path(name).suffix.lower() in _ENDINGS[1:] else f"{name}.png"
     return whole, folder / whole
