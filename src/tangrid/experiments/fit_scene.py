@@ -11,6 +11,7 @@ from tangrid.errors import ConfigError, DataError
 from tangrid.experiments.contract import EXPERIMENTS
 from tangrid.experiments.demo_scene import DEMO_SCENE, demo_scene
 from tangrid.experiments.fitting import Fit, FittedRun, all_metrics, begin, resolved
+from tangrid.experiments.scene_cameras import keep_cameras
 from tangrid.fields import Field, FieldConfig
 from tangrid.fields.radiance import EncodedRadianceConfig, RadianceField
 from tangrid.fields.workers import Workers
@@ -249,25 +250,30 @@ def run_scene_fit(
     scene = _radiance(experiment, fitted.field, task.occupancy)
     if folder is not None:
         save_tensors(folder, OCCUPANCY_FILE, task.occupancy.state, {})
+        keep_cameras(folder, signal)
     start = time.monotonic()
     scores, judged = _judge(experiment, scene, views, on_view)
-    framing = framing or frame_views(judged)
-    if folder is not None:
-        for name, data in draw_views(judged, framing):
-            folder.write_bytes(name, data)
-        folder.write_json("pictures.json", describe_views(judged, framing))
     protocol = find_protocol(experiment.judge.protocol)
-    seconds = fitted.progress.seconds
     costs = {
         "judging_seconds": time.monotonic() - start,
-        **task.speeds(seconds),
+        **task.speeds(fitted.progress.seconds),
         "protocol": describe_protocol(protocol, signal, views),
         "notes": list(signal.notes),
     }
     metrics = all_metrics(experiment, fitted, {**scores, **costs})
+    framing = framing or frame_views(judged)
     if folder is not None:
+        _keep_pictures(folder, judged, framing)
         folder.write_json("metrics.json", metrics)
     return FittedScene(experiment, fitted.field, metrics, folder, framing, scene)
+
+
+def _keep_pictures(
+    folder: RunFolder, judged: Sequence[JudgedView], framing: ViewFraming
+) -> None:
+    for name, data in draw_views(judged, framing):
+        folder.write_bytes(name, data)
+    folder.write_json("pictures.json", describe_views(judged, framing))
 
 
 def heldout_views(signal: Scene) -> tuple[View, ...]:
