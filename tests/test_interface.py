@@ -10,6 +10,8 @@ import pytest
 import torch
 
 import tangrid as tg
+from tangrid.experiments.demo_scene import demo_scene
+from tangrid.training.settings import training_for
 
 SMALL = {"model": "instant-ngp", "params": 20_000, "steps": 5, "progress": False}
 
@@ -71,9 +73,9 @@ def test_resume_and_overwrite(image: tg.ImageSignal, tmp_path: Path):
 
 
 def test_default_length():
-    settings = tg.interface.training_for(None, None)
+    settings = training_for(None, None)
     assert (settings.steps, settings.minutes) == (1000, None)
-    timed = tg.interface.training_for(None, 2.0, batch_size=10, threads=1)
+    timed = training_for(None, 2.0, batch_size=10, threads=1)
     assert (timed.steps, timed.minutes, timed.batch_size) == (None, 2.0, 10)
 
 
@@ -104,7 +106,7 @@ def test_build_in_three_dimensions_with_settings():
     [
         (
             lambda _: tg.fit("photo.png"),
-            r"expected an ImageSignal or a MeshSignal, got str. Open",
+            r"expected an ImageSignal or a MeshSignal or a Scene, got str. Open",
         ),
         (lambda i: tg.fit(i, model="mulfagird"), r"model 'mulfagird': expected one of"),
         (lambda i: tg.fit(i, **{**SMALL, "steps": 0}), r"steps: expected .* got 0"),
@@ -278,3 +280,24 @@ def test_images_have_no_surface(image: tg.ImageSignal, fitted_box: tg.FittedRun)
         tg.extract_mesh(tg.fit(image, **SMALL))
     with pytest.raises(tg.ConfigError, match="positive resolution"):
         tg.extract_mesh(fitted_box, resolution=0)
+
+
+def test_a_scene_is_fitted_and_comes_back(tmp_path: Path):
+    scene = demo_scene(size=16, train_views=4, test_views=1)
+    settings = {"field.encoding.num-levels": "3", "field.encoding.log2-table-size": "8"}
+    settings |= {"training.batch-size": "1024", "views.occupancy.resolution": "32"}
+    run = tg.fit(
+        scene,
+        model="instant-ngp",
+        steps=4,
+        settings=settings,
+        out=tmp_path / "run",
+        progress=False,
+    )
+    assert run.metrics["num_views"] == 1
+    assert (tmp_path / "run" / "report.html").is_file()
+    again = tg.load(tmp_path / "run")
+    coords = torch.rand(20, 3)
+    assert torch.equal(again.field(coords), run.field(coords))
+    with pytest.raises(tg.ConfigError, match="expected an image to apply it to"):
+        tg.fit(scene, holdout=True)

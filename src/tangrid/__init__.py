@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from tangrid.interface import load as load
     from tangrid.signals.image import ImageSignal as ImageSignal
     from tangrid.signals.mesh import MeshSignal as MeshSignal
+    from tangrid.signals.scene import Scene as Scene
     from tangrid.tangent import tangent_kernel as tangent_kernel
 
 __version__ = VERSION
@@ -48,6 +49,7 @@ _HOMES = {
     "ImageSignal": "tangrid.signals.image",
     "KernelAnalysis": "tangrid.experiments",
     "MeshSignal": "tangrid.signals.mesh",
+    "Scene": "tangrid.signals.scene",
     "analyze": "tangrid.interface",
     "build": "tangrid.interface",
     "extract_mesh": "tangrid.interface",

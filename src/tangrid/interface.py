@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tangrid.errors import ConfigError
 from tangrid.experiments import FittedRun, KernelAnalysis, load
@@ -15,14 +13,9 @@ from tangrid.experiments.analyze_image import (
     points_for,
 )
 from tangrid.experiments.analyze_settings import KernelSettings
-from tangrid.experiments.fit_image import FitImage, ImageSource, plan_fit, run_fit
-from tangrid.experiments.fit_sdf import (
-    FitSdf,
-    MeshSource,
-    plan_sdf_fit,
-    run_sdf_fit,
-)
+from tangrid.experiments.fit_image import FitImage, ImageSource
 from tangrid.experiments.fitting import check_paths
+from tangrid.experiments.jobs import Job, Signal, plan_job
 from tangrid.experiments.keeping import Kept, keeping
 from tangrid.experiments.shape_output import OwnSurface, own_surface
 from tangrid.fields import Field, fit_budget
@@ -33,9 +26,9 @@ from tangrid.runs.overrides import with_overrides
 from tangrid.seeding import generator
 from tangrid.signals.image import ImageSignal
 from tangrid.signals.mesh import MeshSignal
+from tangrid.signals.scene import Scene
 from tangrid.signals.site import Site
 from tangrid.tasks.image_regression import Sampling
-from tangrid.training.settings import SDF_BATCH_SIZE, training_for
 
 __all__ = ["analyze", "build", "extract_mesh", "fit", "load"]
 
@@ -93,7 +86,7 @@ def build(
 
 
 def fit(
-    signal: ImageSignal | MeshSignal,
+    signal: Signal,
     *,
     model: str = "mulfagrid",
     params: int | None = None,
@@ -111,11 +104,13 @@ def fit(
     """Fit a field to a signal.
 
     Args:
-        signal: An image (`ImageSignal.open`, `ImageSignal.from_array`) or a mesh, whose
-            signed distance is fitted (`MeshSignal.open`, `MeshSignal.from_arrays`).
+        signal: An image (`ImageSignal.open`, `ImageSignal.from_array`), a mesh, whose
+            signed distance is fitted (`MeshSignal.open`, `MeshSignal.from_arrays`), or
+            posed photographs (`Scene.open`, `Scene.from_views`).
         model: Name of a preset, an encoding or a field, as ``tangrid catalogue`` lists.
         params: Trainable parameters to size it to, within 2 %; None for its own size.
-        steps: Optimiser steps; 1000 if neither steps nor minutes are given.
+        steps: Optimiser steps; 1000, or 5000 for a scene, if neither steps nor minutes
+            are given.
         minutes: Wall time of training after which it stops.
         seed: Source of all randomness.
         holdout: Whether only every second pixel of an image along each axis is trained
@@ -124,7 +119,8 @@ def fit(
             ``pixels``, ``continuous`` positions, or ``auto``.
         settings: Single settings to change, as text by dotted path, such as
             ``{"field.decoder.width": "32", "training.rates.grid": "0.02"}``; for a mesh
-            also ``loss``, ``pool`` and ``judge``, such as ``{"loss.kind": "l1"}``.
+            also ``loss``, ``pool`` and ``judge``, such as ``{"loss.kind": "l1"}``, and
+            for a scene ``views``, ``space`` and ``judge``.
         out: Folder for everything that is worth keeping, the report included; None
             keeps nothing on disk.
         overwrite: Whether a run in that folder is replaced.
@@ -148,26 +144,18 @@ def fit(
         >>> sorted(run.metrics)[:3]
         ['device', 'dtype', 'implementations']
     """
-    plan = {"model": model, "params": params, "seed": seed, "settings": settings}
-    job: _ImageJob | _ShapeJob
-    if isinstance(signal, MeshSignal):
-        _check_for_images(holdout=holdout, sampling=sampling != "auto")
-        training = training_for(steps, minutes, batch_size=SDF_BATCH_SIZE)
-        mesh = MeshSource(name=signal.name)
-        job = _ShapeJob(plan_sdf_fit(signal, mesh, training=training, **plan), signal)
-    else:
-        _check_signal("fit", signal, ImageSignal, MeshSignal)
-        job = _ImageJob(
-            plan_fit(
-                signal,
-                ImageSource(name=signal.name, colour=signal.colour),
-                training=training_for(steps, minutes),
-                sampling=sampling,
-                holdout=holdout,
-                **plan,
-            ),
-            signal,
-        )
+    _check_signal("fit", signal, ImageSignal, MeshSignal, Scene)
+    job = plan_job(
+        signal,
+        steps=steps,
+        minutes=minutes,
+        holdout=holdout,
+        sampling=sampling,
+        model=model,
+        params=params,
+        seed=seed,
+        settings=settings,
+    )
     if out is None:
         _check_kept("fit", overwrite=overwrite, resume=resume)
         return _run(job, None, progress)
@@ -302,32 +290,7 @@ def _analysed(analysis: Analysis, kept: Kept | None, progress: bool) -> KernelAn
     return found
 
 
-@dataclass(frozen=True)
-class _ImageJob:
-    """What is fitted to an image."""
-
-    experiment: FitImage
-    signal: ImageSignal
-
-    def run(self, line: ProgressLine | None, **kept: Any) -> FittedRun:  # noqa: ANN401
-        return run_fit(self.experiment, self.signal, on_step=line, **kept)
-
-
-@dataclass(frozen=True)
-class _ShapeJob:
-    """What is fitted to a mesh."""
-
-    experiment: FitSdf
-    signal: MeshSignal
-
-    def run(self, line: ProgressLine | None, **kept: Any) -> FittedRun:  # noqa: ANN401
-        on_points = line.prepare if line else None
-        return run_sdf_fit(
-            self.experiment, self.signal, on_step=line, on_points=on_points, **kept
-        )
-
-
-def _run(job: _ImageJob | _ShapeJob, kept: Kept | None, progress: bool) -> FittedRun:
+def _run(job: Job, kept: Kept | None, progress: bool) -> FittedRun:
     experiment = job.experiment
     label = f"{experiment.source.name} {experiment.model}"
     line = ProgressLine(label, steps=experiment.training.steps)
@@ -337,15 +300,6 @@ def _run(job: _ImageJob | _ShapeJob, kept: Kept | None, progress: bool) -> Fitte
             folder=kept.folder if kept else None,
             resume=kept.resume if kept else False,
         )
-
-
-def _check_for_images(**flags: bool) -> None:
-    for name, is_given in flags.items():
-        if is_given:
-            raise ConfigError(
-                f"fit({name}=...): expected an image to apply it to, got a mesh. Leave "
-                f"{name} out."
-            )
 
 
 def _check_counts(**counts: int) -> None:
