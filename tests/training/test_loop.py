@@ -15,6 +15,7 @@ from tangrid.errors import (
     NumericalError,
 )
 from tangrid.fields import Field
+from tangrid.fields.workers import Workers
 from tangrid.runs.store import RunFolder
 from tangrid.tasks import PointBatch
 from tangrid.tasks.image_regression import ImageRegression
@@ -317,6 +318,110 @@ def test_the_running_mean_is_what_comes_back():
     for name, tensor in fitted.field.state_dict().items():
         assert torch.allclose(tensor, means[name], atol=1e-6), name
         assert not torch.equal(tensor, field.state_dict()[name])
+
+
+def test_the_running_mean_may_follow_now_and_then():
+    """After steps 4, 8 and 12 of 12, and never in between."""
+    decay, means = 0.7, tensors_of(build())
+    field = build()
+
+    def follow(moment: Moment) -> None:
+        if moment.step % 4 == 0:
+            for name, tensor in field.state_dict().items():
+                means[name] = decay * means[name] + (1 - decay) * tensor
+
+    settings = with_changes(ema=decay, ema_interval=4)
+    fitted = fit(task(), field, settings, on_step=follow)
+    for name, tensor in fitted.field.state_dict().items():
+        assert torch.allclose(tensor, means[name], atol=1e-6), name
+
+
+class Learner(ImageRegression):
+    """It learns the sum of all losses, weighs them by it, and counts double."""
+
+    def __init__(self) -> None:
+        super().__init__(smooth_image(), batch_size=100, sampling="pixels")
+        self.learned = torch.zeros(2, dtype=torch.float64)
+
+    def batch(self, step: int) -> PointBatch:
+        batch = super().batch(step)
+        return PointBatch(batch.coords, batch.targets / (1 + float(self.learned[0])))
+
+    def finish_step(self, step, batch, field, workers: Workers) -> int:
+        with torch.no_grad():
+            error = self.loss(field, batch)
+        self.learned += torch.tensor([float(error), 1.0])
+        return 2 * len(batch)
+
+    @property
+    def state(self) -> dict[str, torch.Tensor]:
+        return {"learned": self.learned}
+
+    @property
+    def measures(self) -> dict[str, float]:
+        return {"total": float(self.learned[0]), "lessons": float(self.learned[1])}
+
+
+def test_what_a_task_learns_and_measures_is_logged(tmp_path: Path):
+    folder, learner = folder_at(tmp_path / "run"), Learner()
+    moments: list[Moment] = []
+    fitted = fit(learner, build(), SETTINGS, folder=folder, on_step=moments.append)
+    lines = folder.read_lines("metrics.jsonl")
+    assert [line["lessons"] for line in lines] == list(range(1, 13))
+    assert [moment.measures["total"] for moment in moments] == [
+        line["total"] for line in lines
+    ]
+    assert fitted.progress.points == lines[-1]["points"] == 2400
+    assert learner.learned[1] == 12
+
+
+def test_a_step_is_finished_after_the_field_has_moved():
+    field, seen = build(), []
+
+    class Watcher(Learner):
+        def finish_step(self, step, batch, field, workers: Workers) -> int:
+            seen.append((step, tensors_of(field)["encoding.table"]))
+            return len(batch)
+
+    before = tensors_of(field)["encoding.table"]
+    fit(Watcher(), field, with_changes(steps=2))
+    assert [step for step, _ in seen] == [0, 1]
+    assert not torch.equal(seen[0][1], before)
+    assert torch.equal(seen[1][1], tensors_of(field)["encoding.table"])
+
+
+@pytest.mark.parametrize("stop", [1, 7])
+def test_what_a_task_has_learned_is_resumed(stop: int, tmp_path: Path):
+    settings = with_changes(
+        ema=0.8, ema_interval=3, schedule="exponential", hold=0.5, final_rate=0.1
+    )
+    whole, parts = folder_at(tmp_path / "whole"), folder_at(tmp_path / "parts")
+    expected = fit(Learner(), build(), settings, folder=whole)
+    with pytest.raises(InterruptedRunError):
+        fit(Learner(), build(), settings, folder=parts, on_step=Stop(stop))
+    resumed = Learner()
+    found = fit(resumed, build(seed=9), settings, folder=parts, resume=True)
+    assert curve(parts) == curve(whole)
+    assert_same_field(found.field, expected.field)
+    assert float(resumed.learned[1]) == 12
+    assert found.progress.points == expected.progress.points == 2400
+
+
+def test_a_state_without_what_the_task_learns_is_refused(tmp_path: Path):
+    folder = folder_at(tmp_path / "run")
+    with pytest.raises(InterruptedRunError):
+        fit(task(), build(), SETTINGS, folder=folder, on_step=Stop(3))
+    with pytest.raises(DataError, match=r"first difference: 'task/learned'"):
+        fit(Learner(), build(), SETTINGS, folder=folder, resume=True)
+
+
+def test_the_rates_of_an_exponential_schedule():
+    settings = with_changes(schedule="exponential", hold=0.5, final_rate=0.01)
+    moments: list[Moment] = []
+    fit(task(), build(), settings, on_step=moments.append)
+    found = [moment.rates["decoder"] for moment in moments]
+    assert found[:7] == pytest.approx([5e-3] * 7)
+    assert found[7:] == pytest.approx([5e-3 * 0.01 ** (k / 6) for k in range(1, 6)])
 
 
 def test_a_decoder_in_bfloat16_trains():

@@ -18,6 +18,10 @@ from tangrid.training import TrainingSettings
         ({"threads": 0}, "training.threads: expected a whole number >= 1, got 0"),
         ({"ema": 1.0}, "training.ema: expected a decay between 0 and 1, got 1.0"),
         ({"ema": 0.0}, "training.ema: expected a decay between 0 and 1, got 0.0"),
+        ({"ema_interval": 0}, "training.ema_interval: expected a whole number >= 1"),
+        ({"hold": 1.0}, "training.hold: expected a fraction from 0 to 1, got 1.0"),
+        ({"hold": -0.1}, "training.hold: expected a fraction from 0 to 1, got -0.1"),
+        ({"hold": float("nan")}, "training.hold: expected a fraction"),
         ({"betas": (0.9, 1.0)}, "training.betas: expected decays from 0 to 0.9997"),
         ({"eps": 0.0}, "training.eps: expected a number > 0, got 0.0"),
         ({"rates": {"grid": -1.0}}, "training.rates.grid: expected a rate >= 0"),
@@ -32,6 +36,12 @@ def test_settings_that_cannot_train_are_refused(settings: dict, words: str):
 
 def test_settings_survive_json():
     settings = TrainingSettings(
-        steps=None, minutes=1.5, ema=0.9, rates={"grid": 0.1}, schedule="steps"
+        steps=None,
+        minutes=1.5,
+        ema=0.9,
+        ema_interval=4,
+        rates={"grid": 0.1},
+        schedule="exponential",
+        hold=0.25,
     )
     assert from_plain(to_plain(settings), TrainingSettings) == settings
