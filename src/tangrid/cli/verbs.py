@@ -77,7 +77,7 @@ VERBS = (
         words=("fit", "scene"),
         module="fit_scene",
         request="FitSceneRequest",
-        summary="fit one model to posed photographs, for views from new places",
+        summary="fit one model to posed photographs",
     ),
     Verb(
         words=("compare", "image"),
@@ -115,6 +115,12 @@ VERBS = (
         module="render",
         request="RenderRequest",
         summary="draw a fitted image at any size, or views of a shape",
+    ),
+    Verb(
+        words=("view",),
+        module="view",
+        request="ViewRequest",
+        summary="look around a fitted scene or shape in a browser",
     ),
     Verb(
         words=("export", "mesh"),

@@ -1,0 +1,93 @@
+"""``tangrid view RUN``: look around a fitted scene or shape in a browser."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional, arg
+
+from tangrid.cli.flag_types import Count, Switch
+from tangrid.cli.flags import PluginFlags, check_threads
+from tangrid.cli.plugin import load_plugin
+from tangrid.errors import DataError
+
+if TYPE_CHECKING:
+    from tangrid.viewer.page import Page
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewRequest:
+    """Look around a fitted scene or shape in a browser, until Ctrl-C.
+
+    A scene is drawn for the browser's camera: coarsely while it moves, then finely.
+    """
+
+    run: Annotated[Positional[str], arg(metavar="RUN")]
+    """Folder of a fit of a scene or of a signed distance."""
+    port: Count = None
+    """Port to listen on (default: 8080, or the next that is free)."""
+    host: Annotated[str, arg(metavar="ADDRESS")] = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 shows the page to every machine that reaches it."""
+    no_cameras: Switch = False
+    """Do not read the photographs: no cameras of a scene are known then."""
+    threads: Count = None
+    """Threads to draw with (default: all that this process may)."""
+    other: PluginFlags = field(default_factory=PluginFlags)
+
+
+def run(request: ViewRequest, command: Sequence[str]) -> None:
+    """Show the field until the user ends it.
+
+    Args:
+        request: What was asked for.
+        command: The whole command.
+
+    Raises:
+        DataError: If the run fitted an image.
+    """
+    del command
+    # What is heavy is imported when it is needed: --help must answer at once.
+    from tangrid.cli.run_folder import named_folder  # noqa: PLC0415
+    from tangrid.cli.view_run import scene_shown, shape_shown  # noqa: PLC0415
+    from tangrid.experiments import FitScene, FitSdf, load  # noqa: PLC0415
+    from tangrid.viewer.page import Page, check_viser  # noqa: PLC0415
+    from tangrid.viewer.port import find_port  # noqa: PLC0415
+
+    load_plugin(request.other.plugin)
+    check_threads(request.threads)
+    check_viser()
+    # Now, too: a wrong address should be told before everything is read.
+    find_port(request.host, request.port)
+    folder = named_folder(request.run)
+    fitted = load(folder)
+    page = Page(host=request.host, port=request.port)
+    if isinstance(fitted.experiment, FitScene):
+        shown = scene_shown(request, fitted, page)
+    elif isinstance(fitted.experiment, FitSdf):
+        shown = shape_shown(request, fitted, page)
+    else:
+        raise DataError(
+            f"{folder}: expected a fit of a scene or of a signed distance, got one of "
+            f"an image. Draw it with `tangrid render {request.run}`."
+        )
+    with shown:
+        _tell(page, request.port)
+        try:
+            page.wait()
+        except KeyboardInterrupt:
+            print("\nThe viewer has ended.", file=sys.stderr)
+
+
+def _tell(page: "Page", wanted: int | None) -> None:
+    from tangrid.viewer.port import USUAL_PORT  # noqa: PLC0415
+
+    if wanted is None and page.port != USUAL_PORT:
+        print(
+            f"tangrid: another program listens on port {USUAL_PORT}; {page.port} is "
+            "the next that is free.",
+            file=sys.stderr,
+        )
+    print(page.address)
+    # At once, also where nobody reads before the end.
+    print("Open it in a browser; Ctrl-C ends it.", flush=True)

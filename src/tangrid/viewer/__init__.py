@@ -1,0 +1,1 @@
+"""Fitted fields in a browser: what is drawn for its cameras, and who draws it."""
