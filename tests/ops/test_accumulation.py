@@ -9,13 +9,14 @@ from tests.ops.comparison import assert_close, assert_same_bits
 from tests.ops.grid_cases import Case, case_of, layout_of, random_points, results
 
 
-def a_case() -> Case:
+def a_case(channels: int = 2) -> Case:
     layout = layout_of(2, "hashed", "tiny-cuda-nn", "linear")
-    return case_of(layout, 2, random_points(1000, 2))
+    return case_of(layout, channels, random_points(1000, 2))
 
 
-def test_a_buffer_takes_the_gradient_in_its_place():
-    case = a_case()
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_a_buffer_takes_the_gradient_in_its_place(channels: int):
+    case = a_case(channels)
     table = case.table.requires_grad_()
     before = torch.randn_like(table)
     buffer = before.clone()
@@ -26,8 +27,9 @@ def test_a_buffer_takes_the_gradient_in_its_place():
     assert_close({"table": buffer}, {"table": expected})
 
 
-def test_pieces_of_a_batch_add_up_to_the_whole():
-    case = a_case()
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_pieces_of_a_batch_add_up_to_the_whole(channels: int):
+    case = a_case(channels)
     table = case.table.requires_grad_()
     whole, pieces = torch.zeros_like(table), torch.zeros_like(table)
     with accumulate_into({table: whole}):

@@ -97,9 +97,20 @@ def test_every_grid_agrees(
     assert_close({"table": buffer}, {"table": before + expected["table"]})
 
 
-def test_threads_and_serial_have_the_same_bits():
+@pytest.mark.parametrize("channels", [4, 6, 8])
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+def test_many_channels_agree(channels: int, interpolation: Interpolation):
+    layout = layout_of(3, "hashed", "tiny-cuda-nn", interpolation)
+    case = case_of(layout, channels, random_points(319, 3))
+    with implementation("numba"):
+        found = slope_gradients(case)
+    assert_close(found, reference_of(case), HESSIANS)
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_threads_and_serial_have_the_same_bits(channels: int):
     layout = layout_of(3, "hashed", "tiny-cuda-nn", "smoothstep")
-    case = case_of(layout, 2, random_points(9000, 3))
+    case = case_of(layout, channels, random_points(9000, 3))
     found = slope_gradients(case, with_coords=False)
     with single_threaded():
         assert_same_bits(slope_gradients(case, with_coords=False), found)

@@ -45,11 +45,33 @@ def test_every_grid_agrees(layout: tuple):
     assert_parity(case_of(layout_of(*layout), channels, random_points(UGLY, dims)))
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 6, 8, 12])
 @pytest.mark.parametrize("dims", [1, 2, 3, 4])
 def test_every_number_of_channels_agrees(dims: int, channels: int):
     layout = layout_of(dims, "hashed", "tiny-cuda-nn", "linear")
     assert_parity(case_of(layout, channels, random_points(UGLY, dims)))
+
+
+@pytest.mark.parametrize("channels", [4, 8, 12])
+@pytest.mark.parametrize("storage", ["dense", "hashed", "tiled"])
+def test_four_channels_at_once_are_four_channels(storage: Storage, channels: int):
+    """Each channel is as if it were alone, whatever its neighbours hold."""
+    layout = layout_of(3, storage, "align-corners", "smoothstep")
+    case = case_of(layout, channels, random_points(300, 3))
+    levels = len(layout.levels)
+    upstream = case.upstream.view(-1, levels, channels)
+    found = results(case)
+    values = found["values"].view(-1, levels, channels)
+    for channel in (0, 3, channels - 1):
+        own = case._replace(
+            table=case.table[:, channel : channel + 1],
+            upstream=upstream[..., channel],
+        )
+        alone = results(own)
+        mine = values[..., channel]
+        assert_close({"values": mine}, {"values": alone["values"]})
+        gradient = found["gradient of table"][:, channel : channel + 1]
+        assert_close({"table": gradient}, {"table": alone["gradient of table"]})
 
 
 @pytest.mark.parametrize("count", [1, 255, 256, 257, 5000])
@@ -112,10 +134,10 @@ def test_memory_order_does_not_matter():
         assert len(kernel.signatures) <= 1
 
 
-@pytest.fixture
-def big_case() -> Case:
+@pytest.fixture(params=[2, 4])
+def big_case(request: pytest.FixtureRequest) -> Case:
     layout = layout_of(3, "hashed", "tiny-cuda-nn", "smoothstep")
-    return case_of(layout, 2, random_points(20_000, 3))
+    return case_of(layout, request.param, random_points(20_000, 3))
 
 
 def test_repeated_runs_have_the_same_bits(big_case: Case):
