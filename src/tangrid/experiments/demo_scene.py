@@ -125,8 +125,5 @@ def _photograph(
     scene: RadianceScene, camera: Camera, workers: Workers
 ) -> UInt8[np.ndarray, "h w 4"]:
     """Return a picture with straight opacity, as a PNG file has it."""
-    seen = render_view(scene, camera, workers)
-    opacity = seen.opacity.clamp(0, 1)[..., None]
-    colour = seen.colour / opacity.clamp(min=1e-6)
-    values = torch.cat((colour, opacity), dim=-1).clamp(0, 1)
+    values = render_view(scene, camera, workers).straight()
     return (values * 255).round().to(torch.uint8).numpy()

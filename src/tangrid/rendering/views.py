@@ -8,8 +8,9 @@ from torch import Tensor
 
 from tangrid.fields.radiance import RadianceField
 from tangrid.fields.workers import Workers
+from tangrid.ops.composite import Composited
 from tangrid.rendering.occupancy import Occupancy
-from tangrid.rendering.scene_space import SceneSpace
+from tangrid.rendering.scene_space import BoxRays, SceneSpace
 from tangrid.rendering.volume import MarchSettings, look
 from tangrid.signals.camera import Camera
 
@@ -50,6 +51,15 @@ class RenderedView:
         rest = (1 - self.opacity)[..., None]
         return (self.colour + rest * torch.tensor(background)).clamp(0, 1)
 
+    def straight(self) -> Float32[Tensor, "h w 4"]:
+        """Return red, green, blue and opacity from 0 to 1, as a PNG file has them.
+
+        The colour is that of what is seen, however thin; black where nothing is.
+        """
+        opacity = self.opacity.clamp(0, 1)[..., None]
+        colour = self.colour / opacity.clamp(min=1e-6)
+        return torch.cat((colour, opacity), dim=-1).clamp(0, 1)
+
 
 def render_view(scene: RadianceScene, camera: Camera, workers: Workers) -> RenderedView:
     """Return what a camera sees.
@@ -59,36 +69,55 @@ def render_view(scene: RadianceScene, camera: Camera, workers: Workers) -> Rende
         camera: Where from.
         workers: Who works.
     """
-    size = camera.width * camera.height
-    found = torch.empty(size, 5)
     origins, directions = camera.rays()
-    places = range(0, size, _RAYS_AT_ONCE)
-
-    def work(worker: int) -> None:
-        for start in places[worker :: workers.count]:
-            part = slice(start, start + _RAYS_AT_ONCE)
-            found[part] = _seen(scene, origins[part], directions[part])
-
-    workers.run(work)
+    rays = scene.space.rays(origins, directions)
+    seen = see(scene, rays, directions, workers)
+    depth = seen.depth / (seen.opacity.clamp(min=1e-6) * rays.scales)
     shape = camera.height, camera.width
     return RenderedView(
-        colour=found[:, :3].view(*shape, 3),
-        opacity=found[:, 3].view(shape),
-        depth=found[:, 4].view(shape),
+        colour=seen.colour.view(*shape, 3),
+        opacity=seen.opacity.view(shape),
+        depth=depth.view(shape),
     )
 
 
-@torch.no_grad()
-def _seen(
+def see(
     scene: RadianceScene,
-    origins: Float32[Tensor, "r 3"],
+    rays: BoxRays,
     directions: Float32[Tensor, "r 3"],
-) -> Float32[Tensor, "r 5"]:
-    """Return colour, opacity and depth of rays."""
-    rays = scene.space.rays(origins, directions)
-    middle = torch.full_like(rays.nears, 0.5)
-    seen = look(
-        scene.field, rays, directions, scene.space, scene.occupancy, scene.march, middle
-    ).rays
-    depth = seen.depth / (seen.opacity.clamp(min=1e-6) * rays.scales)
-    return torch.cat((seen.colour, seen.opacity[:, None], depth[:, None]), dim=1)
+    workers: Workers,
+) -> Composited:
+    """Return what rays see, without gradients.
+
+    Args:
+        scene: What is seen.
+        rays: In the frame of the box.
+        directions: Where they go in the world, of unit length.
+        workers: Who works.
+
+    Returns:
+        Colour, opacity and depth of each ray; depth in sides of the box, times opacity.
+    """
+    found = torch.empty(len(directions), 5)
+    places = range(0, len(directions), _RAYS_AT_ONCE)
+
+    @torch.no_grad()
+    def work(worker: int) -> None:
+        for start in places[worker :: workers.count]:
+            part = slice(start, start + _RAYS_AT_ONCE)
+            piece = BoxRays(*(values[part] for values in rays))
+            middle = torch.full_like(piece.nears, 0.5)
+            seen = look(
+                scene.field,
+                piece,
+                directions[part],
+                scene.space,
+                scene.occupancy,
+                scene.march,
+                middle,
+            ).rays
+            found[part, :3] = seen.colour
+            found[part, 3], found[part, 4] = seen.opacity, seen.depth
+
+    workers.run(work)
+    return Composited(found[:, :3], found[:, 3], found[:, 4])
