@@ -13,12 +13,9 @@ import typing
 import numpy as np
 from numba import njit, prange
 
-from tangrid.ops.lanes import WIDTH, fill_four, fma, load_four, mul, store
+from tangrid.ops.grid_lookup.channels import BLOCK, dots_of, gather, scatter
+from tangrid.ops.lanes import fma
 from tangrid.ops.loops import INLINE, INNER, OUTER, PARALLEL, advance, pointer
-from tangrid.ops.wide_lanes import gather_pairs, load_twice, store_pairs
-
-BLOCK = 256
-"""Points per block: rows and weights of the corners of one level fill half of L1."""
 
 DENSE, HASHED, TILED = 0, 1, 2
 NEAREST, LINEAR, SMOOTHSTEP, QUINTIC = 0, 1, 2, 3
@@ -240,41 +237,6 @@ def _differentiate(directions, start, count, num_dims, corners, places):
 
 @typing.no_type_check
 @njit(**INNER)
-def _gather(table, channels, count, corners, rows, weights, out, stride):
-    done = 0
-    if channels == 2:
-        # The compiler makes no gather of an indexed loop by itself.
-        done = count // WIDTH * WIDTH
-        for i in range(0, done, WIDTH):
-            pairs = mul(gather_pairs(table, rows, i), load_twice(weights, i))
-            for corner in range(1, corners):
-                at = corner * BLOCK + i
-                weight = load_twice(weights, at)
-                pairs = fma(gather_pairs(table, rows, at), weight, pairs)
-            store_pairs(out, i * stride, stride, pairs)
-    elif channels % 4 == 0:
-        done = count
-        for i in range(count):
-            for channel in range(0, channels, 4):
-                row = np.int64(rows[i]) * channels + channel
-                four = mul(load_four(table, row), fill_four(weights[i]))
-                for corner in range(1, corners):
-                    at = corner * BLOCK + i
-                    row = np.int64(rows[at]) * channels + channel
-                    four = fma(load_four(table, row), fill_four(weights[at]), four)
-                store(out, i * stride + channel, four)
-    for i in range(done, count):
-        for channel in range(channels):
-            a = np.float32(0)
-            for corner in range(corners):
-                at = corner * BLOCK + i
-                row = np.int64(rows[at]) * channels
-                a = fma(weights[at], table[row + channel], a)
-            out[i * stride + channel] = a
-
-
-@typing.no_type_check
-@njit(**INNER)
 def _forward_block(
     coords, table, directions, scales, addresses, interpolation, block, scratch, out
 ):
@@ -290,7 +252,7 @@ def _forward_block(
             interpolation, places,
         )  # fmt: skip
         _differentiate(directions, start, count, num_dims, corners, places)
-        _gather(
+        gather(
             pointer(table, address[0] * channels), channels, count, corners,
             places.rows, places.weights,
             pointer(out, start * stride + level * channels), stride,
@@ -326,41 +288,6 @@ def forward_parallel(coords, table, directions, scales, addresses, interpolation
 
 @typing.no_type_check
 @njit(**INNER)
-def _scatter(grad_table, channels, count, corners, rows, weights, grad_out, stride):
-    if channels == 2:
-        for i in range(count):
-            a = grad_out[i * stride]
-            b = grad_out[i * stride + 1]
-            for corner in range(corners):
-                at = corner * BLOCK + i
-                row = 2 * np.int64(rows[at])
-                grad_table[row] += weights[at] * a
-                grad_table[row + 1] += weights[at] * b
-        return
-    if channels % 4 == 0:
-        for i in range(count):
-            for channel in range(0, channels, 4):
-                four = load_four(grad_out, i * stride + channel)
-                for corner in range(corners):
-                    at = corner * BLOCK + i
-                    row = np.int64(rows[at]) * channels + channel
-                    change = fill_four(weights[at])
-                    store(
-                        grad_table, row, fma(change, four, load_four(grad_table, row))
-                    )
-        return
-    for i in range(count):
-        for corner in range(corners):
-            at = corner * BLOCK + i
-            row = np.int64(rows[at]) * channels
-            for channel in range(channels):
-                grad_table[row + channel] += (
-                    weights[at] * grad_out[i * stride + channel]
-                )
-
-
-@typing.no_type_check
-@njit(**INNER)
 def _table_vjp_level(
     coords, grad_out, directions, scales, addresses, interpolation, level, scratch,
     grad_table,
@@ -379,7 +306,7 @@ def _table_vjp_level(
             interpolation, places,
         )  # fmt: skip
         _differentiate(directions, start, count, num_dims, corners, places)
-        _scatter(
+        scatter(
             own, channels, count, corners, places.rows, places.weights,
             pointer(grad_out, start * stride + level * channels), stride,
         )  # fmt: skip
@@ -415,18 +342,6 @@ def table_vjp_parallel(
             coords, grad_out, directions, scales, addresses, interpolation, level,
             scratch, grad_table,
         )  # fmt: skip
-
-
-@typing.no_type_check
-@njit(**INNER)
-def _dots(table, channels, count, corners, rows, grad_out, stride, dots):
-    for i in range(count):
-        for corner in range(corners):
-            at = corner * BLOCK + i
-            row, dot = np.int64(rows[at]) * channels, np.float32(0)
-            for channel in range(channels):
-                dot = fma(table[row + channel], grad_out[i * stride + channel], dot)
-            dots[at] = dot
 
 
 @typing.no_type_check
@@ -480,7 +395,7 @@ def _coords_vjp_block(
             count, num_dims, scales[level, 0], scales[level, 1], address,
             interpolation, places,
         )  # fmt: skip
-        _dots(
+        dots_of(
             own, channels, count, corners, places.rows,
             pointer(grad_out, start * stride + level * channels), stride,
             places.weights,
