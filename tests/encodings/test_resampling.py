@@ -130,6 +130,8 @@ def test_the_grid_is_that_of_the_finer_settings(name: str):
     maps = grid.resample_like(on_meta)
     assert set(maps) == {n for n, _ in grid.named_parameters()}
     assert not any(p.is_meta for p in grid.parameters())
+    # Operators read rows; others would be copied at every call.
+    assert all(p.is_contiguous() for p in grid.parameters())
     wanted.load_state_dict(grid.state_dict())
     coords = points(torch.float32)
     assert torch.equal(grid(coords), wanted(coords))
