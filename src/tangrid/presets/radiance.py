@@ -139,7 +139,7 @@ file_for_scene(
             num_appearance=None,
             feature_bands=0,
             directions=DirectionEncoding(family="waves", order=4),
-            density_shift=opacity_shift(1e-4),
+            density_shift=opacity_shift(1e-3),
             density_scale=float(_VOXELS),
             growth=Growth.even((0.05, 0.1, 0.15, 0.2), _FIRST_VOXELS, _VOXELS),
         ),
