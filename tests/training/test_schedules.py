@@ -38,6 +38,11 @@ def test_exponential_falls_by_the_same_share_in_the_same_time():
     assert rate_factor(settings, 5, 1.01) == pytest.approx(1e-4)
 
 
+def test_only_an_exponential_schedule_cannot_fall_to_nothing():
+    settings = TrainingSettings(schedule="cosine", final_rate=0.0)
+    assert rate_factor(settings, 5, 1.0) == 0
+
+
 def test_exponential_holds_before_it_falls():
     settings = TrainingSettings(schedule="exponential", final_rate=0.01, hold=0.6)
     found = [rate_factor(settings, 5, progress) for progress in (0, 0.3, 0.6, 0.8, 1)]
@@ -64,7 +69,7 @@ def test_warm_up_multiplies_the_schedule():
 
 @given(
     st.sampled_from(["cosine", "constant", "steps", "exponential"]),
-    st.floats(0, 1),
+    st.floats(1e-12, 1),
     st.floats(0, 0.99),
     st.floats(0, 1),
     st.floats(0, 1),

@@ -19,9 +19,21 @@ from tangrid.training import TrainingSettings
         ({"ema": 1.0}, "training.ema: expected a decay between 0 and 1, got 1.0"),
         ({"ema": 0.0}, "training.ema: expected a decay between 0 and 1, got 0.0"),
         ({"ema_interval": 0}, "training.ema_interval: expected a whole number >= 1"),
-        ({"hold": 1.0}, "training.hold: expected a fraction from 0 to 1, got 1.0"),
-        ({"hold": -0.1}, "training.hold: expected a fraction from 0 to 1, got -0.1"),
+        (
+            {"hold": 1.0},
+            "training.hold: expected a fraction from 0 to below 1, got 1.0",
+        ),
+        (
+            {"hold": -0.1},
+            "training.hold: expected a fraction from 0 to below 1, got -0.1",
+        ),
         ({"hold": float("nan")}, "training.hold: expected a fraction"),
+        ({"final_rate": -0.1}, "training.final_rate: expected a fraction of 0 or more"),
+        ({"final_rate": float("nan")}, "expected a fraction of 0 or more, got nan"),
+        (
+            {"schedule": "exponential", "final_rate": 0.0},
+            "training.final_rate: expected a fraction above 0 for an exponential",
+        ),
         ({"betas": (0.9, 1.0)}, "training.betas: expected decays from 0 to 0.9997"),
         ({"eps": 0.0}, "training.eps: expected a number > 0, got 0.0"),
         ({"rates": {"grid": -1.0}}, "training.rates.grid: expected a rate >= 0"),

@@ -87,11 +87,24 @@ class TrainingSettings:
             raise ConfigError(
                 f"training.ema: expected a decay between 0 and 1, got {self.ema}."
             )
+        self._check_schedule()
+        self._check_adam()
+
+    def _check_schedule(self) -> None:
         if not 0 <= self.hold < 1:
             raise ConfigError(
-                f"training.hold: expected a fraction from 0 to 1, got {self.hold}."
+                "training.hold: expected a fraction from 0 to below 1, got "
+                f"{self.hold}."
             )
-        self._check_adam()
+        is_falling = self.schedule == "exponential"
+        if not (self.final_rate >= 0 and (self.final_rate > 0 or not is_falling)):
+            least = (
+                "above 0 for an exponential schedule" if is_falling else "of 0 or more"
+            )
+            raise ConfigError(
+                f"training.final_rate: expected a fraction {least}, got "
+                f"{self.final_rate}. 0.01 is usual."
+            )
 
     def _check_adam(self) -> None:
         for beta in self.betas:
