@@ -97,6 +97,8 @@ class ViewJudge:
     """Name of the rules."""
     least_transmittance: float = 1e-4
     """Share of the light below which a ray ends when views are judged."""
+    supersampling: int = 1
+    """Rays along each side of a pixel whose mean is judged."""
     probe_seconds: float = 15.0
     """Time between looks at some test views while training goes on."""
     probe_views: int = 2
@@ -361,7 +363,9 @@ def _probe(
 
     def measure(field: Field, workers: Workers) -> dict[str, float]:
         scene = _radiance(experiment, field, task.occupancy)
-        found = evaluate_views(scene, chosen, protocol, workers)
+        found = evaluate_views(
+            scene, chosen, protocol, workers, supersampling=judge.supersampling
+        )
         return {"test_psnr": found["psnr"]}
 
     return Probe(judge.probe_seconds, measure)
@@ -385,5 +389,12 @@ def _judge(
 
     protocol = find_protocol(experiment.judge.protocol)
     with Workers(experiment.training.threads) as workers:
-        scores = evaluate_views(scene, views, protocol, workers, keep)
+        scores = evaluate_views(
+            scene,
+            views,
+            protocol,
+            workers,
+            supersampling=experiment.judge.supersampling,
+            on_view=keep,
+        )
     return scores, kept

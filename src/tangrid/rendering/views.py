@@ -61,23 +61,28 @@ class RenderedView:
         return torch.cat((colour, opacity), dim=-1).clamp(0, 1)
 
 
-def render_view(scene: RadianceScene, camera: Camera, workers: Workers) -> RenderedView:
+def render_view(
+    scene: RadianceScene, camera: Camera, workers: Workers, *, supersampling: int = 1
+) -> RenderedView:
     """Return what a camera sees.
 
     Args:
         scene: What is seen.
         camera: Where from.
         workers: Who works.
+        supersampling: Rays along each side of a pixel, whose mean it becomes.
     """
-    origins, directions = camera.rays()
+    fine = camera.finer(supersampling)
+    origins, directions = fine.rays()
     rays = scene.space.rays(origins, directions)
     seen = see(scene, rays, directions, workers)
-    depth = seen.depth / (seen.opacity.clamp(min=1e-6) * rays.scales)
-    shape = camera.height, camera.width
+    far = seen.depth / rays.scales
+    shape = camera.height, supersampling, camera.width, supersampling
+    opacity = seen.opacity.view(shape).mean((1, 3))
     return RenderedView(
-        colour=seen.colour.view(*shape, 3),
-        opacity=seen.opacity.view(shape),
-        depth=depth.view(shape),
+        colour=seen.colour.view(*shape, 3).mean((1, 3)),
+        opacity=opacity,
+        depth=far.view(shape).mean((1, 3)) / opacity.clamp(min=1e-6),
     )
 
 

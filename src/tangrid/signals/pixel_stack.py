@@ -54,12 +54,16 @@ class PixelStack:
         return len(self._pixels)
 
     def rays(
-        self, numbers: Int64[Tensor, " n"]
+        self,
+        numbers: Int64[Tensor, " n"],
+        within: Float32[Tensor, "n 2"] | None = None,
     ) -> tuple[Float32[Tensor, "n 3"], Float32[Tensor, "n 3"], Float32[Tensor, "n c"]]:
-        """Return rays through the centres of pixels, and the pixels.
+        """Return rays through pixels, and the pixels.
 
         Args:
             numbers: Which pixels.
+            within: Where in each of them, from 0 to 1 rightward and down; None for the
+                centres.
 
         Returns:
             Origins, unit directions, and values from 0 to 1: red, green, blue and
@@ -72,8 +76,9 @@ class PixelStack:
         places = numbers - self._starts[views]
         widths = self._widths[views]
         y = torch.div(places, widths, rounding_mode="floor")
-        centres = torch.stack((places - y * widths, y), dim=1) + 0.5
+        corners = torch.stack((places - y * widths, y), dim=1)
+        points = corners + (0.5 if within is None else within)
         values = self._pixels.index_select(0, numbers).float() / 255
         if values.shape[1] == 3:
             values = torch.nn.functional.pad(values, (0, 1), value=1.0)
-        return (*self._cameras.rays(views, centres), values)
+        return (*self._cameras.rays(views, points), values)

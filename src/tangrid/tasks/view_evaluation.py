@@ -32,7 +32,11 @@ class JudgedView:
 
 
 def judge_view(
-    scene: RadianceScene, view: View, protocol: ViewProtocol, workers: Workers
+    scene: RadianceScene,
+    view: View,
+    protocol: ViewProtocol,
+    workers: Workers,
+    supersampling: int = 1,
 ) -> JudgedView:
     """Return how a field's picture compares with a photograph.
 
@@ -41,8 +45,9 @@ def judge_view(
         view: The photograph.
         protocol: How it is judged.
         workers: Who works.
+        supersampling: Rays along each side of a pixel.
     """
-    rendered = render_view(scene, view.camera, workers)
+    rendered = render_view(scene, view.camera, workers, supersampling=supersampling)
     picture = rendered.over(protocol.colour).numpy()
     target = protocol.target(view)
     rounded = psnr_8bit(picture, target)
@@ -62,6 +67,8 @@ def evaluate_views(
     views: Sequence[View],
     protocol: ViewProtocol,
     workers: Workers,
+    *,
+    supersampling: int = 1,
     on_view: Callable[[int, JudgedView], None] | None = None,
 ) -> dict[str, Any]:
     """Return the scores of every view, and their means.
@@ -73,11 +80,12 @@ def evaluate_views(
         views: Photographs that it has not seen.
         protocol: How they are judged.
         workers: Who works.
+        supersampling: Rays along each side of a pixel.
         on_view: Called with the number of each view and what came out.
     """
     rows = []
     for number, view in enumerate(views):
-        judged = judge_view(scene, view, protocol, workers)
+        judged = judge_view(scene, view, protocol, workers, supersampling)
         rows.append({"view": view.name, **judged.scores})
         if on_view is not None:
             on_view(number, judged)

@@ -9,6 +9,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from tangrid.choices import check_choice
+from tangrid.errors import ConfigError
 from tangrid.fields.contract import Field
 from tangrid.fields.radiance import RadianceField
 from tangrid.fields.workers import Workers, predict
@@ -23,6 +24,7 @@ from tangrid.tasks.contract import Batch, Task
 
 TrainingBackground = Literal["random", "white", "black"]
 
+_MOST_RAYS_PER_PIXEL = 64
 _MOST_RAYS = 2**15
 """Rays of a step, however few samples they take."""
 _FIRST_SAMPLES = 64.0
@@ -37,6 +39,9 @@ class ViewSettings:
 
     background: TrainingBackground = "random"
     """What stands behind transparent pixels, and behind the field, in training."""
+    rays_per_pixel: int = 1
+    """Rays through each pixel whose mean is compared with it: one through its centre,
+    or several through random places of it, for pixels that are means of an area."""
     march: MarchSettings = field(default_factory=MarchSettings)
     """How samples are taken along rays."""
     occupancy: OccupancySettings = field(default_factory=OccupancySettings)
@@ -49,6 +54,11 @@ class ViewSettings:
             ConfigError: If it is none of those known.
         """
         check_choice("views.background", self.background, TrainingBackground)
+        if not 1 <= self.rays_per_pixel <= _MOST_RAYS_PER_PIXEL:
+            raise ConfigError(
+                f"views.rays_per_pixel: expected 1 to {_MOST_RAYS_PER_PIXEL}, got "
+                f"{self.rays_per_pixel}."
+            )
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,7 @@ class RayBatch(Batch):
         wanted: Red, green, blue and opacity of their pixels.
         offsets: Share of a step at which its first sample stands.
         backgrounds: Colour behind each ray.
+        rays_per_pixel: How many rays, one after the other, make a pixel.
         samples_per_ray: How many are expected.
         found: What each piece has seen, by its first ray; filled by the loss.
         first: Number of the first ray in the whole batch.
@@ -71,6 +82,7 @@ class RayBatch(Batch):
     wanted: Float32[Tensor, "r 4"]
     offsets: Float32[Tensor, " r"]
     backgrounds: Float32[Tensor, "r 3"]
+    rays_per_pixel: int
     samples_per_ray: float
     found: dict[int, Seen] = field(default_factory=dict)
     first: int = 0
@@ -85,7 +97,8 @@ class RayBatch(Batch):
         Args:
             size: Samples that a piece should have.
         """
-        rays = max(round(size / self.samples_per_ray), 1)
+        pixels = max(round(size / self.samples_per_ray / self.rays_per_pixel), 1)
+        rays = pixels * self.rays_per_pixel
         parts = []
         for first in range(0, len(self), rays):
             span = slice(first, first + rays)
@@ -96,6 +109,7 @@ class RayBatch(Batch):
                     self.wanted[span],
                     self.offsets[span],
                     self.backgrounds[span],
+                    self.rays_per_pixel,
                     self.samples_per_ray,
                     self.found,
                     self.first + first,
@@ -153,17 +167,25 @@ class ViewSynthesis(Task[RayBatch]):
         """
         source = generator(self._seed, "rays", step)
         expected = max(float(self._samples_per_ray), 0.5)
-        count = min(max(round(self.batch_size / expected), 64), _MOST_RAYS)
+        several = self.settings.rays_per_pixel
+        count = min(max(round(self.batch_size / expected), 64), _MOST_RAYS) // several
         pixels = torch.randint(len(self._pixels), (count,), generator=source)
-        origins, directions, wanted = self._pixels.rays(pixels)
+        places = None
+        if several > 1:
+            pixels = pixels.repeat_interleave(several)
+            places = torch.rand(len(pixels), 2, generator=source)
+        origins, directions, wanted = self._pixels.rays(pixels, places)
         rays = self.space.rays(origins, directions)
-        offsets = torch.rand(count, generator=source)
+        offsets = torch.rand(len(pixels), generator=source)
         if self.settings.background == "random":
             backgrounds = torch.rand(count, 3, generator=source)
+            backgrounds = backgrounds.repeat_interleave(several, dim=0)
         else:
             white = float(self.settings.background == "white")
-            backgrounds = torch.full((count, 3), white)
-        return RayBatch(rays, directions, wanted, offsets, backgrounds, expected)
+            backgrounds = torch.full((len(pixels), 3), white)
+        return RayBatch(
+            rays, directions, wanted, offsets, backgrounds, several, expected
+        )
 
     def loss(self, field: Field, batch: RayBatch) -> Float[Tensor, ""]:
         """Return the mean squared error over rays and channels.
@@ -187,6 +209,10 @@ class ViewSynthesis(Task[RayBatch]):
         target = batch.wanted[:, :3] * opacity + (1 - opacity) * batch.backgrounds
         rest = 1 - seen.rays.opacity[:, None]
         colour = seen.rays.colour + rest * batch.backgrounds
+        several = batch.rays_per_pixel
+        if several > 1:
+            colour = colour.view(-1, several, 3).mean(1)
+            target = target[::several]
         return torch.nn.functional.mse_loss(colour, target)
 
     def finish_step(
