@@ -1,5 +1,6 @@
 """Photographs from new places: rays through pixels, and how wrong their colours are."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -21,6 +22,7 @@ from tangrid.signals.pixel_stack import PixelStack
 from tangrid.signals.site import Site
 from tangrid.signals.view import View
 from tangrid.tasks.contract import Batch, Task
+from tangrid.tasks.view_losses import colour_loss, mean_distortion, opacity_entropy
 
 TrainingBackground = Literal["random", "white", "black"]
 
@@ -45,20 +47,46 @@ class ViewSettings:
     march: MarchSettings = field(default_factory=MarchSettings)
     """How samples are taken along rays."""
     occupancy: OccupancySettings = field(default_factory=OccupancySettings)
-    """How it is known where the field holds anything."""
+    """How it is known where the field holds anything, where samples need it."""
+    huber: float | None = None
+    """Error of a channel from which Huber's loss is no longer half a square; none for
+    the mean squared error, to which alone a PSNR belongs."""
+    distortion: float = 0.0
+    """Weight of the mean distortion of rays, which draws the light of each to one
+    place; 0.01 is usual for scenes that are larger than the box."""
+    opacity_entropy: float = 0.0
+    """Weight of the mean entropy of opacities, which makes rays opaque or clear; 0.001
+    is usual."""
 
     def __post_init__(self) -> None:
-        """Refuse an unknown background.
+        """Refuse an unknown background, or a weight that is none.
 
         Raises:
-            ConfigError: If it is none of those known.
+            ConfigError: If it is none of those known, or a number is out of range.
         """
         check_choice("views.background", self.background, TrainingBackground)
+        for name in ("distortion", "opacity_entropy"):
+            weight = getattr(self, name)
+            if not 0 <= weight < math.inf:
+                raise ConfigError(
+                    f"views.{name}: expected a weight of 0 or more, got {weight}. 0 "
+                    "leaves it out."
+                )
+        if self.huber is not None and not 0 < self.huber < math.inf:
+            raise ConfigError(
+                f"views.huber: expected an error above 0, or none, got {self.huber}. "
+                "0.1 is usual."
+            )
         if not 1 <= self.rays_per_pixel <= _MOST_RAYS_PER_PIXEL:
             raise ConfigError(
                 f"views.rays_per_pixel: expected 1 to {_MOST_RAYS_PER_PIXEL}, got "
                 f"{self.rays_per_pixel}."
             )
+
+    @property
+    def loss_is_squared(self) -> bool:
+        """Whether the loss is the mean squared error and nothing else."""
+        return self.huber is None and not (self.distortion or self.opacity_entropy)
 
 
 @dataclass(frozen=True)
@@ -131,8 +159,6 @@ class ViewSynthesis(Task[RayBatch]):
         seed: Source of the batches.
     """
 
-    loss_is_squared = True
-
     def __init__(
         self,
         views: Sequence[View],
@@ -144,6 +170,7 @@ class ViewSynthesis(Task[RayBatch]):
     ) -> None:
         self.space = space
         self.settings = settings
+        self.loss_is_squared = settings.loss_is_squared
         self.batch_size = batch_size
         self.occupancy = Occupancy(
             settings.occupancy, space.cascades, settings.march.step
@@ -158,6 +185,10 @@ class ViewSynthesis(Task[RayBatch]):
     def site(self) -> Site:
         """What an encoding may know of the scene."""
         return Site(num_dims=3, num_channels=3)
+
+    @property
+    def _needs_occupancy(self) -> bool:
+        return self.settings.march.sampling == "occupancy"
 
     def batch(self, step: int) -> RayBatch:
         """Return the rays of one step.
@@ -188,20 +219,21 @@ class ViewSynthesis(Task[RayBatch]):
         )
 
     def loss(self, field: Field, batch: RayBatch) -> Float[Tensor, ""]:
-        """Return the mean squared error over rays and channels.
+        """Return the mean error over rays and channels, and what is added to it.
 
         Args:
             field: A radiance field.
             batch: Rays and their pixels.
         """
         assert isinstance(field, RadianceField)
+        settings = self.settings
         seen = look(
             field,
             batch.rays,
             batch.directions,
             self.space,
             self.occupancy,
-            self.settings.march,
+            settings.march,
             batch.offsets,
         )
         batch.found[batch.first] = seen
@@ -213,12 +245,19 @@ class ViewSynthesis(Task[RayBatch]):
         if several > 1:
             colour = colour.view(-1, several, 3).mean(1)
             target = target[::several]
-        return torch.nn.functional.mse_loss(colour, target)
+        loss = colour_loss(colour, target, settings.huber)
+        if settings.distortion:
+            spread = mean_distortion(seen, settings.march.spacing)
+            loss = loss + settings.distortion * spread
+        if settings.opacity_entropy:
+            unclear = opacity_entropy(seen.rays.opacity)
+            loss = loss + settings.opacity_entropy * unclear
+        return loss
 
     def finish_step(
         self, step: int, batch: RayBatch, field: Field, workers: Workers
     ) -> int:
-        """Take in the densities that the rays have found; refresh now and then.
+        """Take in what the rays have found; refresh what is known now and then.
 
         Args:
             step: Number of the step, from 0.
@@ -231,8 +270,6 @@ class ViewSynthesis(Task[RayBatch]):
         """
         # In the order of the rays, whichever thread was first.
         found = [batch.found[first] for first in sorted(batch.found)]
-        for seen in found:
-            self.occupancy.see(seen.samples.cells, seen.densities)
         count = sum(len(seen.densities) for seen in found)
         kept = sum(seen.num_kept for seen in found)
         self._counts += torch.tensor([len(batch), count, kept], dtype=torch.float64)
@@ -242,8 +279,11 @@ class ViewSynthesis(Task[RayBatch]):
         self._samples_per_ray.lerp_(
             torch.tensor(mean, dtype=torch.float64), 1 - _MEMORY
         )
-        if (step + 1) % self.settings.occupancy.interval == 0:
-            self._refresh(step, field, workers)
+        if self._needs_occupancy:
+            for seen in found:
+                self.occupancy.see(seen.samples.cells, seen.densities)
+            if (step + 1) % self.settings.occupancy.interval == 0:
+                self._refresh(step, field, workers)
         return count
 
     def _refresh(self, step: int, field: Field, workers: Workers) -> None:
@@ -284,4 +324,5 @@ class ViewSynthesis(Task[RayBatch]):
             f"{name}_per_second": count / seconds if seconds else None
             for name, count in zip(names, self._counts.tolist(), strict=True)
         }
-        return {**speeds, "occupied": self.occupancy.fraction}
+        occupied = self.occupancy.fraction if self._needs_occupancy else None
+        return {**speeds, "occupied": occupied}
