@@ -176,7 +176,9 @@ def plan_scene_fit(
     name = find_protocol(protocol or usual_protocol(signal)).name
     views = ViewSettings()
     if signal.cascades > 1:
-        march = dataclasses.replace(views.march, slope=_USUAL_SLOPE)
+        march = dataclasses.replace(
+            views.march, slope=_USUAL_SLOPE, spacing="disparity"
+        )
         views = dataclasses.replace(views, march=march)
     experiment = FitScene(
         model=model,

@@ -105,7 +105,7 @@ def resolved(
     settings: Mapping[str, str] | None,
     parts: Sequence[str] = ("field", "training"),
 ) -> AnyFit:
-    """Return an experiment with a model's field in it, sized, and its rates.
+    """Return an experiment with a model's field in it, sized, its rates and settings.
 
     Args:
         experiment: Signal, training and seed.
@@ -123,6 +123,7 @@ def resolved(
         field=own,
         training=dataclasses.replace(experiment.training, rates=rates),
     )
+    experiment = with_overrides(experiment, preset.settings)
     if settings:
         check_paths(settings, parts)
         experiment = with_overrides(experiment, settings)

@@ -26,6 +26,8 @@ class Preset:
             signal's longest side, where nothing else decides its size.
         params: Trainable parameters to size it to where no budget is given; None leaves
             it as it is.
+        settings: Single settings of its task that it needs, by dotted path; what a
+            person sets comes after them.
         summary: One line on what it is.
         source: Where its settings come from.
     """
@@ -37,6 +39,9 @@ class Preset:
     )
     finest_fraction: float | None = None
     params: int | None = None
+    settings: Mapping[str, str] = dataclasses.field(
+        default_factory=lambda: MappingProxyType({})
+    )
     summary: str = ""
     source: str = ""
 
