@@ -9,8 +9,15 @@ from tangrid.signals.formats.mesh_file import read_mesh
 from tangrid.signals.formats.mesh_writing import (
     WRITTEN_SUFFIXES,
     check_mesh_path,
+    check_points_path,
     write_mesh,
+    write_points,
 )
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
 
 
 def ball() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -119,3 +126,44 @@ def test_a_file_that_was_there_is_replaced(tmp_path: Path, suffix: str):
     path.write_text("old")
     write_mesh(path, *ball())
     assert len(read_back(path).faces) == 320
+
+
+@pytest.mark.parametrize("suffix", WRITTEN_SUFFIXES)
+def test_colours_come_back(tmp_path: Path, suffix: str, rng: np.random.Generator):
+    vertices, faces, normals = ball()
+    colours = rng.integers(0, 256, vertices.shape, np.uint8)
+    path = tmp_path / f"mesh{suffix}"
+    write_mesh(path, vertices, faces, normals, colours)
+    found = read_back(path)
+    assert isinstance(found.visual, trimesh.visual.ColorVisuals)
+    seen = found.visual.vertex_colors[:, :3].astype(float)
+    if suffix == ".glb":
+        # Its colours are light; the curve of sRGB as its standard has it.
+        share = colours / 255
+        bright = 255 * ((share + 0.055) / 1.055) ** 2.4
+        colours = np.where(share <= 0.04045, colours / 12.92, bright)
+    assert np.abs(seen - colours).max() <= 0.5
+    np.testing.assert_allclose(found.vertex_normals, normals, atol=1e-6)
+
+
+def test_points_come_back_to_the_last_bit(tmp_path: Path, rng: np.random.Generator):
+    points = rng.normal(size=(50, 3)) * 1e6 / 3
+    colours = rng.integers(0, 256, points.shape, np.uint8)
+    path = tmp_path / "new" / "points.ply"
+    write_points(path, points, colours)
+    found = trimesh.load(path)
+    assert isinstance(found, trimesh.PointCloud)
+    assert np.array_equal(found.vertices, points)
+    assert np.array_equal(np.asarray(found.colors)[:, :3], colours)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_points_are_written_to_ply_alone(tmp_path: Path):
+    path = tmp_path / "folder" / "points.obj"
+    with pytest.raises(
+        ConfigError, match=r"ends with \.ply, got '\.obj'. Choose one w"
+    ):
+        check_points_path(path)
+    with pytest.raises(ConfigError, match="ends with"):
+        write_points(path, np.zeros((1, 3)), np.zeros((1, 3), np.uint8))
+    assert list(tmp_path.iterdir()) == []
