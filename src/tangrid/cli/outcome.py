@@ -5,12 +5,19 @@ from typing import Any
 
 from tangrid.reports import write_compare_report, write_fit_report
 from tangrid.reports.measures import COST, QUALITY, Measure, duration, is_number
+from tangrid.reports.remarks import notes_of, shared_notes
 from tangrid.reports.results import Results
+from tangrid.reports.view_protocol import protocol_lines, protocol_title
 from tangrid.runs import RunFolder, read_run, read_table
 
 _COLUMNS = (
     *(measure for measure in QUALITY if measure.key != "psnr_8bit"),
     *(measure for measure in COST if measure.key != "params_stored"),
+)
+_IN_A_SENTENCE = tuple(
+    measure
+    for measure in _COLUMNS
+    if measure.key not in ("seconds", "samples_per_second")
 )
 
 
@@ -22,11 +29,13 @@ def print_fit(folder: RunFolder) -> None:
     """
     report = write_fit_report(folder.path)
     metrics = read_run(folder.path).metrics
-    words = [_words(measure, metrics) for measure in _COLUMNS[:-1]]
+    words = [_words(measure, metrics) for measure in _IN_A_SENTENCE]
     time = " ".join(duration(metrics.get("seconds")))
     quality = ", ".join(word for word in words if word)
     print(f"{metrics['signal']}, {metrics['model']}: {quality} in {time}")
-    for remark in (metrics.get("surface_missing"), *metrics.get("notes", ())):
+    title = protocol_title(metrics)
+    judged = f"judged by {title}" if title else None
+    for remark in (judged, metrics.get("surface_missing"), *notes_of(metrics)):
         if remark:
             print(remark)
     print(report)
@@ -55,16 +64,13 @@ def print_comparison(folder: RunFolder) -> None:
 
 
 def _remarks(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what is odd about fits, and once each what is odd about their signals."""
+    """Return by what fits were judged, what is odd about them and their signals."""
     missing = [
         f"{row['signal']}, {row['model']}, seed {row['seed']}: {row['surface_missing']}"
         for row in rows
         if row.get("surface_missing")
     ]
-    notes = [
-        f"{row['signal']}: {note}" for row in rows for note in row.get("notes", ())
-    ]
-    return [*missing, *dict.fromkeys(notes)]
+    return [*protocol_lines(rows), *missing, *shared_notes(rows)]
 
 
 def table_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:

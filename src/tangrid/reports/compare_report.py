@@ -14,9 +14,11 @@ from tangrid.reports.entries import Entry
 from tangrid.reports.fit_report import REPORT
 from tangrid.reports.markup import Child, Html, tag
 from tangrid.reports.page import banner, code_block, fold, header, page, section
+from tangrid.reports.remarks import note_list, shared_notes
 from tangrid.reports.results import Results
 from tangrid.reports.signal_section import signal_section
 from tangrid.reports.tables import mean_table, results_table, settings_table
+from tangrid.reports.view_protocol import protocol_lines
 from tangrid.runs import RunFolder, RunRecord, TableRecord, read_run, read_table
 
 
@@ -108,6 +110,7 @@ def _table_section(table: TableRecord, results: Results) -> Html:
         else None,
         tag("h3", "Every signal") if len(results.signals) > 1 else None,
         results_table(results, lambda row: _link(table, row)),
+        note_list([*protocol_lines(table.rows), *shared_notes(table.rows)]),
         tag("ul", chips, class_="chips") if len(chips) > 1 else None,
     )
 

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from tangrid.reports.lines import (
+    TICK_STEPS,
     draw_line,
     is_drawable,
     is_positive,
@@ -17,8 +19,6 @@ from tangrid.reports.lines import (
 from tangrid.reports.markup import Html
 from tangrid.reports.style import MUTED, new_axes, to_svg
 
-_STEPS = [1, 2, 2.5, 5, 10]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
@@ -27,10 +27,14 @@ class Series:
     name: str
     lines: Sequence[Mapping[str, Any]]
     index: int = 0
+    final_psnr: float | None = None
+    """PSNR of all test views at the end; none where nothing is measured in between."""
 
 
 def training_curve(series: Sequence[Series], *, against: str) -> Html | None:
     """Draw the PSNR of training batches, or the loss where no PSNR was logged.
+
+    Where test views were looked at in between, they are dots on a pale line.
 
     Args:
         series: What the runs logged.
@@ -48,15 +52,19 @@ def training_curve(series: Sequence[Series], *, against: str) -> Html | None:
     if not drawn:
         return None
     figure, axes = new_axes()
+    has_tests = False
     for run, points in drawn:
-        draw_line(axes, points, run.index)
+        tests = _points(run.lines, against, "test_psnr") if quantity == "psnr" else []
+        draw_line(axes, points, run.index, alpha=0.4 if tests else 1.0)
+        _draw_tests(axes, run, tests, points[-1][0])
+        has_tests |= bool(tests)
     is_time = against == "seconds"
     axes.set_xlabel("seconds of training" if is_time else "step")
-    axes.xaxis.set_major_locator(MaxNLocator(6, steps=_STEPS, integer=not is_time))
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=TICK_STEPS, integer=not is_time))
     axes.xaxis.set_major_formatter(FuncFormatter(plain_number))
     if quantity == "psnr":
-        axes.set_ylabel("PSNR of the batch, dB")
-        axes.yaxis.set_major_locator(MaxNLocator(6, steps=_STEPS))
+        axes.set_ylabel("PSNR, dB" if has_tests else "PSNR of the batch, dB")
+        axes.yaxis.set_major_locator(MaxNLocator(6, steps=TICK_STEPS))
         axes.yaxis.set_major_formatter(FuncFormatter(plain_number))
     else:
         axes.set_ylabel("training loss")
@@ -104,6 +112,17 @@ def frequency_error(
     scale_log(axes, [y for _, y in every])
     names = ", ".join(dict.fromkeys(name for name, _, _ in drawn))
     return to_svg(figure, f"Power of the signal and of the error by frequency: {names}")
+
+
+def _draw_tests(
+    axes: Axes, run: Series, tests: list[tuple[float, float]], end: float
+) -> None:
+    """Draw what test views gave while training went on, and all of them at the end."""
+    if not tests:
+        return
+    draw_line(axes, tests, run.index, linewidth=1.0, marker="o", markersize=4)
+    if is_drawable(run.final_psnr):
+        draw_line(axes, [(end, run.final_psnr)], run.index, marker="D", markersize=5)
 
 
 def _points(

@@ -8,7 +8,7 @@ from typing import Any
 
 from tangrid.reports.curves import Series, frequency_error, training_curve
 from tangrid.reports.markup import Child, Html, tag
-from tangrid.reports.measures import MISSING, QUALITY, duration, is_number
+from tangrid.reports.measures import MISSING, QUALITY, Measure, duration, is_number
 from tangrid.reports.page import (
     banner,
     captioned,
@@ -29,14 +29,13 @@ from tangrid.reports.pictures import (
     signal_size,
     worst_places,
 )
-from tangrid.reports.shape_section import (
-    missing_surface,
-    shape_notes,
-    shape_sections,
-)
+from tangrid.reports.remarks import note_list, notes_of
+from tangrid.reports.shape_section import missing_surface, shape_sections
 from tangrid.reports.shape_words import is_shape
 from tangrid.reports.slider import FIT, TARGET, slider
 from tangrid.reports.tables import scrolling, settings_table
+from tangrid.reports.view_protocol import is_scene, protocol_note, protocol_title
+from tangrid.reports.view_section import view_sections
 from tangrid.runs import RunFolder, RunRecord, read_run
 
 REPORT = "report.html"
@@ -84,12 +83,20 @@ def fit_page(run: RunRecord) -> str:
         None if run.is_finished else _unfinished(run),
         missing_surface(run.metrics),
         _tiles(run.metrics) if run.is_finished else None,
-        shape_notes(run.metrics),
-        shape_sections(run) if is_shape(run.pictures) else _picture_section(run),
-        _curve_section(run, model),
+        protocol_note(run.metrics),
+        note_list(notes_of(run.metrics)),
+        _sections(run, model),
         _settings_section(run),
         _repeat_section(run),
     )
+
+
+def _sections(run: RunRecord, model: str) -> Child:
+    """Return what differs by kind of signal."""
+    if is_scene(run):
+        return view_sections(run, model)
+    shown = shape_sections(run) if is_shape(run.pictures) else _picture_section(run)
+    return [shown, _curve_section(run, model)]
 
 
 def model_name(run: RunRecord) -> str:
@@ -152,7 +159,7 @@ def _tiles(metrics: Mapping[str, Any]) -> Html:
             measure.label,
             measure.text(metrics),
             measure.unit,
-            _UNDER.get(measure.key),
+            _under(measure, metrics),
         )
         for measure in QUALITY
         if measure.key in metrics
@@ -174,7 +181,17 @@ def _tiles(metrics: Mapping[str, Any]) -> Html:
     return tag("dl", tiles, class_="tiles many" if len(tiles) > 6 else "tiles")
 
 
+def _under(measure: Measure, metrics: Mapping[str, Any]) -> str | None:
+    if measure.key == "psnr" and (title := protocol_title(metrics)) is not None:
+        return title.replace(" x ", "\N{NO-BREAK SPACE}x\N{NO-BREAK SPACE}")
+    if measure.key == "ssim" and metrics["ssim"] is None:
+        return "smaller than its window"
+    return _UNDER.get(measure.key)
+
+
 def _throughput(metrics: Mapping[str, Any]) -> str | None:
+    if is_number(rays := metrics.get("rays_per_second")):
+        return f"{rays:,.0f} rays/s"
     points = metrics.get("points_per_second")
     return f"{points / 1e6:.2f} million points/s" if is_number(points) else None
 

@@ -13,6 +13,9 @@ from tangrid.reports.style import power_label, series_look
 MAX_POINTS = 600
 """Points of one line; more cannot be told apart and make the page heavy."""
 
+TICK_STEPS = [1, 2, 2.5, 5, 10]
+"""What labels of an axis may be apart, times a power of ten."""
+
 _LARGEST = 1e100
 """Numbers of a run that exploded; axes cannot be stretched to them."""
 
@@ -60,7 +63,7 @@ def draw_line(axes: Axes, points: Points, index: int, **look: Any) -> None:  # n
     xs, ys = zip(*points, strict=True)
     drawn = series_look(index) | look
     if len(points) == 1:
-        drawn |= {"marker": "o", "markersize": 4}
+        drawn = {"marker": "o", "markersize": 4} | drawn
     axes.plot(xs, ys, **drawn)
 
 

@@ -45,6 +45,7 @@ QUALITY = (
     Measure(key="psnr_8bit", label="PSNR, 8 bit", unit="dB", better=1),
     Measure(key="psnr_heldout", label="PSNR, held out", unit="dB", better=1),
     Measure(key="ssim", label="SSIM", digits=4, better=1),
+    Measure(key="lpips", label="LPIPS", digits=4, better=-1),
     Measure(key="iou", label="IoU", digits=4, better=1),
     Measure(key="nae", label="Normal error", unit="°", better=-1),
     Measure(key="chamfer_l1", label="Chamfer L1", digits=5, better=-1),
@@ -57,6 +58,8 @@ COST = (
     Measure(key="params_stored", label="Stored", digits=None),
     Measure(key="steps", label="Steps", digits=None),
     Measure(key="seconds", label="Seconds", unit="s", digits=1),
+    Measure(key="rays_per_second", label="Rays/s", digits=None),
+    Measure(key="samples_per_second", label="Samples/s", digits=None),
 )
 """What a fit took."""
 

@@ -7,6 +7,20 @@ for (const slider of document.querySelectorAll(".slider")) {
   range.addEventListener("input", move);
   move();
 }
+for (const chooser of document.querySelectorAll(".chooser")) {
+  const slider = chooser.querySelector(".slider");
+  const buttons = chooser.querySelectorAll("button[data-left]");
+  for (const button of buttons) {
+    button.addEventListener("click", () => {
+      for (const side of ["left", "right"]) {
+        const source = document.getElementById(button.dataset[side]);
+        slider.querySelector("img." + side).src = source.src;
+      }
+      slider.style.setProperty("--ratio", button.dataset.ratio);
+      for (const other of buttons) other.setAttribute("aria-pressed", other === button);
+    });
+  }
+}
 for (const button of document.querySelectorAll("button.copy")) {
   button.addEventListener("click", async () => {
     const code = button.parentElement.querySelector("code");

@@ -18,6 +18,9 @@ from tangrid.reports.measures import is_number
 THUMBNAIL = 480
 """Longer side of a smaller copy, in pixels: twice its size on the page."""
 
+HEAVY = 2**19
+"""Bytes from which a file is too heavy for a page with many pictures."""
+
 # JPEG knows no transparency, and PNG takes ten times the room of WebP.
 _TRANSPARENT = "WEBP" if features.check("webp") else "PNG"
 
@@ -122,6 +125,24 @@ def embed_small(path: Path) -> Picture | None:
     return _picture(buffer.getvalue(), f"image/{kind.lower()}", copy.size)
 
 
+def embed_light(path: Path) -> Picture | None:
+    """Return a picture at its full size; a heavy one as a JPEG copy.
+
+    Args:
+        path: A PNG or JPEG file.
+
+    Returns:
+        The picture, or nothing if there is none that can be read.
+    """
+    image = _open(path)
+    if image is None or path.stat().st_size <= HEAVY:
+        return embed(path)
+    buffer = io.BytesIO()
+    # Colours at full resolution: the copy is there to be compared with.
+    image.convert("RGB").save(buffer, "JPEG", quality=92, subsampling=0)
+    return _picture(buffer.getvalue(), "image/jpeg", image.size)
+
+
 def embed_crop(path: Path, place: Place) -> Picture | None:
     """Return a part of a picture, pixel by pixel.
 
@@ -182,17 +203,30 @@ def colour_bar(pictures: Mapping[str, Any]) -> Html | None:
     scale = pictures.get("error_scale")
     if not is_number(scale):
         return None
-    name = pictures.get("error_colormap", "inferno")
-    colours = mpl.colormaps[name if name in mpl.colormaps else "inferno"]
+    words = f"Colours of the error from 0 to {scale:g}"
+    ends = ("0", f"≥ {scale:g}")
+    return colour_ramp(str(pictures.get("error_colormap")), "inferno", ends, words)
+
+
+def colour_ramp(name: str, usual: str, ends: tuple[str, str], words: str) -> Html:
+    """Return the colours of a map between the words for its ends.
+
+    Args:
+        name: What they are called.
+        usual: What they are called where that is unknown.
+        ends: What the first and the last colour stand for.
+        words: What it shows, for those who do not see it.
+    """
+    colours = mpl.colormaps[name if name in mpl.colormaps else usual]
     stops = ", ".join(to_hex(colours(index / 16)) for index in range(17))
     return tag(
         "div",
-        tag("span", "0"),
+        tag("span", ends[0]),
         tag("span", class_="ramp", style=f"background:linear-gradient(90deg,{stops})"),
-        tag("span", f"≥ {scale:g}"),
+        tag("span", ends[1]),
         class_="scale",
         role="img",
-        aria_label=f"Colours of the error from 0 to {scale:g}",
+        aria_label=words,
     )
 
 

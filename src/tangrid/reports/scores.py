@@ -40,7 +40,7 @@ def score_table(metrics: Mapping[str, Any], blocks: Blocks) -> Html | None:
         return None
     head = tag(
         "tr",
-        tag("th", "Score", scope="col"),
+        tag("th", "Measure", scope="col"),
         tag("th", "Value", scope="col", class_="number"),
         tag("th", "What it is", scope="col"),
     )

@@ -26,18 +26,6 @@ def missing_surface(metrics: Mapping[str, Any]) -> Html | None:
     return banner(str(words)) if words else None
 
 
-def shape_notes(metrics: Mapping[str, Any]) -> Html | None:
-    """Return what is to be known about the mesh, if anything.
-
-    Args:
-        metrics: Entries of ``metrics.json``; ``notes`` are sentences.
-    """
-    notes = metrics.get("notes")
-    if not notes or not isinstance(notes, list):
-        return None
-    return tag("ul", (tag("li", str(note)) for note in notes), class_="notes")
-
-
 def shape_sections(run: RunRecord) -> Child:
     """Return the sections of a page that only a shape has.
 

@@ -11,6 +11,9 @@ from tangrid.reports.pictures import Picture, colour_bar, embed_small
 from tangrid.reports.results import best_of
 from tangrid.reports.tables import anchor, scrolling, swatch
 
+_SHORT = 8
+"""Letters of a name that fits into a narrow column."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SideBySide:
@@ -30,16 +33,17 @@ class SideBySide:
     note: Callable[[Entry, str], Child] | None = None
     """What stands below a fit, given the model and the name of the view."""
 
-    def table(self, label: str) -> Html | None:
-        """Return all views: fits beside the truth, their errors below them.
+    def table(self, label: str, which: slice = slice(None)) -> Html | None:
+        """Return views: fits beside the truth, their errors below them.
 
         Args:
             label: What the table holds.
+            which: Which of the views.
 
         Returns:
-            The table, or nothing if there are no pictures.
+            The table, or nothing if there are no pictures of them.
         """
-        rows = [row for name in self._names for row in self._rows(name)]
+        rows = [row for name in self.names[which] for row in self._rows(name)]
         return self._table(label, self._truth_head, rows) if rows else None
 
     def extra(self, label: str, kind: str, caption: str) -> Html | None:
@@ -54,7 +58,7 @@ class SideBySide:
             The table, or nothing if there are no such pictures.
         """
         rows = []
-        for name in self._names:
+        for name in self.names:
             found = self._pictures(name, kind)
             if any(found):
                 cells = self._cells(found, f"{caption} of {{}}, {name}")
@@ -62,7 +66,7 @@ class SideBySide:
         return self._table(label, None, rows) if rows else None
 
     @property
-    def _names(self) -> list[str]:
+    def names(self) -> list[str]:
         """Names of all views, in the order of the runs."""
         found = [
             view.name
@@ -70,6 +74,12 @@ class SideBySide:
             for view in views_of(entry.pictures, self.part)
         ]
         return list(dict.fromkeys(found))
+
+    @property
+    def _classes(self) -> str:
+        # Names of files need more room than those of directions.
+        is_long = any(len(name) > _SHORT for name in self.names)
+        return "crops models shapes scene" if is_long else "crops models shapes"
 
     @property
     def _truth_head(self) -> Html:
@@ -88,7 +98,7 @@ class SideBySide:
         head = tag("thead", tag("tr", tag("th"), truth, models))
         columns = f"--columns:{len(models) + (truth is not None)}"
         body = tag("tbody", rows)
-        table = tag("table", head, body, class_="crops models shapes", style=columns)
+        table = tag("table", head, body, class_=self._classes, style=columns)
         return scrolling(label, table)
 
     def _quality(self, entry: Entry) -> Html | None:

@@ -20,6 +20,9 @@ from tangrid.reports.results import best_of
 from tangrid.reports.shape_comparison import shape_pictures
 from tangrid.reports.shape_words import is_shape
 from tangrid.reports.tables import anchor, legend, scrolling, swatch
+from tangrid.reports.view_comparison import view_differences, view_pictures
+from tangrid.reports.view_curves import scene_figures
+from tangrid.reports.view_protocol import is_scene
 
 NUM_PLACES = 3
 """Places per signal that are shown enlarged."""
@@ -33,14 +36,16 @@ def signal_section(signal: str, entries: Sequence[Entry], anchor_name: str) -> H
         entries: The models that were fitted to it.
         anchor_name: Name that links lead to.
     """
-    names = [(entry.index, entry.group.model) for entry in entries]
+    names = legend([(entry.index, entry.group.model) for entry in entries])
+    gaps = view_differences(entries) if _is_scene(entries) else None
     curves = _curves(entries)
     return tag(
         "div",
         section(
             signal,
             _pictures(entries) or tag("p", "There are no pictures.", class_="missing"),
-            [tag("h3", "Curves"), legend(names), curves] if curves else None,
+            [tag("h3", "View by view"), names, gaps] if gaps else None,
+            [tag("h3", "Curves"), names, curves] if curves else None,
             lead=_lead(entries),
         ),
         id=anchor_name,
@@ -55,9 +60,15 @@ def _lead(entries: Sequence[Entry]) -> str | None:
     return f"Pictures are those of seed {seed}; curves are those of every seed."
 
 
+def _is_scene(entries: Sequence[Entry]) -> bool:
+    return any(is_scene(run) for entry in entries for run in entry.runs)
+
+
 def _pictures(entries: Sequence[Entry]) -> Child:
     if any(is_shape(entry.pictures) for entry in entries):
         return shape_pictures(entries)
+    if _is_scene(entries):
+        return view_pictures(entries)
     strip = _strip(entries)
     return [strip, _details(entries)] if strip else None
 
@@ -175,10 +186,18 @@ def _detail(entry: Entry, kind: str, number: int, place: Place) -> Html:
 
 def _curves(entries: Sequence[Entry]) -> Html | None:
     series = [
-        Series(name=entry.group.model, lines=run.curve, index=entry.index)
+        Series(
+            name=entry.group.model,
+            lines=run.curve,
+            index=entry.index,
+            final_psnr=run.metrics.get("psnr") if is_scene(run) else None,
+        )
         for entry in entries
         for run in entry.runs
     ]
+    if _is_scene(entries):
+        figures = scene_figures(series)
+        return tag("div", figures, class_="figures") if figures else None
     frequencies = [
         (entry.group.model, entry.index, entry.pictures["frequency"])
         for entry in entries

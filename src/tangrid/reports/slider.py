@@ -1,5 +1,8 @@
 """Two pictures in one frame, with a handle that moves the border between them."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from tangrid.reports.markup import Html, tag
 from tangrid.reports.pictures import Picture
 
@@ -7,33 +10,43 @@ TARGET, FIT = "target", "reconstruction"
 """Identifiers of the two pictures where they first stand on the page."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Two pictures that can be put into a slider."""
+
+    label: str
+    target: Picture
+    fitted: Picture
+    sources: tuple[str, str]
+    """Identifiers of the elements that show them."""
+
+
 def slider(
     target: Picture,
     fitted: Picture,
     names: tuple[str, str] = ("original", "reconstruction"),
+    sources: tuple[str, str] = (TARGET, FIT),
 ) -> Html:
     """Return a slider between two pictures that the page holds already.
 
     Args:
-        target: What stands left of the handle; its element has the identifier `TARGET`.
-        fitted: What stands right of the handle; its element has the identifier `FIT`.
+        target: What stands left of the handle.
+        fitted: What stands right of the handle.
         names: What the two are called.
+        sources: Identifiers of the elements that show the two.
     """
     first, second = names
     width, height = fitted.width, fitted.height
     small = "pixelated" if max(width, height) < 200 else ""
-    style = (
-        f"aspect-ratio:{width}/{height};max-width:min(100%,{80 * width / height:.1f}vh)"
-    )
     right = tag(
         "img",
-        data_from=FIT,
+        data_from=sources[1],
         alt=f"The {second}, right of the handle",
         class_=f"right {small}".strip(),
     )
     left = tag(
         "img",
-        data_from=TARGET,
+        data_from=sources[0],
         alt=f"The {first}, left of the handle",
         class_=f"left {small}".strip(),
     )
@@ -55,5 +68,38 @@ def slider(
         tag("span", first, class_="name first"),
         tag("span", second, class_="name second"),
         class_="slider needs-script",
-        style=style,
+        style=f"--ratio:{width / height:.4f}",
+    )
+
+
+def chooser(choices: Sequence[Choice], names: tuple[str, str]) -> Html | None:
+    """Return a slider and, above it, buttons that put other pictures into it.
+
+    Args:
+        choices: Pairs of pictures that the page holds already.
+        names: What the two of a pair are called.
+
+    Returns:
+        The slider with the first pair in it, or nothing if there is none.
+    """
+    if not choices:
+        return None
+    buttons = [
+        tag(
+            "button",
+            it.label,
+            type="button",
+            data_left=it.sources[0],
+            data_right=it.sources[1],
+            data_ratio=f"{it.fitted.width / it.fitted.height:.4f}",
+            aria_pressed="true" if it is choices[0] else "false",
+        )
+        for it in choices
+    ]
+    first = choices[0]
+    return tag(
+        "div",
+        tag("div", buttons, class_="choices") if len(buttons) > 1 else None,
+        slider(first.target, first.fitted, names, first.sources),
+        class_="chooser needs-script",
     )
