@@ -1,8 +1,5 @@
 import base64
 import json
-import os
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +9,7 @@ from PIL import Image
 from tangrid.errors import DataError
 from tangrid.reports import write_fit_report
 from tangrid.runs import RunFolder
+from tests.reports.browser import browse
 from tests.reports.fake_runs import synthetic_image, write_run
 from tests.reports.page_reader import PageReader, read_page
 
@@ -147,32 +145,8 @@ def test_a_browser_shows_it(tmp_path: Path, scheme: str):
 
 def screenshot(page: Path, folder: Path, scheme: str) -> np.ndarray:
     picture = folder / "screenshot.png"
-    browser = shutil.which("chromium")
-    flags = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--hide-scrollbars",
-        "--window-size=900,1600",
-    ]
+    flags = ["--hide-scrollbars", "--window-size=900,1600", f"--screenshot={picture}"]
     if scheme == "dark":
         flags.append("--blink-settings=preferredColorScheme=0")
-    subprocess.run(
-        [
-            browser,
-            *flags,
-            f"--user-data-dir={folder / 'profile'}",
-            f"--screenshot={picture}",
-            page.as_uri(),
-        ],
-        check=True,
-        capture_output=True,
-        env=os.environ | {"HOME": str(folder)},
-        timeout=120,
-    )
+    browse(page, folder, *flags)
     return np.asarray(Image.open(picture).convert("RGB"), dtype=float)

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from tangrid.reports import write_fit_report
+from tests.reports.browser import browse
 from tests.reports.fake_scenes import write_scene_run
 from tests.reports.page_reader import PageReader, read_page
 
@@ -65,6 +66,27 @@ def test_every_pair_can_be_put_into_the_slider(tmp_path: Path):
     for button in buttons:
         assert {button["data-left"], button["data-right"]} <= ids
         assert float(button["data-ratio"]) == pytest.approx(32 / 24, rel=1e-4)
+
+
+_CLICK = """<script>
+const source = (selector) => document.querySelector(selector).src;
+document.querySelectorAll("button[data-left]")[1].click();
+const left = source(".slider img.left") === source("#view-2-target");
+const right = source(".slider img.right") === source("#view-2-fit");
+const buttons = [...document.querySelectorAll("button[data-left]")];
+const pressed = buttons.map((button) => button.getAttribute("aria-pressed"));
+document.title = [left, right, ...pressed].join();
+</script></body>"""
+
+
+@pytest.mark.browser
+def test_a_click_puts_a_pair_into_the_slider(tmp_path: Path):
+    write_scene_run(tmp_path / "run")
+    page = write_fit_report(tmp_path / "run")
+    clicked = page.with_name("clicked.html")
+    clicked.write_text(page.read_text().replace("</body>", _CLICK))
+    shown = browse(clicked, tmp_path, "--dump-dom")
+    assert "<title>true,true,false,true,false</title>" in shown
 
 
 def test_the_page_carries_the_pictures_themselves(tmp_path: Path):

@@ -9,7 +9,7 @@ from tangrid.reports.markup import Child, Html, join, tag
 from tangrid.reports.measures import MISSING, Measure
 from tangrid.reports.pictures import Picture, colour_bar, embed_small
 from tangrid.reports.results import best_of
-from tangrid.reports.tables import anchor, scrolling, swatch
+from tangrid.reports.tables import anchor, breakable, scrolling, swatch
 
 _SHORT = 8
 """Letters of a name that fits into a narrow column."""
@@ -46,11 +46,11 @@ class SideBySide:
         rows = [row for name in self.names[which] for row in self._rows(name)]
         return self._table(label, self._truth_head, rows) if rows else None
 
-    def extra(self, label: str, kind: str, caption: str) -> Html | None:
+    def extra(self, title: str, kind: str, caption: str) -> Html | None:
         """Return one more kind of picture of all views, without a truth beside it.
 
         Args:
-            label: What the table holds.
+            title: What the table holds.
             kind: The kind of picture.
             caption: What one of them is.
 
@@ -62,8 +62,10 @@ class SideBySide:
             found = self._pictures(name, kind)
             if any(found):
                 cells = self._cells(found, f"{caption} of {{}}, {name}")
-                rows.append(tag("tr", tag("th", name, scope="row"), cells))
-        return self._table(label, None, rows) if rows else None
+                rows.append(
+                    tag("tr", tag("th", breakable(name, "/"), scope="row"), cells)
+                )
+        return self._table(title, None, rows) if rows else None
 
     @property
     def names(self) -> list[str]:
@@ -124,7 +126,7 @@ class SideBySide:
             return []
         notes = [self.note(entry, name) for entry in self.entries] if self.note else []
         cells = self._cells(fits, f"{self.fit} of {{}}, {name}", notes)
-        label = tag("th", name, scope="row")
+        label = tag("th", breakable(name, "/"), scope="row")
         shown = [_cell(truth, f"{self.truth}, {name}"), *cells]
         # Errors stand right below their fit, so the next view begins with a gap.
         kind = "new-group" if any(errors) else None

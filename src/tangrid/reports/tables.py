@@ -32,7 +32,7 @@ def settings_table(label: str, values: Mapping[str, Any]) -> Html:
         values: Plain values, nested as they are in a JSON file.
     """
     rows = [
-        tag("tr", tag("th", _breakable(path), scope="row"), tag("td", _say(value)))
+        tag("tr", tag("th", breakable(path, "."), scope="row"), tag("td", _say(value)))
         for path, value in flatten(values)
     ]
     table = tag("table", tag("tbody", rows, class_="plain"), class_="settings")
@@ -57,10 +57,15 @@ def flatten(values: Mapping[str, Any], where: str = "") -> Iterable[tuple[str, A
             yield path, value
 
 
-def _breakable(path: str) -> list[Child]:
-    """Return a dotted path that breaks after its dots where it is too long."""
-    *heads, last = path.split(".")
-    return [*([name, ".", Html("<wbr>")] for name in heads), last]
+def breakable(words: str, after: str) -> list[Child]:
+    """Return words that break after a sign where they are too long.
+
+    Args:
+        words: A dotted path, or the name of a file.
+        after: The sign.
+    """
+    *heads, last = words.split(after)
+    return [*([head, after, Html("<wbr>")] for head in heads), last]
 
 
 def _say(value: object) -> str:

@@ -17,7 +17,7 @@ from tangrid.reports.pictures import (
     embed_small,
 )
 from tangrid.reports.slider import Choice, chooser
-from tangrid.reports.tables import scrolling
+from tangrid.reports.tables import breakable, scrolling
 from tangrid.reports.view_curves import scene_figures
 from tangrid.reports.view_training import cost_section, training_section
 from tangrid.runs import RunRecord
@@ -153,7 +153,7 @@ def _scale(run: RunRecord, kind: str) -> Html | None:
 
 def _row_head(drawn: _Drawn) -> Html:
     words = [tag("span", word, class_="under") for word in drawn.words]
-    return tag("th", tag("b", drawn.view.name), words, scope="row")
+    return tag("th", tag("b", breakable(drawn.view.name, "/")), words, scope="row")
 
 
 def _cell(drawn: _Drawn, kind: str) -> Html:
