@@ -132,6 +132,35 @@ def test_a_background_fills_what_is_left():
     assert too_bright.over((0.0, 0.0, 0.0)).tolist() == [[[1.0, 1.0, 1.0]]]
 
 
+def test_a_transparent_picture_has_the_colour_of_what_is_seen():
+    view = rendered(ball_scene(3.0), camera())
+    straight = view.straight()
+    assert torch.allclose(straight[..., 3], view.opacity)
+    seen = view.opacity > 0.01
+    paint = torch.tensor(COLOUR).expand(int(seen.sum()), 3)
+    assert torch.allclose(straight[..., :3][seen], paint, atol=1e-4)
+    assert not straight[view.opacity == 0].any()
+
+
+def test_several_rays_of_a_pixel_are_their_mean():
+    """A large pixel is the mean of the small ones that a finer camera has there."""
+    scene, at = ball_scene(3.0), camera()
+    with Workers(2) as workers:
+        found = render_view(scene, at, workers, supersampling=3)
+        fine = render_view(scene, at.finer(3), workers)
+
+    def mean(values: torch.Tensor) -> torch.Tensor:
+        return values.view(SIDE, 3, SIDE, 3, -1).mean((1, 3)).view(SIDE, SIDE, -1)
+
+    assert torch.allclose(found.opacity, mean(fine.opacity)[..., 0], atol=1e-6)
+    assert torch.allclose(found.colour, mean(fine.colour), atol=1e-6)
+    # Of pixels of which a ray passes by, what is seen alone has a depth.
+    far = mean(fine.depth * fine.opacity)[..., 0] / found.opacity.clamp(min=1e-6)
+    assert torch.allclose(found.depth, far, atol=1e-4)
+    edge = (found.opacity > 0) & (mean((fine.opacity == 0).float())[..., 0] > 0)
+    assert float(found.depth[edge].min()) > DISTANCE - 2 * RADIUS
+
+
 def random_scene() -> RadianceScene:
     config = EncodedRadianceConfig(density_shift=2.0)
     field = config.build(Site(num_dims=3, num_channels=3), generator(0))
