@@ -85,3 +85,16 @@ CELLS_FLOAT32 = 1e-3
 
 Distances of a few box sides carry roundings of 3e-7 each, and 32 cells make a side.
 """
+
+ROTATIONS = 1e-9
+"""Largest difference between rotations that went through a quaternion, in float64.
+
+Some roundings of 1e-16, and the distance from orthogonal axes that they begin with.
+"""
+
+STRIPS = 1e-5
+"""Largest difference between a picture and its strips put together, in float32.
+
+The rays of a strip have their directions from another sum, which differ by roundings of
+float64 and, once rounded to float32, by 6e-8; distances of some units carry them.
+"""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from tangrid.cli.flag_types import Count, Switch
+from tangrid.cli.flag_types import Count
 from tangrid.cli.flags import PluginFlags, check_threads
 from tangrid.cli.plugin import load_plugin
 from tangrid.errors import DataError
@@ -29,8 +29,6 @@ class ViewRequest:
     """Port to listen on (default: 8080, or the next that is free)."""
     host: Annotated[str, arg(metavar="ADDRESS")] = "127.0.0.1"
     """Address to listen on; 0.0.0.0 shows the page to every machine that reaches it."""
-    no_cameras: Switch = False
-    """Do not read the photographs: no cameras of a scene are known then."""
     threads: Count = None
     """Threads to draw with (default: all that this process may)."""
     other: PluginFlags = field(default_factory=PluginFlags)
@@ -71,12 +69,12 @@ def run(request: ViewRequest, command: Sequence[str]) -> None:
             f"{folder}: expected a fit of a scene or of a signed distance, got one of "
             f"an image. Draw it with `tangrid render {request.run}`."
         )
-    with shown:
-        _tell(page, request.port)
-        try:
+    try:
+        with shown:
+            _tell(page, request.port)
             page.wait()
-        except KeyboardInterrupt:
-            print("\nThe viewer has ended.", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("\nThe viewer has ended.", file=sys.stderr)
 
 
 def _tell(page: "Page", wanted: int | None) -> None:

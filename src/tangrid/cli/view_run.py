@@ -1,23 +1,21 @@
 """Put a fitted scene or shape on a page, with what is known of its cameras."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from tangrid.cli.view import ViewRequest
-from tangrid.errors import TangridError
-from tangrid.experiments.fit_scene import (
-    FitScene,
-    fit_of_scene,
-    heldout_views,
-    radiance_of,
-)
+from tangrid.errors import ConfigError, DataError
+from tangrid.experiments.fit_scene import fit_of_scene, radiance_of
 from tangrid.experiments.fitting import FittedRun
+from tangrid.experiments.scene_cameras import kept_cameras
 from tangrid.experiments.shape_output import own_surface
 from tangrid.progress import bar
-from tangrid.signals.scene import Scene
+from tangrid.rendering.camera_tours import upward
+from tangrid.rendering.scene_space import SceneSpace
+from tangrid.signals.camera import Camera
 from tangrid.tasks.view_protocols import find_protocol
-from tangrid.viewer.browser_camera import Start, upright
+from tangrid.viewer.browser_camera import Start
 from tangrid.viewer.page import Page
 from tangrid.viewer.scene_viewer import SceneViewer
 from tangrid.viewer.shape_viewer import show_shape
@@ -37,18 +35,11 @@ def scene_shown(request: ViewRequest, run: FittedRun, page: Page) -> Iterator[No
         page: Where it is shown; opened here.
     """
     experiment = fit_of_scene(run)
-    radiance = unclipped(radiance_of(run))
-    signal = None if request.no_cameras else _photographs(experiment)
-    if signal is None:
-        cameras, start = [], Start.before(experiment.space)
-    else:
-        cameras = [view.camera for view in signal.of_split("train")]
-        first = heldout_views(signal)[0].camera
-        start = Start.at(first, experiment.space, upright(cameras))
+    cameras, start = _cameras(run, experiment.space)
     background = find_protocol(experiment.judge.protocol).background
     viewer = SceneViewer(
         page,
-        radiance,
+        unclipped(radiance_of(run)),
         start,
         cameras=cameras,
         style=Style(background=background),
@@ -58,25 +49,20 @@ def scene_shown(request: ViewRequest, run: FittedRun, page: Page) -> Iterator[No
         yield
 
 
-def _photographs(experiment: FitScene) -> Scene | None:
-    """Return the photographs of a fit, or say why they are not there."""
+def _cameras(run: FittedRun, space: SceneSpace) -> tuple[Sequence[Camera], Start]:
+    """Return the training cameras, and where to begin; says what is not known."""
     try:
-        with bar("reading photographs") as show:
-            signal = experiment.signal.open(show)
-    except TangridError as error:
+        kept = kept_cameras(run.folder)
+        training = [view.camera for view in kept.training]
+        first = (kept.heldout or kept.training)[0].camera
+        return training, Start.at(first, space, upward(training))
+    except (ConfigError, DataError) as error:
         print(
-            f"tangrid: no cameras are known, and the view begins before the box. "
+            "tangrid: the view begins at a place of its own, and no cameras are shown. "
             f"{error}",
             file=sys.stderr,
         )
-        return None
-    if signal.digest != experiment.digest:
-        print(
-            f"tangrid: {signal.name}: the photographs or their cameras have changed "
-            "since the fit; cameras are drawn where they are now.",
-            file=sys.stderr,
-        )
-    return signal
+    return (), Start.before(space)
 
 
 @contextmanager

@@ -6,7 +6,6 @@ window is; its pixels need not be square, since it stretches a picture to the wi
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,8 +20,6 @@ _BESIDE = np.array([0.75, -1.0, 0.6]) / np.linalg.norm([0.75, -1.0, 0.6])
 """Where a camera stands of which nothing is known, seen from the box."""
 Y_UP, Z_UP = np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0])
 _USUAL_ANGLE = math.radians(40)
-_AXIS_LEAN = math.cos(math.radians(20))
-"""Cosine of how far an axis may be from what cameras take for up."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -135,34 +132,6 @@ def angle_of(camera: Camera) -> float:
         camera: The camera.
     """
     return 2 * math.atan(camera.height / 2 / camera.focal[1])
-
-
-def upright(cameras: Sequence[Camera]) -> Float[np.ndarray, " 3"]:
-    """Return what is up in a scene: what its cameras take for up, on the whole.
-
-    Args:
-        cameras: Cameras of the scene; z is up where there are none.
-
-    Returns:
-        A unit vector; the axis, where one is near.
-
-    Example:
-        >>> leaning = np.eye(4)
-        >>> leaning[1:3, 1:3] = [[0.995, -0.1], [0.1, 0.995]]
-        >>> upright([Camera(pose=leaning, width=2, height=2, focal=(1.0, 1.0))])
-        array([0., 1., 0.])
-    """
-    total = np.sum([camera.pose[:3, 1] for camera in cameras], axis=0)
-    length = np.linalg.norm(total)
-    if not length > 0:
-        return Z_UP
-    mean = total / length
-    axis = np.argmax(np.abs(mean))
-    if abs(mean[axis]) < _AXIS_LEAN:
-        return mean
-    found = np.zeros(3)
-    found[axis] = np.sign(mean[axis])
-    return found
 
 
 def _middle(space: SceneSpace) -> Float[np.ndarray, " 3"]:

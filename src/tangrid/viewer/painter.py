@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 
 from tangrid.fields.workers import Workers
 from tangrid.rendering.views import RadianceScene
-from tangrid.viewer.sight import Sight, picture, see
+from tangrid.viewer.sight import Sight, picture, render_while_wanted
 
 _PREVIEW_SECONDS = 0.1
 """How long the first picture of a new view may take."""
@@ -156,7 +156,7 @@ class Painter:
             return self._is_over or is_passed
 
         start = time.monotonic()
-        seen = see(
+        seen = render_while_wanted(
             self._scene,
             camera,
             workers,

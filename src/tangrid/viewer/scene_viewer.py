@@ -125,7 +125,7 @@ class SceneViewer:
             "background", get_args(Background), initial_value=style.background
         )
         height = gui.add_slider(
-            "height",
+            "resolution",
             min=_HEIGHTS[0],
             max=_HEIGHTS[1],
             step=8,

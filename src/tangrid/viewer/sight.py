@@ -85,7 +85,7 @@ def unclipped(scene: RadianceScene) -> RadianceScene:
     return dataclasses.replace(scene, space=space)
 
 
-def see(
+def render_while_wanted(
     scene: RadianceScene,
     camera: Camera,
     workers: Workers,
