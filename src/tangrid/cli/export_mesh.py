@@ -1,36 +1,43 @@
-"""``tangrid export mesh RUN``: the surface of a fitted shape as a mesh."""
+"""``tangrid export mesh RUN``: the surface of a fitted shape or scene as a mesh."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
 from tangrid.cli.flag_types import Count, File, Number, Real, Switch
 from tangrid.cli.flags import PluginFlags, check_threads
 from tangrid.cli.plugin import load_plugin
-from tangrid.errors import ConfigError
+from tangrid.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tangrid.experiments import FittedRun
 
 _MOST_CELLS = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportMeshRequest:
-    """Write the surface of a fitted shape as a mesh, where the original was.
+    """Write the surface of a fitted shape or scene as a mesh, where the original was.
 
-    It has the frame and units of the fitted file and the field's normals; no seams.
+    That of a shape has the frame and units of the fitted file and the field's normals;
+    no seams. That of a scene is one of its density, with colours, in the inner box.
     """
 
     run: Annotated[Positional[str], arg(metavar="RUN")]
-    """Folder of a fit of a signed distance."""
+    """Folder of a fit of a signed distance or of a scene."""
     out: File = None
     """Mesh to write: .ply, .obj or .glb (default: RUN.ply)."""
     resolution: Number = 256
-    """Cells along each side of the box around the shape."""
+    """Cells along each side of the box around the shape or scene."""
     level: Real = None
-    """Distance from the shape, in its own units: 0.1 is a shell around it."""
+    """Distance from the shape, in its own units: 0.1 is a shell around it. Of a scene:
+    density per side of the box (default: 50)."""
     threads: Count = None
     """Threads to use (default: all that this process may)."""
     overwrite: Switch = False
@@ -47,16 +54,12 @@ def run(request: ExportMeshRequest, command: Sequence[str]) -> None:
 
     Raises:
         ConfigError: If the file is there already or the resolution is none.
+        DataError: If the run fitted an image.
     """
     del command
     # What is heavy is imported when it is needed: --help must answer at once.
     from tangrid.cli.run_folder import named_folder  # noqa: PLC0415
-    from tangrid.experiments import load  # noqa: PLC0415
-    from tangrid.experiments.shape_output import (  # noqa: PLC0415
-        fit_of_shape,
-        own_surface,
-    )
-    from tangrid.progress import bar  # noqa: PLC0415
+    from tangrid.experiments import FitImage, FitScene, load  # noqa: PLC0415
     from tangrid.signals.formats.mesh_writing import (  # noqa: PLC0415
         check_mesh_path,
         write_mesh,
@@ -70,21 +73,40 @@ def run(request: ExportMeshRequest, command: Sequence[str]) -> None:
             f"{request.resolution}. 256 shows most details; time grows with its third "
             "power, memory with its second."
         )
-    level = request.level or 0.0
-    if not math.isfinite(level):
-        raise ConfigError(
-            f"--level: expected a finite length, got {level:g}. It is in the units of "
-            "the mesh; leave it out for the surface itself."
-        )
     folder = named_folder(request.run)
     fitted = load(folder)
-    fit_of_shape(fitted)
+    if isinstance(fitted.experiment, FitImage):
+        raise DataError(
+            f"{folder}: expected a fit to a signed distance or to a scene, got one to "
+            "an image. Name the folder of a `tangrid fit sdf` or `tangrid fit scene`."
+        )
     path = Path(request.out or f"{folder}.ply").expanduser()
     check_mesh_path(path)
     if path.exists() and not request.overwrite:
         raise ConfigError(
             f"{path}: expected a new file, got one that is there. Choose another with "
             "--out, or replace it with --overwrite."
+        )
+    is_scene = isinstance(fitted.experiment, FitScene)
+    found = (_scene if is_scene else _shape)(request, fitted)
+    write_mesh(path, *found)
+    vertices, faces, *_ = found
+    print(f"{len(vertices):,} vertices, {len(faces):,} triangles")
+    print(path)
+
+
+def _shape(
+    request: ExportMeshRequest, fitted: "FittedRun"
+) -> "tuple[np.ndarray, np.ndarray, np.ndarray]":
+    """Return corners, triangles and normals of a shape."""
+    from tangrid.experiments.shape_output import own_surface  # noqa: PLC0415
+    from tangrid.progress import bar  # noqa: PLC0415
+
+    level = request.level or 0.0
+    if not math.isfinite(level):
+        raise ConfigError(
+            f"--level: expected a finite length, got {level:g}. It is in the units of "
+            "the mesh; leave it out for the surface itself."
         )
     with bar("extracting") as show:
         surface = own_surface(
@@ -94,6 +116,22 @@ def run(request: ExportMeshRequest, command: Sequence[str]) -> None:
             threads=request.threads,
             on_block=show,
         )
-    write_mesh(path, surface.vertices, surface.faces, surface.normals)
-    print(f"{len(surface.vertices):,} vertices, {len(surface.faces):,} triangles")
-    print(path)
+    return surface.vertices, surface.faces, surface.normals
+
+
+def _scene(
+    request: ExportMeshRequest, fitted: "FittedRun"
+) -> "tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]":
+    """Return corners, triangles, normals and colours of a scene's surface."""
+    from tangrid.experiments.scene_surface import surface_of_scene  # noqa: PLC0415
+    from tangrid.progress import bar  # noqa: PLC0415
+
+    with bar("extracting") as show:
+        surface = surface_of_scene(
+            fitted,
+            request.resolution,
+            level=request.level,
+            threads=request.threads,
+            on_block=show,
+        )
+    return surface.vertices, surface.faces, surface.normals, surface.colours

@@ -37,8 +37,28 @@ class ShapeRenderFlags:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SceneRenderFlags:
+    """Where a fitted scene is seen from, and what its pictures show."""
+
+    path: Literal["views", "orbit", "spiral"] = "views"
+    """The held-out views, or a way of a camera around what was photographed (orbit) or
+    to and fro before it (spiral)."""
+    frames: Count = None
+    """Number of pictures of a way (default: 60); alone, or with an .mp4 to write, it
+    chooses the way that suits the scene."""
+    camera: File = None
+    """JSON of cameras to see from: one with transform_matrix, width, height and fl_x,
+    a list of such, or a transforms.json; RUN/cameras.json is an example."""
+    depth: Switch = False
+    """Draw distances too, the nearest bright; each picture has a scale of its own."""
+    background: Literal["auto", "transparent", "white", "black"] = "auto"
+    """What stands behind the scene; auto is transparent where photographs are, else
+    black."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RenderRequest:
-    """Draw a fitted field at any size: an image, a part of it, or views of a shape.
+    """Draw a fitted field: an image or a part of it, views of a shape or of a scene.
 
     Images are sRGB-coded and clipped to 0..1; .npy keeps the field's own values.
     """
@@ -47,13 +67,14 @@ class RenderRequest:
     """Folder of a fit."""
     out: File = None
     """What to write: .png, .tiff or .npy for an image; .png, .mp4 or a folder for a
-    shape (default: RUN.png, or RUN-turntable)."""
+    shape or a scene (default: beside RUN)."""
     width: Count = None
-    """Pixels along x (default: those of the fitted image; 800 for a shape)."""
+    """Pixels along x (default: those of the image or the camera; 800 for a shape)."""
     height: Count = None
     """Pixels along y (default: as follows from the width)."""
     image: ImageRenderFlags = field(default_factory=ImageRenderFlags)
     shape: ShapeRenderFlags = field(default_factory=ShapeRenderFlags)
+    scene: SceneRenderFlags = field(default_factory=SceneRenderFlags)
     threads: Count = None
     """Threads to use (default: all that this process may)."""
     overwrite: Switch = False
@@ -71,27 +92,39 @@ def run(request: RenderRequest, command: Sequence[str]) -> None:
     del command
     # What is heavy is imported when it is needed: --help must answer at once.
     from tangrid.cli.render_image import render_image  # noqa: PLC0415
+    from tangrid.cli.render_scene import render_scene  # noqa: PLC0415
     from tangrid.cli.render_shape import render_shape  # noqa: PLC0415
     from tangrid.cli.run_folder import named_folder  # noqa: PLC0415
-    from tangrid.experiments import FitImage, load  # noqa: PLC0415
+    from tangrid.experiments import FitImage, FitScene, load  # noqa: PLC0415
 
     load_plugin(request.other.plugin)
     check_threads(request.threads)
     folder = named_folder(request.run)
     fitted = load(folder)
     if isinstance(fitted.experiment, FitImage):
-        _refuse(request.shape, ShapeRenderFlags(), "a shape", "an image")
+        _refuse_others(request, "an image")
         render_image(request, folder, fitted.field, fitted.experiment)
+    elif isinstance(fitted.experiment, FitScene):
+        _refuse_others(request, "a scene")
+        render_scene(request, folder, fitted)
     else:
-        _refuse(request.image, ImageRenderFlags(), "an image", "a shape")
+        _refuse_others(request, "a shape")
         render_shape(request, folder, fitted)
 
 
-def _refuse(given: object, usual: object, wanted: str, got: str) -> None:
+def _refuse_others(request: RenderRequest, got: str) -> None:
     """Refuse flags that are for another kind of fit."""
-    for name, value in vars(given).items():
-        if value != getattr(usual, name):
-            raise ConfigError(
-                f"--{name}: expected a fit of {wanted}, got one of {got}. Leave "
-                f"--{name} out."
-            )
+    usual = RenderRequest(run=request.run)
+    kinds = {
+        "an image": (request.image, usual.image),
+        "a shape": (request.shape, usual.shape),
+        "a scene": (request.scene, usual.scene),
+    }
+    del kinds[got]
+    for wanted, (given, own) in kinds.items():
+        for name, value in vars(given).items():
+            if value != getattr(own, name):
+                raise ConfigError(
+                    f"--{name}: expected a fit of {wanted}, got one of {got}. Leave "
+                    f"--{name} out."
+                )

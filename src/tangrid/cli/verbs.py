@@ -114,7 +114,7 @@ VERBS = (
         words=("render",),
         module="render",
         request="RenderRequest",
-        summary="draw a fitted image at any size, or views of a shape",
+        summary="draw a fitted image, or views of a shape or scene",
     ),
     Verb(
         words=("view",),
@@ -126,7 +126,13 @@ VERBS = (
         words=("export", "mesh"),
         module="export_mesh",
         request="ExportMeshRequest",
-        summary="write the surface of a fitted shape as a mesh",
+        summary="write the surface of a fitted shape or scene as a mesh",
+    ),
+    Verb(
+        words=("export", "points"),
+        module="export_points",
+        request="ExportPointsRequest",
+        summary="write what the cameras of a scene see as points",
     ),
     Verb(
         words=("check", "data"),

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from tangrid.errors import ConfigError, DataError
+from tangrid.errors import ConfigError
 from tangrid.rendering.camera_paths import turntable
 from tangrid.signals.camera import Camera
 from tangrid.signals.formats.llff_scene import average_pose
@@ -16,6 +16,8 @@ _LEAST_SPREAD = 1e-4
 """Mean squared sine of the angles between cameras below which they look one way."""
 _LEAST_TURN = 1e-2
 """Share of the squared sides to the right that says something of which way is up."""
+_LEAST_AGREEMENT = 0.7
+"""Length of the mean of directions from which they are about the same."""
 _TURNS = 2
 _NEARER_SHARE = 0.75
 _FAR_FACTOR = 5.0
@@ -176,22 +178,25 @@ def spiral(
         The cameras; the last is as near to the first as to the one before.
 
     Raises:
-        ConfigError: If there is no average camera, or none to place.
+        ConfigError: If the cameras do not look the same way, or none is to be placed.
 
     References:
         [mildenhall2019]
     """
-    if count < 1:
+    poses = np.stack([camera.pose for camera in cameras])
+    agreement = float(np.linalg.norm(poses[:, :3, 2].mean(0)))
+    if agreement < _LEAST_AGREEMENT:
         raise ConfigError(
-            f"spiral: expected at least one camera, got {count}. Some 60 are smooth."
+            "path spiral: expected cameras that look about the same way, got some that "
+            "look at it from all around. Choose the path orbit, or give cameras of "
+            "your own."
         )
-    try:
-        middle = average_pose(np.stack([camera.pose for camera in cameras]))
-    except DataError as error:
+    if not (count >= 1 and near > 0):
         raise ConfigError(
-            "path spiral: expected cameras with a direction in common, got some that "
-            "look everywhere alike. Choose the path orbit, or give cameras of your own."
-        ) from error
+            "path spiral: expected at least one camera and a positive depth of what it "
+            f"sees, got {count} and {near:g}. Give cameras of your own."
+        )
+    middle = average_pose(poses)
     axes, position = middle[:3, :3], middle[:3, 3]
     places = np.stack([camera.position - position for camera in cameras]) @ axes
     radii = np.percentile(np.abs(places), _PERCENTILE, axis=0)
