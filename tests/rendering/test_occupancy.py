@@ -81,8 +81,26 @@ def test_an_even_field_is_all_occupied(density: float):
         assert occupancy.fraction == 1
 
 
-def test_what_is_not_seen_again_is_forgotten():
+def looked_over() -> Occupancy:
+    """A grid of which every cell is known to be empty."""
     occupancy = grid()
+    see(occupancy, dict.fromkeys(range(len(occupancy.densities)), 0.0))
+    return occupancy
+
+
+def test_a_cell_counts_as_occupied_until_it_has_been_seen():
+    occupancy = grid()
+    see(occupancy, {1: 0.0, 2: 1e6 * LEAST})
+    occupancy.refresh()
+    total = len(occupancy.densities)
+    assert occupied(occupancy) == [0, *range(2, total)]
+    see(occupancy, {5: 0.0})
+    occupancy.refresh()
+    assert occupied(occupancy) == [0, 2, 3, 4, *range(6, total)]
+
+
+def test_what_is_not_seen_again_is_forgotten():
+    occupancy = looked_over()
     see(occupancy, {1: 3.5 * LEAST, 2: 1.5 * LEAST, 3: 1e6 * LEAST})
     counts = []
     for _ in range(4):
@@ -95,7 +113,7 @@ def test_what_is_not_seen_again_is_forgotten():
 
 
 def test_a_field_that_empties_is_looked_at_everywhere_again():
-    occupancy = grid()
+    occupancy = looked_over()
     see(occupancy, {8: 2 * LEAST})
     occupancy.refresh()
     assert occupied(occupancy) == [8]

@@ -180,6 +180,8 @@ def test_the_number_of_rays_follows_the_samples_on_them():
         assert task.measures["samples_per_ray"] == pytest.approx(mean)
         # Now only a cell is left: rays become short, and expectations follow.
         task.occupancy.densities.zero_()
+        every = torch.arange(32**3)
+        task.occupancy.see(every, torch.zeros(len(every)))
         task.occupancy.see(torch.tensor([0]), torch.tensor([1e9]))
         task.occupancy.refresh()
         task.occupancy.floors.zero_()
@@ -209,7 +211,7 @@ def test_cells_are_known_better_with_every_refreshing():
     with Workers(2) as workers:
         advance(task, field, range(3), workers)
         assert task.occupancy.fraction == 1
-        advance(task, field, range(3, 24), workers)
+        advance(task, field, range(3, 100), workers)
     inside = torch.tensor([[0.5, 0.5, 0.5], [0.05, 0.05, 0.05]])
     x, y, z = (inside * 32).long().unbind(1)
     cells = (z * 32 + y) * 32 + x

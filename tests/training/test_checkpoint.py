@@ -43,12 +43,12 @@ def trained() -> tuple[Field, Adam, RunningMean]:
     """A field some steps on, whose every tensor is unlike its first value."""
     field = build()
     optimizer, mean = adam(field), RunningMean(field, 0.9)
-    for _ in range(3):
+    for number in range(1, 4):
         for worker in range(2):
             for grads in optimizer.worker_grads(worker):
                 grads.normal_()
         optimizer.step(1.0)
-        mean.update(field)
+        mean.update(field, number)
     return field, optimizer, mean
 
 

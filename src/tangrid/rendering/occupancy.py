@@ -44,9 +44,9 @@ class OccupancySettings:
 
 
 class Occupancy:
-    """Remember the largest density seen lately in each cell.
+    """Remember the largest and the smallest density seen lately in each cell.
 
-    At first every cell counts as occupied.
+    A cell that has never been looked at counts as occupied.
 
     Args:
         settings: How closely.
@@ -63,6 +63,7 @@ class Occupancy:
         self.densities = torch.zeros(num_cascades * side**3)
         self.floors = torch.zeros_like(self.densities)
         self._lowest = torch.full_like(self.densities, torch.inf)
+        self._is_known = torch.zeros_like(self.densities, dtype=torch.bool)
         self._step = step
         self.cells = self._packed(torch.ones_like(self.densities, dtype=torch.bool))
 
@@ -114,12 +115,13 @@ class Occupancy:
         that is lower, so that a field which is thin everywhere is not taken for empty.
         """
         least = min(self.settings.threshold / self._step, float(self.densities.mean()))
-        is_occupied = self.densities > least
+        is_seen = self._lowest < torch.inf
+        self._is_known |= is_seen
+        is_occupied = (self.densities > least) | ~self._is_known
         if not is_occupied.any():
             is_occupied.fill_(True)
         self.cells = self._packed(is_occupied)
         self.densities *= self.settings.decay
-        is_seen = self._lowest < torch.inf
         torch.where(is_seen, self._lowest, self.floors, out=self.floors)
         self._lowest.fill_(torch.inf)
 
@@ -130,6 +132,7 @@ class Occupancy:
             "densities": self.densities,
             "floors": self.floors,
             "lowest": self._lowest,
+            "known": self._is_known,
             "bits": self.cells.bits,
             "blocks": self.cells.blocks,
         }

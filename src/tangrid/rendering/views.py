@@ -40,7 +40,8 @@ class RenderedView:
     opacity: Float32[Tensor, "h w"]
     """Share of a background that is hidden."""
     depth: Float32[Tensor, "h w"]
-    """Mean distance of what is seen, in the scene's units; 0 where nothing is."""
+    """Mean distance of what is seen, in the scene's units, or from 0 to 1 in normalised
+    device coordinates; 0 where nothing is."""
 
     def over(self, background: tuple[float, float, float]) -> Float32[Tensor, "h w 3"]:
         """Return the picture before a background, from 0 to 1.

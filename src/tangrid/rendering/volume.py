@@ -71,6 +71,15 @@ class MarchSettings:
                 "march.least_transmittance: expected a share above 0 and below 1, got "
                 f"{self.least_transmittance}."
             )
+        if not self.most_thickness > 0:
+            raise ConfigError(
+                "march.most_thickness: expected an optical thickness above 0, got "
+                f"{self.most_thickness}. 10 lets nearly no light through."
+            )
+        if not self.step < 1:
+            raise ConfigError(
+                f"march.step: expected a share of the box below 1, got {self.step}."
+            )
         self.steps(1)
 
     def steps(self, num_cascades: int) -> Steps:

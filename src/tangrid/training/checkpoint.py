@@ -51,7 +51,10 @@ class Progress:
 
 
 class RunningMean:
-    """An exponential moving average of a field's parameters.
+    r"""An exponential moving average of a field's parameters.
+
+    Its n-th update keeps :math:`\min(\beta, n / (n + 9))` of the past, so that the
+    field as it was before training is soon forgotten.
 
     Args:
         field: What is trained; its mean starts at its present parameters.
@@ -62,16 +65,18 @@ class RunningMean:
         self.field = copy.deepcopy(field)
         self._decay = decay
 
-    def update(self, field: Field) -> None:
+    def update(self, field: Field, number: int) -> None:
         """Move the mean towards the present parameters.
 
         Args:
             field: What is trained.
+            number: Number of the update, from 1.
         """
+        decay = min(self._decay, number / (number + 9))
         with torch.no_grad():
             pairs = zip(self.field.parameters(), field.parameters(), strict=True)
             for mean, present in pairs:
-                mean.lerp_(present, 1 - self._decay)
+                mean.lerp_(present, 1 - decay)
 
 
 def save_field(folder: RunFolder, field: Field) -> None:

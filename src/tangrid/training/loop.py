@@ -255,8 +255,9 @@ class _Training:
             self.save()
             raise _not_finite(f"a finite loss, got {loss}", step + 1, self._folder)
         rates = self._optimizer.step(rate_factor(self._settings, step, fraction))
-        if self._mean and (step + 1) % self._settings.ema_interval == 0:
-            self._mean.update(self._field)
+        updates, rest = divmod(step, self._settings.ema_interval)
+        if self._mean and not rest:
+            self._mean.update(self._field, updates + 1)
         points = self._progress.points + self._task.finish_step(
             step, batch, self._field, self._workers
         )
