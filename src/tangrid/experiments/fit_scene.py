@@ -172,6 +172,9 @@ def plan_scene_fit(
         seed: Source of all randomness.
         settings: Single settings to change, by dotted path, such as
             ``{"views.march.step": "0.004"}``.
+
+    Raises:
+        ConfigError: If a setting cannot be honoured.
     """
     name = find_protocol(protocol or usual_protocol(signal)).name
     views = ViewSettings()
@@ -205,7 +208,18 @@ def plan_scene_fit(
         parts=SETTINGS,
     )
     find_protocol(experiment.judge.protocol)
+    _check_outside(experiment.space)
     return experiment
+
+
+def _check_outside(space: SceneSpace) -> None:
+    """Refuse to contract what is outside a lone box: it would change nothing."""
+    if space.outside == "contracted" and space.cascades == 1:
+        raise ConfigError(
+            "space.outside: expected contracted space where there are boxes outside "
+            "the first, got space.cascades=1. Say --set space.cascades=5 too, or leave "
+            "space.outside as it is."
+        )
 
 
 def run_scene_fit(
