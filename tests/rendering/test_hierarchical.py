@@ -158,7 +158,8 @@ def test_it_does_not_matter_what_is_known_of_cells():
     world, field = parallel_rays(20), EvenMedium(in_slab, 5.0)
     occupancy = Occupancy(GRID, 1, FEW.step)
     expected = seen_of(field, world, occupancy=occupancy)
-    occupancy.see(torch.tensor([0]), torch.tensor([1e6]))
+    every = torch.arange(len(occupancy.densities))
+    occupancy.see(every, torch.where(every > 0, 0.0, 1e6))
     occupancy.refresh()
     assert occupancy.fraction < 1e-4
     found = seen_of(field, world, occupancy=occupancy)
