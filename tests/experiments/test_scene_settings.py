@@ -11,12 +11,12 @@ from tangrid.experiments.demo_scene import demo_scene
 from tangrid.experiments.fit_scene import (
     FitScene,
     FittedScene,
-    SceneSource,
     plan_scene_fit,
     radiance_of,
     run_scene_fit,
 )
 from tangrid.experiments.loading import load
+from tangrid.experiments.scene_source import SceneSource
 from tangrid.fields.workers import Workers
 from tangrid.presets import SCENE_PRESETS
 from tangrid.rendering.views import render_view

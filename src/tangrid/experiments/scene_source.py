@@ -1,0 +1,49 @@
+"""Where a scene comes from: files, the demonstration, or the program itself."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tangrid.errors import ConfigError
+from tangrid.experiments.demo_scene import DEMO_SCENE, demo_scene
+from tangrid.signals.scene import Scene
+from tangrid.signals.scene_loading import OnImage
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneSource:
+    """Where a scene comes from."""
+
+    path: str | None = None
+    """Folder, or file of cameras, or ``demo``; None for views that a program made."""
+    name: str = "scene"
+    """Name in tables."""
+    downscale: int = 1
+    """Whole factor by which photographs are made smaller."""
+    holdout: int | None = None
+    """Every how manieth view is for the test, where the data set does not say."""
+    uses_ndc: bool = True
+    """Whether forward-facing scenes are modelled in normalised device coordinates."""
+
+    def open(self, on_image: OnImage | None = None) -> Scene:
+        """Return the scene, read from its files.
+
+        Args:
+            on_image: Is told how many photographs are read, and of how many.
+
+        Raises:
+            ConfigError: If it was made of views, which no file keeps.
+        """
+        if self.path == DEMO_SCENE and not Path(DEMO_SCENE).exists():
+            return demo_scene(on_image=on_image)
+        if self.path is None:
+            raise ConfigError(
+                f"signal '{self.name}': expected the path of a folder, got views that "
+                "only the program that made them had. Give the signal itself."
+            )
+        return Scene.open(
+            self.path,
+            downscale=self.downscale,
+            holdout=self.holdout,
+            use_ndc=self.uses_ndc,
+            on_image=on_image,
+        )
