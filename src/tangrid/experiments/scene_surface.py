@@ -23,7 +23,9 @@ USUAL_LEVEL = 50.0
 thickness of 1. Where a fit is sure of a surface, it is many times as dense inside."""
 
 _REACH = 0.01
-"""How far before and behind a surface its colour is looked for, in sides of the box."""
+"""How far before and behind a surface its colour is looked for at least, in sides of
+the box; a cell, where that is larger, for a corner is no nearer to what is dense."""
+_INSIDE = 1e-4
 _RANGE = 20.0
 """Factor below and above a level beyond which densities are not told apart."""
 
@@ -86,7 +88,7 @@ def surface_of_scene(
                 "longer."
             ) from error
         surface = _without_infinity(scene.space, surface)
-        return _coloured(scene, surface, workers)
+        return _coloured(scene, surface, max(_REACH, 1 / resolution), workers)
 
 
 class _Solid:
@@ -137,7 +139,7 @@ def _without_infinity(space: SceneSpace, surface: Surface) -> Surface:
 
 
 def _coloured(
-    scene: RadianceScene, surface: Surface, workers: Workers
+    scene: RadianceScene, surface: Surface, reach: float, workers: Workers
 ) -> DensitySurface:
     """Return a surface of the box in the world, with what is seen against normals."""
     space = scene.space
@@ -149,11 +151,12 @@ def _coloured(
     inward = -_normals(surface.vertices.astype(np.float64), surface.faces)
     inward = torch.from_numpy(inward).float()
     size = len(places)
+    # A ray in a side of the box meets nothing.
     rays = BoxRays(
-        places - _REACH * inward,
+        places.clamp(_INSIDE, 1 - _INSIDE) - reach * inward,
         inward,
         torch.zeros(size),
-        torch.full((size,), 2 * _REACH),
+        torch.full((size,), 2 * reach),
         torch.ones(size),
     )
     # So short a way needs a few steps, not as many samples as a ray through the box.
