@@ -1,5 +1,7 @@
 """A page is there while it is used, says nothing of its own, and ends in order."""
 
+import logging
+import socket
 import sys
 import threading
 from urllib.error import URLError
@@ -24,6 +26,18 @@ def test_it_is_there_while_it_is_used(capfd: pytest.CaptureFixture[str]):
     assert find_port("127.0.0.1", port) == port
     assert capfd.readouterr() == ("", "")
     assert not rich.get_console().quiet
+
+
+def test_who_says_nothing_is_not_spoken_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    # Those of earlier pages stay.
+    monkeypatch.setattr(logging.getLogger("websockets.server"), "filters", [])
+    with Page(port=0) as page:
+        socket.create_connection(("127.0.0.1", page.port)).close()
+        with urlopen(page.address, timeout=15) as answer:
+            assert answer.status == 200
+    assert not [one for one in caplog.records if one.name.startswith("websockets")]
 
 
 def test_two_pages_have_two_ports():

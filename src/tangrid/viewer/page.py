@@ -1,5 +1,6 @@
 """A page that browsers open: viser's server, from its start to its end."""
 
+import logging
 import threading
 import warnings
 from collections.abc import Iterator
@@ -60,8 +61,9 @@ class Page:
         import viser  # noqa: PLC0415
 
         port = find_port(self._host, self._wanted)
-        # A browser may leave while its picture is drawn.
+        # A browser may leave while its picture is drawn, or before it says a word.
         warnings.filterwarnings("ignore", "Queued a .* on a closed connection")
+        logging.getLogger("websockets.server").addFilter(_is_news)
         with _silence():
             self._server = viser.ViserServer(
                 host=self._host, port=port, label="tangrid", verbose=False
@@ -119,6 +121,10 @@ class Page:
         self._over.wait()
         if self._failure is not None:
             raise self._failure
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return record.getMessage() != "opening handshake failed"
 
 
 @contextmanager
