@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from tangrid.cli.main import main
+from tests.experiments.small_scenes import fit_scene
 from tests.experiments.small_shapes import NAME as EGG
 from tests.experiments.small_shapes import SETTINGS, egg, save_obj
 
@@ -107,3 +108,11 @@ def fitted_shape(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ["fit", "sdf", str(mesh), *SMALL_SHAPE, "--steps", "200"]
     assert typed([*words, "--out", str(folder / "shape")]) == 0
     return folder / "shape"
+
+
+@pytest.fixture(scope="session")
+def fitted_scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a short fit of a scene; tests must leave it as it is."""
+    folder = tmp_path_factory.mktemp("fitted-scene") / "scene"
+    fit_scene(folder)
+    return folder

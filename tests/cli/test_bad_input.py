@@ -1,5 +1,6 @@
 """Wrong use gets one paragraph, exit code 2, and leaves nothing behind."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -112,6 +113,46 @@ def test_wrong_use_of_a_shape(
     (workplace / "taken.ply").touch()
     before = everything_in(workplace)
     runs = {"SHAPE": str(fitted_shape), "IMAGE": str(fitted)}
+    outcome = tangrid(*(runs.get(word, word) for word in case.command.split()))
+    assert case.matches(outcome.message), outcome.err
+    assert outcome.err.count("\n") == 1, "expected one paragraph"
+    assert (outcome.code, outcome.out) == (2, "")
+    assert everything_in(workplace) == before
+
+
+def save_wrong_cameras(folder: Path) -> None:
+    pose = np.eye(4).tolist()
+    plain = {"transform_matrix": pose, "width": 8, "height": 6, "fl_x": 9}
+    for name, content in {
+        "fine": plain,
+        "none": [],
+        "no-pose": {"width": 8, "height": 6, "fl_x": 9},
+        "no-size": {"transform_matrix": pose, "fl_x": 9},
+        "no-focal": {"transform_matrix": pose, "width": 8, "height": 6},
+        "huge": plain | {"width": 80000, "height": 60000},
+        "two-sizes": [plain, plain | {"width": 16}],
+    }.items():
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    (folder / "text.json").write_text("hello")
+
+
+@pytest.mark.parametrize("case", MESSAGES["fitted scenes"].values(), ids=name_of)
+def test_wrong_use_of_a_scene(
+    case: Case,
+    workplace: Path,
+    fitted: Path,
+    fitted_shape: Path,
+    fitted_scene: Path,
+    tangrid: Type,
+):
+    (workplace / "taken.ply").touch()
+    save_wrong_cameras(workplace)
+    before = everything_in(workplace)
+    runs = {
+        "SHAPE": str(fitted_shape),
+        "IMAGE": str(fitted),
+        "SCENE": str(fitted_scene),
+    }
     outcome = tangrid(*(runs.get(word, word) for word in case.command.split()))
     assert case.matches(outcome.message), outcome.err
     assert outcome.err.count("\n") == 1, "expected one paragraph"

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import trimesh
 
+from tangrid.experiments import scene_surface
 from tangrid.signals.mesh import MeshSignal
 from tests.cli.conftest import Type
+from tests.experiments.small_scenes import closed_form
 from tests.experiments.small_shapes import CENTRE, SIDES, egg
 
 CELL = 2 / 0.9 / 24
@@ -83,4 +85,39 @@ def test_a_level_that_is_not_there(fitted_shape: Path, workplace: Path, tangrid:
     assert outcome.code == 1
     assert outcome.message.startswith("level 99: ")
     assert "got values from " in outcome.message
+    assert not Path("new.ply").exists()
+
+
+@pytest.mark.parametrize("ending", [".ply", ".obj", ".glb"])
+def test_a_scene_has_a_surface_with_colours(
+    ending: str,
+    fitted_scene: Path,
+    workplace: Path,
+    tangrid: Type,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(scene_surface, "radiance_of", lambda run: closed_form())
+    path = f"new/scene{ending}"
+    words = ("export", "mesh", fitted_scene, "--out", path, "--resolution", 48)
+    outcome = tangrid(*words)
+    assert outcome.code == 0, outcome.err
+    mesh = opened(path)
+    counts = f"{len(mesh.vertices):,} vertices, {len(mesh.faces):,} triangles"
+    assert outcome.out == f"{counts}\n{path}\n"
+    # The disc that all stands on is 0.4 of three units to each side.
+    assert np.abs(mesh.bounds[:, :2] - [[-1.2] * 2, [1.2] * 2]).max() < 3 / 48
+    assert isinstance(mesh.visual, trimesh.visual.ColorVisuals)
+    assert mesh.visual.vertex_colors[:, :3].std(0).min() > 20
+    thinner = tangrid(*words, "--overwrite", "--level", 390)
+    assert thinner.code == 0
+    assert opened(path).volume < mesh.volume
+
+
+def test_a_density_that_is_not_there(
+    fitted_scene: Path, workplace: Path, tangrid: Type
+):
+    words = ("export", "mesh", fitted_scene, "--out", "new.ply", "--resolution", 16)
+    outcome = tangrid(*words, "--level", 1e9)
+    assert outcome.code == 1
+    assert outcome.message.startswith("level 1e+09: expected a density on both sides")
     assert not Path("new.ply").exists()

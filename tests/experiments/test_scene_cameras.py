@@ -147,7 +147,7 @@ MIRRORED = np.diag([-1.0, 1.0, 1.0, 1.0]).tolist()
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([], "expected a camera or a list of cameras, got .*'frames': .*"),
+        ([], "expected a camera or a list of cameras, got none"),
         (3, "expected a camera or a list of cameras, got 3"),
         ({"frames": {}}, "expected a camera or a list of cameras"),
         ([PLAIN, 3], "camera 1: expected an object with a transform_matrix, got 3"),

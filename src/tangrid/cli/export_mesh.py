@@ -25,8 +25,7 @@ _MOST_CELLS = 4096
 class ExportMeshRequest:
     """Write the surface of a fitted shape or scene as a mesh, where the original was.
 
-    That of a shape has the frame and units of the fitted file and the field's normals;
-    no seams. That of a scene is one of its density, with colours, in the inner box.
+    It has the frame and units of the data; that of a scene has colours, too.
     """
 
     run: Annotated[Positional[str], arg(metavar="RUN")]
@@ -36,8 +35,7 @@ class ExportMeshRequest:
     resolution: Number = 256
     """Cells along each side of the box around the shape or scene."""
     level: Real = None
-    """Distance from the shape, in its own units: 0.1 is a shell around it. Of a scene:
-    density per side of the box (default: 50)."""
+    """Distance from the shape, in its units; or density of a scene (default: 50)."""
     threads: Count = None
     """Threads to use (default: all that this process may)."""
     overwrite: Switch = False

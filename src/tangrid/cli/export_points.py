@@ -19,8 +19,7 @@ _MOST_POINTS = 100_000_000
 class ExportPointsRequest:
     """Write what the cameras of a fitted scene see as coloured points.
 
-    They are in the frame in which the scene was fitted: that of the data set, but for
-    LLFF's format the one in RUN/cameras.json.
+    They are in the frame in which the scene was fitted, that of RUN/cameras.json.
     """
 
     run: Annotated[Positional[str], arg(metavar="RUN")]

@@ -41,19 +41,15 @@ class SceneRenderFlags:
     """Where a fitted scene is seen from, and what its pictures show."""
 
     path: Literal["views", "orbit", "spiral"] = "views"
-    """The held-out views, or a way of a camera around what was photographed (orbit) or
-    to and fro before it (spiral)."""
+    """Held-out views, or a way of a camera: around it, or to and fro before it."""
     frames: Count = None
-    """Number of pictures of a way (default: 60); alone, or with an .mp4 to write, it
-    chooses the way that suits the scene."""
+    """Pictures of a way (default: 60); alone, it takes the way that suits the scene."""
     camera: File = None
-    """JSON of cameras to see from: one with transform_matrix, width, height and fl_x,
-    a list of such, or a transforms.json; RUN/cameras.json is an example."""
+    """JSON of a camera or several, as in transforms.json or RUN/cameras.json."""
     depth: Switch = False
     """Draw distances too, the nearest bright; each picture has a scale of its own."""
     background: Literal["auto", "transparent", "white", "black"] = "auto"
-    """What stands behind the scene; auto is transparent where photographs are, else
-    black."""
+    """What stands behind; auto is transparent where photographs are, else black."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +62,7 @@ class RenderRequest:
     run: Annotated[Positional[str], arg(metavar="RUN")]
     """Folder of a fit."""
     out: File = None
-    """What to write: .png, .tiff or .npy for an image; .png, .mp4 or a folder for a
-    shape or a scene (default: beside RUN)."""
+    """An image: .png, .tiff, .npy; others: .png, .mp4, a folder (default: by RUN)."""
     width: Count = None
     """Pixels along x (default: those of the image or the camera; 800 for a shape)."""
     height: Count = None

@@ -168,9 +168,10 @@ def _read_frames(
 ) -> tuple[NamedCamera, ...]:
     frames = content.get("frames") if isinstance(content, dict) else None
     if not isinstance(frames, list) or not frames:
+        got = "none" if frames == [] else brief(content)
         raise DataError(
-            f"{path}: expected a camera or a list of cameras, got {brief(content)}. "
-            "Each has a transform_matrix, width, height and fl_x, or camera_angle_x."
+            f"{path}: expected a camera or a list of cameras, got {got}. Each "
+            "has a transform_matrix, width, height and fl_x, or camera_angle_x."
         )
     shared = {name: value for name, value in content.items() if name != "frames"}
     return tuple(
