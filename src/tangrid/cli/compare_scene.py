@@ -11,6 +11,7 @@ from tangrid.cli.flag_types import Switch
 from tangrid.cli.flags import (
     OutputFlags,
     TrainingFlags,
+    check_decoder,
     check_flags,
     distinct_names,
     models_in,
@@ -108,12 +109,15 @@ def _plan(request: CompareSceneRequest) -> "tuple[CompareScenes, list[Scene]]":
             "FOLDER: expected at least one folder of a scene, or --demo, got neither. "
             "Write for example tangrid compare scene photos/."
         )
+    models = models_in(request.models)
+    for model in models:
+        check_decoder(flags, model, "scene")
     opened = [open_scene(path, request.scene) for path in paths]
     names = distinct_names(
         [path or "" for path in paths], [signal.name for _, signal in opened]
     )
     comparison = CompareScenes(
-        models=models_in(request.models),
+        models=models,
         signals=tuple(
             dataclasses.replace(source, name=name)
             for (source, _), name in zip(opened, names, strict=True)

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from tangrid.cli.flag_types import Switch
-from tangrid.cli.flags import OutputFlags, TrainingFlags, check_flags, settings_of
+from tangrid.cli.flags import (
+    OutputFlags,
+    TrainingFlags,
+    check_decoder,
+    check_flags,
+    settings_of,
+)
 from tangrid.cli.plugin import load_plugin
 from tangrid.cli.scene_flags import SceneFlags, scene_training_of
 from tangrid.errors import ConfigError
@@ -111,6 +117,7 @@ def _plan(request: FitSceneRequest) -> "tuple[FitScene, Scene]":
     from tangrid.experiments.fit_scene import plan_scene_fit  # noqa: PLC0415
 
     flags = request.training
+    check_decoder(flags, request.model, "scene")
     training = scene_training_of(flags)
     source, signal = open_scene(None if request.demo else request.path, request.scene)
     experiment = plan_scene_fit(

@@ -174,12 +174,15 @@ def settings_of(flags: ModelFlags) -> dict[str, str]:
     return settings
 
 
-def check_decoder(flags: TrainingFlags, model: str) -> None:
+def check_decoder(
+    flags: TrainingFlags, model: str, task: Literal["image", "sdf", "scene"] = "image"
+) -> None:
     """Refuse an arithmetic of the decoder for a model that has none.
 
     Args:
         flags: What was asked for.
         model: Name of the model.
+        task: What it is fitted to.
 
     Raises:
         ConfigError: If the model is unknown or has no decoder.
@@ -188,7 +191,7 @@ def check_decoder(flags: TrainingFlags, model: str) -> None:
 
     if flags.decoder_dtype == "float32":
         return
-    if not hasattr(find_model(model).field, "decoder_dtype"):
+    if not hasattr(find_model(model, task).field, "decoder_dtype"):
         raise ConfigError(
             f"--decoder-dtype: expected a model with a decoder, got '{model}', which "
             "has none. Leave --decoder-dtype out."

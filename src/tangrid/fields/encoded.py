@@ -10,7 +10,7 @@ from torch import nn
 from tangrid.decoders import Decoder, DecoderConfig, ReluMlpConfig
 from tangrid.encodings import Encoding, EncodingConfig, HashGridConfig
 from tangrid.fields.contract import FIELDS, DecoderDtype, Field, FieldConfig
-from tangrid.notation import Coords, Values
+from tangrid.notation import Coords, Features, Values
 from tangrid.signals.site import Site
 
 
@@ -64,6 +64,20 @@ class EncodedFieldConfig(FieldConfig):
         return EncodedField(encoding, decoder, site.num_channels, self.decoder_dtype)
 
 
+def decode(decoder: Decoder, features: Features, dtype: DecoderDtype) -> Values:
+    """Return what a decoder makes of features, in some arithmetic.
+
+    Args:
+        decoder: Features to values.
+        features: Its input; float64 stays float64.
+        dtype: The arithmetic.
+    """
+    # Whoever asks for float64 wants its digits.
+    if dtype == "float32" or features.dtype == torch.float64:
+        return decoder(features)
+    return decoder(features.bfloat16()).to(features.dtype)
+
+
 class EncodedField(Field):
     """Decode the features of an encoding.
 
@@ -95,12 +109,7 @@ class EncodedField(Field):
         Args:
             coords: Points in the unit box.
         """
-        features = self.encoding(coords)
-        # Whoever asks for float64 wants its digits.
-        if self.decoder_dtype == "float32" or features.dtype == torch.float64:
-            return self.decoder(features)
-        values = self.decoder(features.bfloat16())
-        return values.to(features.dtype)
+        return decode(self.decoder, self.encoding(coords), self.decoder_dtype)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Return the encoding's groups and the group ``decoder``."""

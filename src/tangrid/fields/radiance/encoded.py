@@ -12,7 +12,8 @@ from tangrid.choices import check_choice
 from tangrid.decoders import Decoder, DecoderConfig, ReluMlpConfig
 from tangrid.encodings import Encoding, EncodingConfig, HashGridConfig
 from tangrid.errors import ConfigError
-from tangrid.fields.contract import FieldConfig
+from tangrid.fields.contract import DecoderDtype, FieldConfig
+from tangrid.fields.encoded import decode
 from tangrid.fields.radiance.activations import DensityActivation, positive_density
 from tangrid.fields.radiance.contract import (
     RADIANCE_FIELDS,
@@ -60,6 +61,8 @@ class EncodedRadianceConfig(RadianceFieldConfig):
     """Features of directions."""
     colour_head: DecoderConfig = field(default_factory=_colour_head)
     """Hidden features and features of directions to a colour."""
+    decoder_dtype: DecoderDtype = "float32"
+    """Arithmetic of both heads; bfloat16 is faster where the processor has it."""
     density_activation: DensityActivation = "exp"
     """From the first hidden feature to the density."""
     density_shift: float = 0.0
@@ -150,6 +153,7 @@ class EncodedRadiance(GrowingRadiance):
         self.density_head = density_head
         self.colour_head = colour_head
         self._directions = config.directions
+        self._dtype: DecoderDtype = config.decoder_dtype
         self.num_hidden = config.num_hidden
         self.stops_gradients = encoding.stops_gradients
         self._activation: DensityActivation = config.density_activation
@@ -161,7 +165,7 @@ class EncodedRadiance(GrowingRadiance):
         Args:
             coords: Points in the unit box.
         """
-        hidden = self.density_head(self.encoding(coords))
+        hidden = decode(self.density_head, self.encoding(coords), self._dtype)
         density = positive_density(hidden[:, 0], self._activation, self._shift)
         return Density(density, hidden)
 
@@ -180,7 +184,8 @@ class EncodedRadiance(GrowingRadiance):
             hidden: Hidden features of the places.
             views: Views of the directions that they are seen in.
         """
-        return self.colour_head(torch.cat((hidden, views), dim=1))
+        seen = torch.cat((hidden, views), dim=1)
+        return decode(self.colour_head, seen, self._dtype)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Return the encoding's groups, and both heads as group ``decoder``."""
