@@ -126,10 +126,15 @@ def free() -> int:
 
 @pytest.mark.parametrize("case", MESSAGES["view"].values(), ids=lambda case: case.name)
 def test_wrong_view(
-    case: Case, workplace: Path, fitted: Path, tangrid: Type, taken: int
+    case: Case,
+    workplace: Path,
+    fitted: Path,
+    fitted_shape: Path,
+    tangrid: Type,
+    taken: int,
 ):
     before = everything_in(workplace)
-    words = {"IMAGE": str(fitted), "TAKEN": str(taken)}
+    words = {"IMAGE": fitted, "SHAPE": fitted_shape, "TAKEN": taken}
     outcome = tangrid(*(words.get(word, word) for word in case.command.split()))
     assert case.matches(outcome.message), outcome.err
     assert outcome.err.count("\n") == 1, "expected one paragraph"

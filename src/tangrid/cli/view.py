@@ -10,7 +10,7 @@ from tyro.conf import Positional, arg
 from tangrid.cli.flag_types import Count
 from tangrid.cli.flags import PluginFlags, check_threads
 from tangrid.cli.plugin import load_plugin
-from tangrid.errors import DataError
+from tangrid.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from tangrid.viewer.page import Page
@@ -29,6 +29,8 @@ class ViewRequest:
     """Port to listen on (default: 8080, or the next that is free)."""
     host: Annotated[str, arg(metavar="ADDRESS")] = "127.0.0.1"
     """Address to listen on; 0.0.0.0 shows the page to every machine that reaches it."""
+    height: Count = None
+    """Pixels of a scene's finest picture, top to bottom, at first (default: 480)."""
     threads: Count = None
     """Threads to draw with (default: all that this process may)."""
     other: PluginFlags = field(default_factory=PluginFlags)
@@ -43,6 +45,7 @@ def run(request: ViewRequest, command: Sequence[str]) -> None:
 
     Raises:
         DataError: If the run fitted an image.
+        ConfigError: If something is asked for that cannot be had.
     """
     del command
     # What is heavy is imported when it is needed: --help must answer at once.
@@ -54,6 +57,7 @@ def run(request: ViewRequest, command: Sequence[str]) -> None:
 
     load_plugin(request.other.plugin)
     check_threads(request.threads)
+    _check_height(request.height)
     check_viser()
     # Now, too: a wrong address should be told before everything is read.
     find_port(request.host, request.port)
@@ -63,6 +67,11 @@ def run(request: ViewRequest, command: Sequence[str]) -> None:
     if isinstance(fitted.experiment, FitScene):
         shown = scene_shown(request, fitted, page)
     elif isinstance(fitted.experiment, FitSdf):
+        if request.height is not None:
+            raise ConfigError(
+                "--height: expected a fit of a scene, got one of a signed distance, "
+                "which the browser draws itself. Leave --height out."
+            )
         shown = shape_shown(request, fitted, page)
     else:
         raise DataError(
@@ -75,6 +84,17 @@ def run(request: ViewRequest, command: Sequence[str]) -> None:
             page.wait()
     except KeyboardInterrupt:
         print("\nThe viewer has ended.", file=sys.stderr)
+
+
+def _check_height(height: int | None) -> None:
+    from tangrid.viewer.scene_viewer import HEIGHTS  # noqa: PLC0415
+
+    low, high = HEIGHTS
+    if height is not None and not low <= height <= high:
+        raise ConfigError(
+            f"--height: expected {low} to {high} pixels, got {height}. It can be "
+            "changed on the page."
+        )
 
 
 def _tell(page: "Page", wanted: int | None) -> None:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from tangrid.cli.view import ViewRequest
 from tangrid.errors import ConfigError, DataError
@@ -36,13 +37,15 @@ def scene_shown(request: ViewRequest, run: FittedRun, page: Page) -> Iterator[No
     """
     experiment = fit_of_scene(run)
     cameras, start = _cameras(run, experiment.space)
-    background = find_protocol(experiment.judge.protocol).background
+    style = Style(background=find_protocol(experiment.judge.protocol).background)
+    if request.height is not None:
+        style = replace(style, height=request.height)
     viewer = SceneViewer(
         page,
         unclipped(radiance_of(run)),
         start,
         cameras=cameras,
-        style=Style(background=background),
+        style=style,
         threads=request.threads,
     )
     with page, viewer:

@@ -17,8 +17,8 @@ from tangrid.viewer.sight import Mode, Sight, Style
 if TYPE_CHECKING:
     import viser
 
-_HEIGHTS = (64, 1440)
-"""Of pictures, in pixels."""
+HEIGHTS = (64, 1440)
+"""Least and largest height of the finest picture, in pixels."""
 _FRUSTUM = 0.04
 """Length of a drawn camera, as a share of how far the cameras are apart."""
 _FRUSTUM_COLOUR = (194, 87, 26)
@@ -126,8 +126,8 @@ class SceneViewer:
         )
         height = gui.add_slider(
             "resolution",
-            min=_HEIGHTS[0],
-            max=_HEIGHTS[1],
+            min=HEIGHTS[0],
+            max=HEIGHTS[1],
             step=8,
             initial_value=style.height,
             hint="Pixels of the finest picture, top to bottom; at most the window's",
