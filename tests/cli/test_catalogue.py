@@ -10,6 +10,7 @@ from tangrid.presets import (
     scene_model_names,
 )
 from tangrid.registry import KINDS
+from tangrid.tasks.view_protocols import PROTOCOLS
 from tests.cli.conftest import Type
 
 
@@ -30,7 +31,9 @@ def test_text_names_everything_in_80_columns(tangrid: Type):
 def test_json_holds_every_default(tangrid: Type):
     rooms = json.loads(tangrid("catalogue", "--json").out)
     registries = ["encodings", "decoders", "fields", "radiance_fields", "experiments"]
-    assert list(rooms) == ["models", "sdf_models", "scene_models", *registries]
+    models = ["models", "sdf_models", "scene_models"]
+    assert list(rooms) == [*models, *registries, "protocols"]
+    assert {entry["name"] for entry in rooms["protocols"]} == set(PROTOCOLS)
     assert {entry["name"] for entry in rooms["models"]} == set(PRESETS)
     assert {entry["name"] for entry in rooms["sdf_models"]} == set(SDF_PRESETS)
     assert {entry["name"] for entry in rooms["scene_models"]} == set(SCENE_PRESETS)

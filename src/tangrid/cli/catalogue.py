@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
@@ -12,6 +12,9 @@ from tangrid.cli.flag_types import Switch
 from tangrid.cli.flags import PluginFlags
 from tangrid.cli.plugin import load_plugin
 from tangrid.registry import unknown_name
+
+if TYPE_CHECKING:
+    from tangrid.presets import Preset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,24 +64,9 @@ def entries() -> dict[str, list[Entry]]:
         PRESETS,
         SCENE_PRESETS,
         SDF_PRESETS,
-        Preset,
     )
     from tangrid.runs import to_plain  # noqa: PLC0415
-
-    def models(presets: Mapping[str, Preset]) -> list[Entry]:
-        return [
-            {
-                "name": preset.name,
-                "summary": preset.summary,
-                "source": preset.source,
-                "params": preset.params,
-                "settings": {
-                    "field": to_plain(preset.field),
-                    "training": {"rates": dict(preset.rates)},
-                },
-            }
-            for _, preset in sorted(presets.items())
-        ]
+    from tangrid.tasks.view_protocols import PROTOCOLS  # noqa: PLC0415
 
     registries = {
         "encodings": ENCODINGS,
@@ -98,12 +86,36 @@ def entries() -> dict[str, list[Entry]]:
         ]
         for room, registry in registries.items()
     }
+    protocols = [
+        {"name": one.name, "summary": one.summary, "settings": to_plain(one)}
+        for one in PROTOCOLS.values()
+    ]
     return {
-        "models": models(PRESETS),
-        "sdf_models": models(SDF_PRESETS),
-        "scene_models": models(SCENE_PRESETS),
+        "models": _models(PRESETS),
+        "sdf_models": _models(SDF_PRESETS),
+        "scene_models": _models(SCENE_PRESETS),
         **rooms,
+        "protocols": protocols,
     }
+
+
+def _models(presets: "Mapping[str, Preset]") -> list[Entry]:
+    from tangrid.runs import to_plain  # noqa: PLC0415
+
+    return [
+        {
+            "name": preset.name,
+            "summary": preset.summary,
+            "source": preset.source,
+            "params": preset.params,
+            "settings": {
+                "field": to_plain(preset.field),
+                "training": {"rates": dict(preset.rates)},
+                **preset.settings,
+            },
+        }
+        for _, preset in sorted(presets.items())
+    ]
 
 
 def chosen(

@@ -15,6 +15,7 @@ _HEADINGS = {
     "fields": "Fields: --model NAME",
     "radiance_fields": "Radiance fields: fit scene --model NAME",
     "experiments": "Experiments",
+    "protocols": "Rules of judging scenes: fit scene --protocol NAME",
 }
 
 Entry = dict[str, Any]
