@@ -66,5 +66,5 @@ def test_a_fit_that_has_seen_nothing_yet(
     monkeypatch.setattr(scene_output, "_SEEN", 2.0)
     outcome = tangrid("export", "points", fitted_scene, "--out", "new.ply")
     assert outcome.code == 1
-    assert "got 8 that see nothing opaque" in outcome.message
+    assert "got 8 that see none: 0 of their pixels" in outcome.message
     assert not Path("new.ply").exists()

@@ -1,5 +1,6 @@
 """``tangrid export points RUN``: what the cameras of a scene see, as points."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,4 +90,10 @@ def run(request: ExportPointsRequest, command: Sequence[str]) -> None:
         )
     write_points(path, found.points, found.colours)
     print(f"{len(found.points):,} points")
+    if found.left_out > 0:
+        print(
+            f"tangrid: {found.left_out:.1%} of the pixels that see something were left "
+            "out: their mean depth is between two things, or nearly at infinity.",
+            file=sys.stderr,
+        )
     print(path)

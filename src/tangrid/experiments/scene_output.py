@@ -49,6 +49,9 @@ class PointCloud:
     """Where they are."""
     colours: UInt8[np.ndarray, "n 3"]
     """sRGB-coded red, green and blue, as the camera that found the point sees it."""
+    left_out: float
+    """Share of the pixels that see a surface whose mean depth is in nothing, or nearly
+    at infinity."""
 
 
 def cameras_of(run: FittedRun) -> SceneCameras:
@@ -176,22 +179,30 @@ def points_of_scene(
         )
     scene = radiance_of(run)
     _check_forward(scene.space, cameras)
-    found = []
+    found, seen = [], 0
     with Workers(threads) as workers:
         for number, camera in enumerate(cameras):
             looking = _with_enough_pixels(camera, count / len(cameras))
-            found.append(_points_of_view(scene, looking, workers))
+            rows, count_seen = _points_of_view(scene, looking, workers)
+            found.append(rows)
+            seen += count_seen
             if on_view is not None:
                 on_view(number + 1, len(cameras))
     rows = torch.cat([torch.empty(0, 6, dtype=torch.float64), *found])
     if not len(rows):
         raise NumericalError(
             f"points: expected cameras that see a surface, got {len(cameras)} that see "
-            "nothing opaque. Look at a view with `tangrid render`, or fit for longer."
+            f"none: {seen} of their pixels are mostly opaque, and what these see has "
+            "no place. Look at a view with `tangrid render`, or fit for longer."
         )
+    left_out = 1 - len(rows) / seen
     drawn = torch.randperm(len(rows), generator=generator(seed, "points"))[:count]
     rows = rows[drawn.sort().values]
-    return PointCloud(points=rows[:, :3].numpy(), colours=as_colours(rows[:, 3:]))
+    return PointCloud(
+        points=rows[:, :3].numpy(),
+        colours=as_colours(rows[:, 3:]),
+        left_out=left_out,
+    )
 
 
 def _with_enough_pixels(camera: Camera, points: float) -> Camera:
@@ -203,8 +214,8 @@ def _with_enough_pixels(camera: Camera, points: float) -> Camera:
 
 def _points_of_view(
     scene: RadianceScene, camera: Camera, workers: Workers
-) -> Float[Tensor, "n 6"]:
-    """Return places and colours of the pixels that see a surface."""
+) -> tuple[Float[Tensor, "n 6"], int]:
+    """Return places and colours of pixels that see a surface, and how many see one."""
     space = scene.space
     origins, directions = camera.rays()
     rays = space.rays(origins, directions)
@@ -212,6 +223,7 @@ def _points_of_view(
     opacity = seen.opacity.clamp(min=1e-6)
     depth = seen.depth / opacity
     is_seen = seen.opacity > _SEEN
+    count = int(is_seen.sum())
     if space.ndc is not None:
         is_seen &= depth < FARTHEST * rays.scales
     places = rays.origins + depth[:, None] * rays.directions
@@ -219,7 +231,7 @@ def _points_of_view(
     density = predict(workers, scene.field, space.coords(places))[:, 0]
     is_there = density > _LEAST_DENSITY
     own = space.world(places[is_there].double())
-    return torch.cat((own, colours[is_there].double()), dim=1)
+    return torch.cat((own, colours[is_there].double()), dim=1), count
 
 
 def as_colours(colours: Float[Tensor, "n 3"]) -> UInt8[np.ndarray, "n 3"]:

@@ -22,9 +22,11 @@ OWN_FILES = (
     "config.json", "environment.json", "metrics.jsonl", "metrics.json",
     "pictures.json", "table.json", "kernel.json", "kernel.safetensors",
     "field.safetensors", "state.safetensors", "state.json", "report.html",
+    "occupancy.safetensors", "cameras.json",
     "target.png", "reconstruction.png", "error.png",
     "crop_*_target.png", "crop_*_reconstruction.png", "crop_*_error.png",
     "view_*_target.png", "view_*_fit.png", "view_*_error.png",
+    "view_*_depth.png",
     "slice_*_target.png", "slice_*_fit.png",
     f"{TEMPORARY_PREFIX}*",
 )  # fmt: skip
