@@ -138,7 +138,9 @@ def test_floors_are_the_least_that_was_seen_since_the_last_refresh():
     assert occupancy.floors[:4].tolist() == [0.0, 0.0, 80.0, 0.0]
 
 
-@pytest.mark.parametrize(("step", "share"), [(0, 8), (99, 8), (100, 256), (9999, 256)])
+@pytest.mark.parametrize(
+    ("step", "share"), [(0, 16), (99, 16), (100, 256), (9999, 256)]
+)
 @pytest.mark.parametrize("num_cascades", [1, 3])
 def test_places_lie_in_their_cells(num_cascades: int, step: int, share: int):
     occupancy = grid(num_cascades)
@@ -160,8 +162,8 @@ def test_places_lie_in_their_cells(num_cascades: int, step: int, share: int):
 def test_draws_reach_every_part():
     cells, _ = grid(2).draw(0, generator(0, "reach"))
     counts = torch.bincount(cells // 1024, minlength=64)
-    assert bool((counts > 80).all())
-    assert bool((counts < 180).all())
+    assert bool((counts > 35).all())
+    assert bool((counts < 110).all())
 
 
 def history(seed: int) -> dict[str, Tensor]:

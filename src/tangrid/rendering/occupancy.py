@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from tangrid.errors import ConfigError
-from tangrid.ops.ray_march import OccupiedCells, occupied_cells
+from tangrid.ops.ray_march import OccupiedCells, observe, occupied_cells
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class OccupancySettings:
     interval: int = 16
     """Steps between refreshings."""
     warmup_steps: int = 256
-    """Steps in which an eighth of all cells is looked at each time, later a 256th."""
+    """Steps in which a 16th of all cells is looked at each time, later a 256th."""
 
     def __post_init__(self) -> None:
         """Refuse a grid without cells.
@@ -83,8 +83,7 @@ class Occupancy:
             cells: The cell that each was found in.
             densities: Per side of the box.
         """
-        self.densities.scatter_reduce_(0, cells, densities, "amax")
-        self._lowest.scatter_reduce_(0, cells, densities, "amin")
+        observe(cells, densities, self.densities, self._lowest)
 
     def draw(
         self, step: int, source: torch.Generator
@@ -99,7 +98,7 @@ class Occupancy:
             The cells, and places in the frame of the box.
         """
         side, total = self.settings.resolution, len(self.densities)
-        share = 8 if step < self.settings.warmup_steps else 256
+        share = 16 if step < self.settings.warmup_steps else 256
         cells = torch.randint(total, (total // share,), generator=source)
         x, y, z = cells % side, cells // side % side, cells // side**2 % side
         places = torch.stack((x, y, z), dim=1) + torch.rand(

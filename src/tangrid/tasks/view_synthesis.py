@@ -125,7 +125,9 @@ class RayBatch(Batch):
         Args:
             size: Samples that a piece should have.
         """
-        pixels = max(round(size / self.samples_per_ray / self.rays_per_pixel), 1)
+        # All alike, so that no thread waits for one that has a piece more.
+        count = max(round(len(self) * self.samples_per_ray / size), 1)
+        pixels = math.ceil(len(self) / self.rays_per_pixel / count)
         rays = pixels * self.rays_per_pixel
         parts = []
         for first in range(0, len(self), rays):

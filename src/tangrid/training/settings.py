@@ -169,6 +169,8 @@ def scene_training(
         steps=steps,
         minutes=minutes,
         batch_size=SCENE_BATCH_SIZE if batch_size is None else batch_size,
+        # Half a step: between pieces threads wait for each other.
+        piece_size=2**14,
         threads=threads,
         schedule="exponential",
         hold=0.3,

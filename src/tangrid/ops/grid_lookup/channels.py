@@ -4,7 +4,7 @@ A block of points has, corner by corner, rows and weights; two channels are move
 number of 64 bits, four as one vector.
 """
 # Kernels are typed by numba.
-# ruff: noqa: ANN001, ANN201, C901
+# ruff: noqa: ANN001, ANN201, ANN202, C901, SIM110
 
 import typing
 
@@ -12,9 +12,10 @@ import numpy as np
 from numba import njit
 
 from tangrid.ops.lanes import WIDTH, fill_four, fma, load_four, mul, store
-from tangrid.ops.loops import INNER
+from tangrid.ops.loops import INLINE, INNER
 from tangrid.ops.wide_lanes import gather_pairs, load_twice, store_pairs
 
+_ZERO = np.float32(0)
 BLOCK = 256
 """Points per block: rows and weights of the corners of one level fill half of L1."""
 
@@ -56,6 +57,15 @@ def gather(table, channels, count, corners, rows, weights, out, stride):
 
 
 @typing.no_type_check
+@njit(**INLINE)
+def _are_zeros(numbers, first):
+    for k in range(4):
+        if numbers[first + k] != _ZERO:
+            return False
+    return True
+
+
+@typing.no_type_check
 @njit(**INNER)
 def scatter(grad_table, channels, count, corners, rows, weights, grad_out, stride):
     """Add a block of gradients, times the weights, to the rows that were read."""
@@ -63,6 +73,9 @@ def scatter(grad_table, channels, count, corners, rows, weights, grad_out, strid
         for i in range(count):
             a = grad_out[i * stride]
             b = grad_out[i * stride + 1]
+            # Points that a loss does not depend on, as behind a wall.
+            if a == _ZERO and b == _ZERO:
+                continue
             for corner in range(corners):
                 at = corner * BLOCK + i
                 row = 2 * np.int64(rows[at])
@@ -72,7 +85,10 @@ def scatter(grad_table, channels, count, corners, rows, weights, grad_out, strid
     if channels % 4 == 0:
         for i in range(count):
             for channel in range(0, channels, 4):
-                four = load_four(grad_out, i * stride + channel)
+                first = i * stride + channel
+                if _are_zeros(grad_out, first):
+                    continue
+                four = load_four(grad_out, first)
                 for corner in range(corners):
                     at = corner * BLOCK + i
                     row = np.int64(rows[at]) * channels + channel

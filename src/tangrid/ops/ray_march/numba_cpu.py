@@ -64,11 +64,13 @@ def _cascade(x, y, z, num_cascades):
 
 @typing.no_type_check
 @njit(**INLINE)
-def _way_out(place, slope, size):
-    """Return the way to the border of a cell of some size, along one axis."""
-    below = np.float32(math.floor(place / size)) * size
-    border = below + size if slope > _ZERO else below
-    return (border - place) / slope
+def _way_out(place, cell, inverse, more):
+    """Return the way to the border of a cell, or of its block, along one axis."""
+    # The lowest bits number the cells of a block.
+    border = cell & ~more
+    if inverse > _ZERO:
+        border += more + 1
+    return (np.float32(border) - place) * inverse
 
 
 @typing.no_type_check
@@ -95,13 +97,15 @@ def march(
         dx = _slope(directions[ray, 0])
         dy = _slope(directions[ray, 1])
         dz = _slope(directions[ray, 2])
+        # A division costs as much as all else of a jump.
+        ix, iy, iz = _ONE / dx, _ONE / dy, _ONE / dz
         first, last = nears[ray], fars[ray]
         if math.isnan(ox + oy + oz):
             # Comparisons below would pass over it, and the ray go on to its end.
             last = first
-        for origin, direction in ((ox, dx), (oy, dy), (oz, dz)):
-            low = (_HALF - outer - origin) / direction
-            high = (_HALF + outer - origin) / direction
+        for origin, inverse in ((ox, ix), (oy, iy), (oz, iz)):
+            low = (_HALF - outer - origin) * inverse
+            high = (_HALF + outer - origin) * inverse
             first = max(first, min(low, high))
             last = min(last, max(low, high))
         number = _number(max(first, _ZERO), steps) + offsets[ray]
@@ -143,12 +147,24 @@ def march(
                     number += _ONE
                     distance = _distance(number, steps)
                     continue
-            size = _ONE if has_any else np.float32(8)
+            more = 0 if has_any else 7
             way = min(
-                _way_out(px, dx, size), _way_out(py, dy, size), _way_out(pz, dz, size)
+                _way_out(px, i, ix, more),
+                _way_out(py, j, iy, more),
+                _way_out(pz, k, iz, more),
             )
             border = _number(distance + max(way, _ZERO) / scale, steps)
             number += max(_ONE, np.float32(math.ceil(border - number)))
             distance = _distance(number, steps)
         bounds[ray + 1] = count
     return count
+
+
+@typing.no_type_check
+@njit(**OUTER)
+def observe(cells, values, highest, lowest):
+    """Raise the highest and lower the lowest value of each cell to what is found."""
+    for i in range(cells.shape[0]):
+        cell, value = cells[i], values[i]
+        highest[cell] = max(highest[cell], value)
+        lowest[cell] = min(lowest[cell], value)

@@ -107,6 +107,34 @@ def march(
     return RaySamples(found.bounds, *(tensor[:count] for tensor in found[1:]))
 
 
+@torch.no_grad()
+def observe(
+    cells: Int64[Tensor, " m"],
+    values: Float[Tensor, " m"],
+    highest: Float[Tensor, " c"],
+    lowest: Float[Tensor, " c"],
+) -> None:
+    """Take in values that have been found in cells, in place.
+
+    Args:
+        cells: The cell that each was found in.
+        values: What was found.
+        highest: The highest value of each cell so far; contiguous.
+        lowest: The lowest value of each cell so far; contiguous.
+
+    Example:
+        >>> highest, lowest = torch.zeros(3), torch.full((3,), torch.inf)
+        >>> observe(torch.tensor([1, 1]), torch.tensor([2.0, 5.0]), highest, lowest)
+        >>> highest.tolist(), lowest.tolist()
+        ([0.0, 5.0, 0.0], [inf, 2.0, inf])
+    """
+    named = {"values": values, "highest": highest, "lowest": lowest}
+    if resolve("ray_march", numba_refusals(named)) == "reference":
+        reference.observe(cells, values, highest, lowest)
+        return
+    numba_cpu.observe(_array(cells), _array(values), highest.numpy(), lowest.numpy())
+
+
 def _march(
     rays: tuple[Tensor, ...],
     offsets: Tensor,

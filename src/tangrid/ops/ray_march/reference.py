@@ -93,3 +93,21 @@ def march(
     bounds = torch.cat((torch.zeros(1).long(), is_taken.sum(1).cumsum(0)))
     chosen = flat.view_as(distances)[is_taken]
     return bounds, points[is_taken], distances[is_taken], lengths[is_taken], chosen
+
+
+def observe(
+    cells: Int64[Tensor, " m"],
+    values: Float[Tensor, " m"],
+    highest: Float[Tensor, " c"],
+    lowest: Float[Tensor, " c"],
+) -> None:
+    """Take in values that have been found in cells, in place.
+
+    Args:
+        cells: The cell that each was found in.
+        values: What was found.
+        highest: The highest value of each cell so far.
+        lowest: The lowest value of each cell so far.
+    """
+    highest.scatter_reduce_(0, cells, values, "amax")
+    lowest.scatter_reduce_(0, cells, values, "amin")
