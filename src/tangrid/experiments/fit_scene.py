@@ -317,6 +317,8 @@ def _radiance(
     march = dataclasses.replace(
         experiment.views.march,
         least_transmittance=experiment.judge.least_transmittance,
+        # What cells hold is known of the field that is trained, not of its mean.
+        most_thickness=None,
     )
     return RadianceScene(
         field=field, space=experiment.space, occupancy=occupancy, march=march

@@ -97,15 +97,22 @@ class Occupancy:
         Returns:
             The cells, and places in the frame of the box.
         """
-        side, total = self.settings.resolution, len(self.densities)
+        total = len(self.densities)
         share = 16 if step < self.settings.warmup_steps else 256
         cells = torch.randint(total, (total // share,), generator=source)
+        return cells, self._places(cells, source)
+
+    def _places(
+        self, cells: Int64[Tensor, " m"], source: torch.Generator
+    ) -> Float[Tensor, "m 3"]:
+        """Return a random place in each of some cells, in the frame of the box."""
+        side = self.settings.resolution
         x, y, z = cells % side, cells // side % side, cells // side**2 % side
         places = torch.stack((x, y, z), dim=1) + torch.rand(
             len(cells), 3, generator=source
         )
         scales = 2.0 ** (cells // side**3).float()
-        return cells, (places / side - 0.5) * scales[:, None] + 0.5
+        return (places / side - 0.5) * scales[:, None] + 0.5
 
     def refresh(self) -> None:
         """Forget a little, and decide anew which cells are occupied.

@@ -43,8 +43,9 @@ class MarchSettings:
     that are larger than the box."""
     least_transmittance: float = 1e-3
     """Share of the light below which nothing more is looked at."""
-    most_thickness: float = 10.0
-    """Optical thickness after which a ray ends, by what cells are known to hold."""
+    most_thickness: float | None = 10.0
+    """Optical thickness after which a ray ends, by what cells are known to hold at
+    least; None to look on to the end."""
     coarse: int = 64
     """Even samples of a ray, where sampling is hierarchical."""
     fine: int = 128
@@ -71,7 +72,7 @@ class MarchSettings:
                 "march.least_transmittance: expected a share above 0 and below 1, got "
                 f"{self.least_transmittance}."
             )
-        if not self.most_thickness > 0:
+        if self.most_thickness is not None and not self.most_thickness > 0:
             raise ConfigError(
                 "march.most_thickness: expected an optical thickness above 0, got "
                 f"{self.most_thickness}. 10 lets nearly no light through."
@@ -144,8 +145,8 @@ def look(
             offsets,
             occupancy.cells,
             settings.steps(space.cascades),
-            densities=occupancy.floors,
-            most_thickness=settings.most_thickness,
+            densities=occupancy.floors if settings.most_thickness else None,
+            most_thickness=settings.most_thickness or 0.0,
         )
     density, hidden = field.density(space.coords(samples.points))
     thickness = density * samples.lengths
