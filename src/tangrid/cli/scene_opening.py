@@ -20,7 +20,7 @@ def open_scene(path: str | None, flags: "SceneFlags") -> "tuple[SceneSource, Sce
         path: Its folder; None for the scene that tangrid makes.
         flags: Which photographs.
     """
-    from tangrid.experiments.demo_scene import DEMO_SCENE  # noqa: PLC0415
+    from tangrid.experiments.demo_scene import DEMO_PATH  # noqa: PLC0415
     from tangrid.experiments.fit_scene import SceneSource  # noqa: PLC0415
 
     chosen = {
@@ -28,7 +28,7 @@ def open_scene(path: str | None, flags: "SceneFlags") -> "tuple[SceneSource, Sce
         "holdout": flags.holdout,
         "uses_ndc": not flags.no_ndc,
     }
-    source = SceneSource(path=path or DEMO_SCENE, **chosen)
+    source = SceneSource(path=path or DEMO_PATH, **chosen)
     with bar("reading photographs") as show:
         signal = source.open(show)
     for note in signal.notes:

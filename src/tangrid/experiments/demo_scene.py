@@ -19,8 +19,8 @@ from tangrid.signals.scene import Scene
 from tangrid.signals.scene_bounds import SceneBounds
 from tangrid.signals.view import View
 
-DEMO_SCENE = "demo"
-"""The name by which it is asked for, where no folder has that name."""
+DEMO_PATH = "tangrid:demo"
+"""What stands in the place of a folder where this scene is asked for."""
 
 _BOX = 1.5
 _DISTANCE, _ANGLE = 4.0, 0.69
@@ -74,7 +74,7 @@ def demo_scene(
         scope="object", low=(-_BOX, -_BOX, -_BOX), high=box, near=2.0, far=6.0
     )
     return Scene.from_views(
-        views, bounds, name=DEMO_SCENE, split_rule="views of a sphere of their own"
+        views, bounds, name="demo", split_rule="views of a sphere of their own"
     )
 
 

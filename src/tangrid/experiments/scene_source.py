@@ -1,10 +1,9 @@
 """Where a scene comes from: files, the demonstration, or the program itself."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from tangrid.errors import ConfigError
-from tangrid.experiments.demo_scene import DEMO_SCENE, demo_scene
+from tangrid.experiments.demo_scene import DEMO_PATH, demo_scene
 from tangrid.signals.scene import Scene
 from tangrid.signals.scene_loading import OnImage
 
@@ -14,7 +13,7 @@ class SceneSource:
     """Where a scene comes from."""
 
     path: str | None = None
-    """Folder, or file of cameras, or ``demo``; None for views that a program made."""
+    """Folder, file of cameras, or ``tangrid:demo``; None for views of a program."""
     name: str = "scene"
     """Name in tables."""
     downscale: int = 1
@@ -31,9 +30,15 @@ class SceneSource:
             on_image: Is told how many photographs are read, and of how many.
 
         Raises:
-            ConfigError: If it was made of views, which no file keeps.
+            ConfigError: If it was made of views, which no file keeps, or something is
+                asked of the demonstration that it does not have.
         """
-        if self.path == DEMO_SCENE and not Path(DEMO_SCENE).exists():
+        if self.path == DEMO_PATH:
+            if self.downscale != 1 or self.holdout is not None:
+                raise ConfigError(
+                    "--demo: expected the scene as it is made, got --downscale "
+                    f"{self.downscale} and --holdout {self.holdout}. Leave them out."
+                )
             return demo_scene(on_image=on_image)
         if self.path is None:
             raise ConfigError(
