@@ -160,9 +160,7 @@ def test_points_come_back_to_the_last_bit(tmp_path: Path, rng: np.random.Generat
 
 def test_points_are_written_to_ply_alone(tmp_path: Path):
     path = tmp_path / "folder" / "points.obj"
-    with pytest.raises(
-        ConfigError, match=r"ends with \.ply, got '\.obj'. Choose"
-    ):
+    with pytest.raises(ConfigError, match=r"ends with \.ply, got '\.obj'. Choose"):
         check_points_path(path)
     with pytest.raises(ConfigError, match="ends with"):
         write_points(path, np.zeros((1, 3)), np.zeros((1, 3), np.uint8))
