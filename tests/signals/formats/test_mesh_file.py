@@ -131,13 +131,15 @@ def test_what_is_no_mesh_is_explained(tmp_path: Path, suffix: str, content: byte
 def test_a_file_cut_short_is_explained(tmp_path: Path, suffix: str):
     content = box_bytes(suffix)
     path = written(tmp_path, f"a{suffix}", content[: len(content) * 2 // 3])
-    with pytest.raises(DataError, match=r"cannot be read .*It may be damaged, or of"):
+    # Where a package that guesses encodings is installed, STL's reader takes bytes for
+    # text, in which it finds no triangles.
+    with pytest.raises(DataError, match=r"(cannot be read|without any).* be damaged"):
         read_mesh(path)
 
 
 def test_no_package_is_asked_for_that_the_mesh_does_not_need(tmp_path: Path):
     path = written(tmp_path, "a.stl", box_bytes(".stl")[:-1])
-    with pytest.raises(DataError, match="its bytes are neither a whole mesh nor text"):
+    with pytest.raises(DataError, match=r"neither a whole mesh nor text|without any"):
         read_mesh(path)
 
 

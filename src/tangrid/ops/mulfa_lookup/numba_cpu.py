@@ -21,6 +21,7 @@ import numpy as np
 from numba import njit
 
 from tangrid.ops import lanes, loops, wide_lanes
+from tangrid.ops.grid_lookup import channels as grid_channels
 from tangrid.ops.grid_lookup import numba_cpu as grid_loops
 from tangrid.ops.grid_lookup.numba_cpu import BLOCK
 from tangrid.ops.lanes import (
@@ -261,6 +262,7 @@ def compiled_modules() -> tuple[ModuleType, ...]:
     return (
         filtering,
         first_layer,
+        grid_channels,
         grid_loops,
         lanes,
         loops,
