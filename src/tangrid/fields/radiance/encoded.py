@@ -62,7 +62,7 @@ class EncodedRadianceConfig(RadianceFieldConfig):
     colour_head: DecoderConfig = field(default_factory=_colour_head)
     """Hidden features and features of directions to a colour."""
     decoder_dtype: DecoderDtype = "float32"
-    """Arithmetic of both heads; bfloat16 is faster where the processor has it."""
+    """Arithmetic of both heads; bfloat16 was slower where batches change their size."""
     density_activation: DensityActivation = "exp"
     """From the first hidden feature to the density."""
     density_shift: float = 0.0
