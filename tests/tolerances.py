@@ -98,3 +98,10 @@ STRIPS = 1e-5
 The rays of a strip have their directions from another sum, which differ by roundings of
 float64 and, once rounded to float32, by 6e-8; distances of some units carry them.
 """
+
+LPIPS_FLOAT32 = 1e-5
+"""Relative difference between two LPIPS of the same weights and pictures in float32.
+
+Up to 13 layers of sums of a few thousand products, whose roundings of 6e-8 differ with
+the order of each sum; the last mean runs over some thousand pixels.
+"""
