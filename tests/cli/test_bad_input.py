@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 from tests.cli.conftest import SMALL, Type, everything_in, save_wave, wave
 from tests.cli.messages import MESSAGES, Case
 from tests.experiments.small_shapes import save_obj
+from tests.metrics.lpips_weights import save_wrong_weights
 from tests.signals.scene_files import save_blender, small_scene
 
 WITHOUT_RUNS = [
@@ -71,6 +72,7 @@ def wrong_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     OpenEXR.File(header, {"RGB": values}).write(str(folder / "nan.exr"))
     save_wrong_meshes(folder)
     save_blender(folder / "toy", small_scene())
+    save_wrong_weights(folder)
     (folder / "folder").mkdir()
     (folder / "folder" / "letter.txt").write_text("mine")
     (folder / "fails.py").write_text("x = 1\ny = x / 0\n")

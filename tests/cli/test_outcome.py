@@ -35,9 +35,13 @@ def test_scores_that_are_there_are_printed_and_others_are_not(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     metrics = write_scene_run(tmp_path, shown=0, has_ssim=False)
-    RunFolder.open(tmp_path).write_json("metrics.json", metrics | {"lpips": 0.125})
+    made = {"version": "0.1", "network": "vgg", "file": "v.pt", "weights_hash": "39ef"}
+    metrics |= {"lpips": 0.125, "protocol": metrics["protocol"] | {"lpips": made}}
+    RunFolder.open(tmp_path).write_json("metrics.json", metrics)
     print_fit(RunFolder.open(tmp_path))
-    assert " dB, LPIPS 0.1250, " in printed(capsys)[0]
+    told, _, what, *_ = printed(capsys)
+    assert " dB, LPIPS 0.1250, " in told
+    assert what == "LPIPS: version 0.1, vgg, weights of v.pt (39ef)"
 
 
 def test_a_comparison_of_scenes_has_its_rules_below_the_table(

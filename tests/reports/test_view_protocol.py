@@ -29,6 +29,14 @@ def test_the_note_says_how_values_were_rounded():
     assert "means over 1,200 test views PSNR without rounding to 8 bits" in words
 
 
+def test_what_made_an_lpips_is_told_beside_the_rules():
+    made = {"version": "0.1", "network": "alex", "file": "a.pt", "weights_hash": "0f"}
+    metrics = {"signal": "fox", "protocol": {"title": "t", "lpips": made}}
+    told = "LPIPS: version 0.1, alex, weights of a.pt (0f)"
+    assert PageReader(protocol_note(metrics) or "").words() == f"Judged by t {told}"
+    assert protocol_lines([metrics, metrics]) == [f"fox: judged by t; {told}"]
+
+
 def test_what_was_not_judged_has_no_note():
     for metrics in ({}, {"protocol": None}, {"protocol": {"name": "x"}}):
         assert protocol_title(metrics) is None

@@ -19,7 +19,7 @@ from tangrid.cli.flags import (
     settings_of,
 )
 from tangrid.cli.plugin import load_plugin
-from tangrid.cli.scene_flags import SceneFlags, scene_training_of
+from tangrid.cli.scene_flags import SceneFlags, lpips_of, scene_training_of
 from tangrid.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def compare(
     )
 
     load_plugin(request.output.plugin)
+    lpips = lpips_of(request.scene)
     comparison, signals = _plan(request)
     # Everything is tried before a folder is made.
     plan_scene_comparison(comparison, signals)
@@ -86,6 +87,7 @@ def compare(
             signals,
             kept.folder,
             resume=kept.resume,
+            lpips=lpips,
             command=command,
             on_run=show.begin,
             on_step=show.step,

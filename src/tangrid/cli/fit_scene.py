@@ -16,13 +16,14 @@ from tangrid.cli.flags import (
     settings_of,
 )
 from tangrid.cli.plugin import load_plugin
-from tangrid.cli.scene_flags import SceneFlags, scene_training_of
+from tangrid.cli.scene_flags import SceneFlags, lpips_of, scene_training_of
 from tangrid.errors import ConfigError
 
 if TYPE_CHECKING:
     from tangrid.experiments.fit_scene import FitScene
     from tangrid.experiments.keeping import Kept
     from tangrid.progress import ProgressLine
+    from tangrid.runs import RunFolder
     from tangrid.signals.scene import Scene
 
 
@@ -93,8 +94,12 @@ def _fit(request: FitSceneRequest, command: Sequence[str]) -> None:
     # What is heavy is imported when it is needed: --help must answer at once.
     from tangrid.cli.fitting import fit_in_folder  # noqa: PLC0415
     from tangrid.experiments.fit_scene import run_scene_fit  # noqa: PLC0415
+    from tangrid.experiments.scene_judging import (  # noqa: PLC0415
+        check_judged_alike,
+    )
 
     load_plugin(request.output.plugin)
+    lpips = lpips_of(request.scene)
     experiment, signal = _plan(request)
 
     def fit(kept: "Kept", line: "ProgressLine") -> None:
@@ -103,12 +108,16 @@ def _fit(request: FitSceneRequest, command: Sequence[str]) -> None:
             signal,
             folder=kept.folder,
             resume=kept.resume,
+            lpips=lpips,
             command=command,
             on_step=line,
             on_view=line.judge,
         )
 
-    fit_in_folder(experiment, request.output, fit)
+    def check(folder: "RunFolder") -> None:
+        check_judged_alike(folder.path, lpips)
+
+    fit_in_folder(experiment, request.output, fit, check)
 
 
 def _plan(request: FitSceneRequest) -> "tuple[FitScene, Scene]":

@@ -11,10 +11,14 @@ from tangrid.experiments.comparison import Comparison
 from tangrid.experiments.fitting import Fit
 from tangrid.experiments.keeping import Kept, keeping
 from tangrid.progress import ProgressLine
+from tangrid.runs import RunFolder
 
 
 def fit_in_folder(
-    experiment: Fit, output: OutputFlags, fit: Callable[[Kept, ProgressLine], object]
+    experiment: Fit,
+    output: OutputFlags,
+    fit: Callable[[Kept, ProgressLine], object],
+    check: Callable[[RunFolder], None] | None = None,
 ) -> None:
     """Fit in a folder that is new or gone on with, and print what came out.
 
@@ -22,12 +26,15 @@ def fit_in_folder(
         experiment: What is asked for.
         output: Which folder, and what may happen to it.
         fit: Does it, given the folder and the line that shows its steps.
+        check: Refuses a finished run that is not what is asked for.
     """
     label = f"{experiment.source.name} {experiment.model}"
     out = output.out or f"runs/{experiment.source.name}-{experiment.model}"
     kind = {"overwrite": output.overwrite, "resume": output.resume}
     with keeping(out, experiment, **kind) as kept:
         if kept.is_finished:
+            if check is not None:
+                check(kept.folder)
             print(
                 f"tangrid: {out} was finished already; its report is written again.",
                 file=sys.stderr,

@@ -7,7 +7,7 @@ from tangrid.reports import write_compare_report, write_fit_report
 from tangrid.reports.measures import COST, QUALITY, Measure, duration, is_number
 from tangrid.reports.remarks import notes_of, shared_notes
 from tangrid.reports.results import Results
-from tangrid.reports.view_protocol import protocol_lines, protocol_title
+from tangrid.reports.view_protocol import lpips_words, protocol_lines, protocol_title
 from tangrid.runs import RunFolder, read_run, read_table
 
 _COLUMNS = (
@@ -35,7 +35,8 @@ def print_fit(folder: RunFolder) -> None:
     print(f"{metrics['signal']}, {metrics['model']}: {quality} in {time}")
     title = protocol_title(metrics)
     judged = f"judged by {title}" if title else None
-    for remark in (judged, metrics.get("surface_missing"), *notes_of(metrics)):
+    missing = metrics.get("surface_missing")
+    for remark in (judged, lpips_words(metrics), missing, *notes_of(metrics)):
         if remark:
             print(remark)
     print(report)

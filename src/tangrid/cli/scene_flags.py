@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tangrid.cli.flag_types import Count, Name, Number, Switch
+from tangrid.cli.flag_types import Count, File, Name, Number, Switch
 from tangrid.cli.flags import TrainingFlags
 
 if TYPE_CHECKING:
+    from tangrid.metrics.lpips import Lpips
     from tangrid.training import TrainingSettings
 
 
@@ -22,6 +23,20 @@ class SceneFlags:
     """Rules of evaluation, as in `tangrid catalogue` (default: as suits the scene)."""
     no_ndc: Switch = False
     """Fit a view out of a window in the world, not in device coordinates."""
+    lpips: File = None
+    """Judge views by LPIPS too, with the network and weights in this file."""
+
+
+def lpips_of(flags: SceneFlags) -> "Lpips | None":
+    """Return the learned metric that is asked for, read from its file.
+
+    Args:
+        flags: What was asked for.
+    """
+    # What is heavy is imported when it is needed: --help must answer at once.
+    from tangrid.metrics.lpips import read_lpips  # noqa: PLC0415
+
+    return None if flags.lpips is None else read_lpips(flags.lpips)
 
 
 def scene_training_of(flags: TrainingFlags) -> "TrainingSettings":

@@ -18,6 +18,8 @@ from tangrid.experiments.fit_scene import (
     run_scene_fit,
 )
 from tangrid.experiments.fitting import Fit, FittedRun
+from tangrid.experiments.scene_judging import check_judged_alike
+from tangrid.metrics.lpips import Lpips
 from tangrid.runs.store import RunFolder
 from tangrid.signals.scene import Scene
 from tangrid.tasks.view_pictures import ViewFraming
@@ -68,6 +70,7 @@ def run_scene_comparison(
     folder: RunFolder,
     *,
     resume: bool = False,
+    lpips: Lpips | None = None,
     command: Sequence[str] = (),
     on_run: Callable[[int, int, Fit], None] | None = None,
     on_step: Callable[[Moment], None] | None = None,
@@ -80,6 +83,7 @@ def run_scene_comparison(
         signals: Its scenes, opened.
         folder: Where table, runs and report go.
         resume: Whether to keep finished runs and go on with an unfinished one.
+        lpips: A learned metric to judge views by too.
         command: The words that began the comparison, for the record.
         on_run: Called before each run with its number, the number of runs, and it.
         on_step: Called after every step.
@@ -88,6 +92,9 @@ def run_scene_comparison(
     Returns:
         The metrics of each run, with its folder as ``run``.
     """
+    planned = plan_scene_comparison(comparison, signals)
+    for run in planned if resume else []:
+        check_judged_alike(folder.path / run.path, lpips)
     opened = {
         source.name: signal
         for source, signal in zip(comparison.signals, signals, strict=True)
@@ -96,12 +103,12 @@ def run_scene_comparison(
     def fit_one(experiment: FitScene, **kept: Any) -> FittedRun:  # noqa: ANN401
         signal = opened[experiment.signal.name]
         return run_scene_fit(
-            experiment, signal, on_step=on_step, on_view=on_view, **kept
+            experiment, signal, lpips=lpips, on_step=on_step, on_view=on_view, **kept
         )
 
     return run_planned(
         comparison,
-        plan_scene_comparison(comparison, signals),
+        planned,
         fit_one,
         folder,
         resume=resume,

@@ -1,19 +1,19 @@
 """Fit one radiance field to one scene, judge it by views it has not seen, keep all."""
 
 import dataclasses
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tangrid.errors import ConfigError, DataError
 from tangrid.experiments.contract import EXPERIMENTS
 from tangrid.experiments.fitting import Fit, FittedRun, all_metrics, begin, resolved
 from tangrid.experiments.scene_cameras import keep_cameras
+from tangrid.experiments.scene_judging import ViewJudge, heldout_views, judge_scene
 from tangrid.experiments.scene_source import SceneSource
 from tangrid.fields import Field, FieldConfig
 from tangrid.fields.radiance import EncodedRadianceConfig, RadianceField
 from tangrid.fields.workers import Workers
+from tangrid.metrics.lpips import Lpips
 from tangrid.ops import forget_implementations
 from tangrid.presets import find_model
 from tangrid.rendering.occupancy import Occupancy
@@ -31,11 +31,7 @@ from tangrid.tasks.view_pictures import (
     draw_views,
     frame_views,
 )
-from tangrid.tasks.view_protocols import (
-    describe_protocol,
-    find_protocol,
-    usual_protocol,
-)
+from tangrid.tasks.view_protocols import find_protocol, usual_protocol
 from tangrid.tasks.view_synthesis import ViewSettings, ViewSynthesis
 from tangrid.training import Moment, Probe, TrainingSettings, fit
 from tangrid.training.checkpoint import load_tensors, save_tensors
@@ -45,22 +41,6 @@ SETTINGS = ("field", "training", "views", "space", "judge", "pictures")
 
 OCCUPANCY_FILE = "occupancy.safetensors"
 _USUAL_SLOPE = 1 / 256
-
-
-@dataclass(frozen=True, kw_only=True)
-class ViewJudge:
-    """By what a fitted scene is judged."""
-
-    protocol: str = "blender-white"
-    """Name of the rules."""
-    least_transmittance: float = 1e-4
-    """Share of the light below which a ray ends when views are judged."""
-    supersampling: int = 1
-    """Rays along each side of a pixel whose mean is judged."""
-    probe_seconds: float = 15.0
-    """Time between looks at some test views while training goes on."""
-    probe_views: int = 2
-    """Number of those views; 0 for none."""
 
 
 @EXPERIMENTS.register("fit-scene")
@@ -187,6 +167,7 @@ def run_scene_fit(
     folder: RunFolder | None = None,
     resume: bool = False,
     framing: ViewFraming | None = None,
+    lpips: Lpips | None = None,
     command: Sequence[str] = (),
     on_step: Callable[[Moment], None] | None = None,
     on_view: Callable[[int, int], None] | None = None,
@@ -199,6 +180,7 @@ def run_scene_fit(
         folder: Where to keep everything; None to keep nothing.
         resume: Whether to go on from the state in the folder.
         framing: Error scale of another run, to be comparable with it.
+        lpips: A learned metric to judge its views by too.
         command: The words that began the run, for the record.
         on_step: Called after every step.
         on_view: Called with the views that are judged, and all of them.
@@ -206,14 +188,7 @@ def run_scene_fit(
     built = experiment.build(experiment.site)
     begin(folder, experiment, built, resume=resume, command=command)
     forget_implementations()
-    task = ViewSynthesis(
-        signal.of_split("train"),
-        experiment.space,
-        settings=experiment.views,
-        batch_size=experiment.training.batch_size,
-        seed=experiment.seed,
-    )
-    views = heldout_views(signal)
+    task = _task(experiment, signal)
     fitted = fit(
         task,
         built,
@@ -221,27 +196,38 @@ def run_scene_fit(
         folder=folder,
         resume=resume,
         on_step=on_step,
-        probe=_probe(experiment, task, views),
+        probe=_probe(experiment, task, heldout_views(signal)),
     )
     scene = _radiance(experiment, fitted.field, task.occupancy)
     if folder is not None:
         save_tensors(folder, OCCUPANCY_FILE, task.occupancy.state, {})
         keep_cameras(folder, signal)
-    start = time.monotonic()
-    scores, judged = _judge(experiment, scene, views, on_view)
-    protocol = find_protocol(experiment.judge.protocol)
-    costs = {
-        "judging_seconds": time.monotonic() - start,
-        **task.speeds(fitted.progress.seconds),
-        "protocol": describe_protocol(protocol, signal, views),
-        "notes": list(signal.notes),
-    }
-    metrics = all_metrics(experiment, fitted, {**scores, **costs})
+    scores, judged = judge_scene(
+        scene,
+        signal,
+        experiment.judge,
+        pictures=experiment.pictures,
+        threads=experiment.training.threads,
+        lpips=lpips,
+        on_view=on_view,
+    )
+    scores |= task.speeds(fitted.progress.seconds)
+    metrics = all_metrics(experiment, fitted, scores)
     framing = framing or frame_views(judged)
     if folder is not None:
         _keep_pictures(folder, judged, framing)
         folder.write_json("metrics.json", metrics)
     return FittedScene(experiment, fitted.field, metrics, folder, framing, scene)
+
+
+def _task(experiment: FitScene, signal: Scene) -> ViewSynthesis:
+    return ViewSynthesis(
+        signal.of_split("train"),
+        experiment.space,
+        settings=experiment.views,
+        batch_size=experiment.training.batch_size,
+        seed=experiment.seed,
+    )
 
 
 def _keep_pictures(
@@ -250,19 +236,6 @@ def _keep_pictures(
     for name, data in draw_views(judged, framing):
         folder.write_bytes(name, data)
     folder.write_json("pictures.json", describe_views(judged, framing))
-
-
-def heldout_views(signal: Scene) -> tuple[View, ...]:
-    """Return the views that a scene is judged by: for the test, or for validation.
-
-    Args:
-        signal: The scene.
-
-    Raises:
-        ConfigError: If no view is held out.
-    """
-    counts = signal.counts
-    return signal.of_split("test" if counts["test"] or not counts["val"] else "val")
 
 
 def radiance_of(run: FittedRun) -> RadianceScene:
@@ -345,32 +318,3 @@ def _probe(
         return {"test_psnr": found["psnr"]}
 
     return Probe(judge.probe_seconds, measure)
-
-
-def _judge(
-    experiment: FitScene,
-    scene: RadianceScene,
-    views: Sequence[View],
-    on_view: Callable[[int, int], None] | None,
-) -> tuple[dict[str, Any], list[JudgedView]]:
-    """Return the scores of all views, and those views that will be drawn."""
-    drawn = set(experiment.pictures.numbers(len(views)))
-    kept: list[JudgedView] = []
-
-    def keep(number: int, judged: JudgedView) -> None:
-        if number in drawn:
-            kept.append(judged)
-        if on_view is not None:
-            on_view(number + 1, len(views))
-
-    protocol = find_protocol(experiment.judge.protocol)
-    with Workers(experiment.training.threads) as workers:
-        scores = evaluate_views(
-            scene,
-            views,
-            protocol,
-            workers,
-            supersampling=experiment.judge.supersampling,
-            on_view=keep,
-        )
-    return scores, kept

@@ -186,6 +186,8 @@ def _under(measure: Measure, metrics: Mapping[str, Any]) -> str | None:
         return title.replace(" x ", "\N{NO-BREAK SPACE}x\N{NO-BREAK SPACE}")
     if measure.key == "ssim" and metrics["ssim"] is None:
         return "smaller than its window"
+    if measure.key == "lpips" and metrics["lpips"] is None:
+        return "too small for its network"
     return _UNDER.get(measure.key)
 
 

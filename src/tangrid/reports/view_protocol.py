@@ -41,6 +41,29 @@ def protocol_title(metrics: Mapping[str, Any]) -> str | None:
     return str(title) if title else None
 
 
+def lpips_words(metrics: Mapping[str, Any]) -> str | None:
+    """Return which network and weights an LPIPS was measured with.
+
+    Args:
+        metrics: Entries of ``metrics.json``.
+
+    Returns:
+        The words, or nothing where views were judged without it.
+
+    Example:
+        >>> made = {"version": "0.1", "network": "vgg", "file": "v.pt"}
+        >>> made["weights_hash"] = "39ef47566c9e4650"
+        >>> lpips_words({"protocol": {"lpips": made}})
+        'LPIPS: version 0.1, vgg, weights of v.pt (39ef47566c9e4650)'
+    """
+    made = protocol_of(metrics).get("lpips")
+    if not isinstance(made, Mapping):
+        return None
+    file, digest = made.get("file"), made.get("weights_hash")
+    words = f"version {made.get('version')}, {made.get('network')}"
+    return f"LPIPS: {words}, weights of {file} ({digest})"
+
+
 def protocol_note(metrics: Mapping[str, Any]) -> Html | None:
     """Return the note that says by what a fit was judged.
 
@@ -53,7 +76,7 @@ def protocol_note(metrics: Mapping[str, Any]) -> Html | None:
     title = protocol_title(metrics)
     if title is None:
         return None
-    facts = (tag("li", word) for word in _words(protocol_of(metrics)))
+    facts = (tag("li", word) for word in _words(metrics))
     return tag(
         "div",
         tag("p", "Judged by ", tag("strong", title)),
@@ -62,7 +85,8 @@ def protocol_note(metrics: Mapping[str, Any]) -> Html | None:
     )
 
 
-def _words(protocol: Mapping[str, Any]) -> Iterator[str]:
+def _words(metrics: Mapping[str, Any]) -> Iterator[str]:
+    protocol = protocol_of(metrics)
     count, rounds = protocol.get("num_views"), protocol.get("rounds_to_8_bits")
     if is_number(count):
         yield f"means over {count:,} test views" if count > 1 else "one test view"
@@ -74,6 +98,8 @@ def _words(protocol: Mapping[str, Any]) -> Iterator[str]:
         yield f"PSNR {'of values rounded' if rounds else 'without rounding'} to 8 bits"
     if protocol.get("ssim"):
         yield f"SSIM: {protocol['ssim']}"
+    if (lpips := lpips_words(metrics)) is not None:
+        yield lpips
     if protocol.get("views_hash"):
         yield f"views {protocol['views_hash']}"
 
@@ -92,7 +118,8 @@ def protocol_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     found: dict[str, dict[str, None]] = {}
     for row in rows:
         if (title := protocol_title(row)) is not None:
-            found.setdefault(str(row.get("signal")), {})[title] = None
+            judged = "; ".join(filter(None, (title, lpips_words(row))))
+            found.setdefault(str(row.get("signal")), {})[judged] = None
     return [
         f"{signal}: judged by {' and '.join(titles)}"
         + ("; these numbers cannot be compared" if len(titles) > 1 else "")

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
+from tangrid.devices import torch_threads
 from tangrid.fields.workers import Workers
+from tangrid.metrics.lpips import Lpips
 from tangrid.metrics.psnr import psnr, psnr_8bit
 from tangrid.metrics.ssim import WINDOW, ssim
 from tangrid.rendering.views import RadianceScene, RenderedView, render_view
@@ -28,7 +30,8 @@ class JudgedView:
     target: Float32[np.ndarray, "h w 3"]
     """The photograph before it."""
     scores: dict[str, float | None]
-    """PSNR in dB, with and without rounding to 8 bits, and SSIM."""
+    """PSNR in dB, with and without rounding to 8 bits, SSIM, and LPIPS where its
+    weights were given."""
 
 
 def judge_view(
@@ -37,6 +40,7 @@ def judge_view(
     protocol: ViewProtocol,
     workers: Workers,
     supersampling: int = 1,
+    lpips: Lpips | None = None,
 ) -> JudgedView:
     """Return how a field's picture compares with a photograph.
 
@@ -46,17 +50,22 @@ def judge_view(
         protocol: How it is judged.
         workers: Who works.
         supersampling: Rays along each side of a pixel.
+        lpips: The learned metric; None to leave it out.
     """
     rendered = render_view(scene, view.camera, workers, supersampling=supersampling)
     picture = rendered.over(protocol.colour).numpy()
     target = protocol.target(view)
     rounded = psnr_8bit(picture, target)
     is_large = min(target.shape[:2]) >= WINDOW
-    scores = {
+    scores: dict[str, float | None] = {
         "psnr": rounded if protocol.rounds else psnr(picture, target),
         "psnr_8bit": rounded,
         "ssim": ssim(picture, target) if is_large else None,
     }
+    if lpips is not None:
+        # The pool has nothing to do meanwhile.
+        with torch_threads(workers.count):
+            scores["lpips"] = lpips.distance(picture, target)
     return JudgedView(
         view=view, rendered=rendered, picture=picture, target=target, scores=scores
     )
@@ -69,6 +78,7 @@ def evaluate_views(
     workers: Workers,
     *,
     supersampling: int = 1,
+    lpips: Lpips | None = None,
     on_view: Callable[[int, JudgedView], None] | None = None,
 ) -> dict[str, Any]:
     """Return the scores of every view, and their means.
@@ -81,16 +91,17 @@ def evaluate_views(
         protocol: How they are judged.
         workers: Who works.
         supersampling: Rays along each side of a pixel.
+        lpips: The learned metric; None to leave it out of scores and means.
         on_view: Called with the number of each view and what came out.
     """
     rows = []
     for number, view in enumerate(views):
-        judged = judge_view(scene, view, protocol, workers, supersampling)
+        judged = judge_view(scene, view, protocol, workers, supersampling, lpips)
         rows.append({"view": view.name, **judged.scores})
         if on_view is not None:
             on_view(number, judged)
     means: dict[str, float | None] = {}
-    for key in ("psnr", "psnr_8bit", "ssim"):
+    for key in ("psnr", "psnr_8bit", "ssim", *(["lpips"] if lpips else [])):
         known = [row[key] for row in rows if row[key] is not None]
         means[key] = sum(known) / len(known) if known else None
     return {**means, "num_views": len(rows), "per_view": rows}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
+from tangrid.metrics.lpips import Lpips
 from tangrid.registry import unknown_name
 from tangrid.signals.scene import Background, Scene
 from tangrid.signals.view import View
@@ -114,7 +115,10 @@ def usual_protocol(scene: Scene) -> str:
 
 
 def describe_protocol(
-    protocol: ViewProtocol, scene: Scene, views: Sequence[View]
+    protocol: ViewProtocol,
+    scene: Scene,
+    views: Sequence[View],
+    lpips: Lpips | None = None,
 ) -> dict[str, Any]:
     """Return all that a number of decibels must be read with.
 
@@ -122,6 +126,7 @@ def describe_protocol(
         protocol: The rules.
         scene: What is judged.
         views: The views that it is judged by.
+        lpips: The learned metric that they are judged by too, if any.
 
     Returns:
         Plain values; ``title`` is what a table should call it.
@@ -139,6 +144,7 @@ def describe_protocol(
         "blend_space": "srgb",
         "rounds_to_8_bits": protocol.rounds,
         "ssim": "gaussian 11, sigma 1.5, valid region, mean over channels",
+        **({} if lpips is None else {"lpips": lpips.describe()}),
         "split_rule": scene.split_rule,
         "num_views": len(views),
         "views": names,
