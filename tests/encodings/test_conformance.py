@@ -77,6 +77,10 @@ SUBJECTS: dict[str, EncodingConfig] = {
     "plane-grid concat": small(PlaneGridConfig(reduction="concat")),
     "ring-grid wide": small(RingGridConfig(num_rings=3, channels_per_level=1)),
     "mulfa-grid sines": small(MulfaGridConfig(sine_frequencies=(1.0, 32.0))),
+    "mulfa-grid coarse": small(MulfaGridConfig(num_kernel_levels=1)),
+    "mulfa-grid coarse sines": small(
+        MulfaGridConfig(num_kernel_levels=1, sine_frequencies=(1.0, 32.0))
+    ),
     "mulfa-nodes sines": small(
         MulfaNodesConfig(sine_frequencies=(1.0, 32.0), kernel_outputs="shared")
     ),

@@ -250,3 +250,26 @@ def test_it_costs_little_more_than_the_hash_grid():
 def test_settings_that_make_no_grid_are_refused(changes: dict, words: str):
     with pytest.raises(ConfigError, match=words):
         dataclasses.replace(SMALL, **changes)
+
+
+def test_levels_beyond_the_kernels_are_a_plain_grids():
+    grid = build(num_kernel_levels=2)
+    every = build()
+    plain = dataclasses.replace(
+        HashGridConfig(num_levels=3), base_resolution=5, log2_table_size=6
+    ).build(SITE, generator(0))
+    with torch.no_grad():
+        every.table.copy_(grid.table)
+        plain.table.copy_(grid.table)
+        for name in ("projection", "biases", "frequencies", "phases", "mix"):
+            getattr(every, name)[:2] = getattr(grid, name)
+        found = grid(points()).unflatten(1, (3, 2))
+        assert torch.equal(found[:, 2], plain(points()).unflatten(1, (3, 2))[:, 2])
+        assert torch.equal(found[:, :2], every(points()).unflatten(1, (3, 2))[:, :2])
+    assert len(grid.cancelled_fraction(points())) == 2
+
+
+@pytest.mark.parametrize("count", [0, 4])
+def test_more_kernels_than_levels_are_refused(count: int):
+    with pytest.raises(ConfigError, match=r"num_kernel_levels: expected 1 to 3"):
+        build(num_kernel_levels=count)

@@ -163,6 +163,59 @@ def test_every_network_agrees(channels: int, gates: int, layers: int):
     assert_parity(case_of(dims, channels=channels, gates=gates, layers=layers))
 
 
+@pytest.mark.parametrize("normaliser", ["none", "lin_add", "lin_centred"])
+@pytest.mark.parametrize("gates", [1, 2])
+@pytest.mark.parametrize("dims", [1, 2, 3, 4])
+def test_few_gates_agree(dims: int, gates: int, normaliser: str):
+    for channels, interpolation in ((1, "quintic"), (2, "linear"), (4, "smoothstep")):
+        case = case_of(
+            dims,
+            channels=channels,
+            outputs=1,
+            gates=gates,
+            normaliser=normaliser,
+            interpolation=interpolation,
+        )
+        assert_parity(case)
+
+
+@pytest.mark.parametrize("count", [0, 1, 9, 255, 257, 3000])
+@pytest.mark.parametrize("growth", [1.5, 40.0])
+def test_few_gates_agree_at_every_number_of_points(count: int, growth: float):
+    case = case_of(
+        coords=random_points(count, 2),
+        outputs=1,
+        gates=2,
+        normaliser="lin_centred",
+        growth=growth,
+        units="normalised",
+        num_frequencies=10,
+    )
+    assert_parity(case)
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+@pytest.mark.parametrize("gates", [2, 8])
+@pytest.mark.parametrize("interpolation", ["nearest", "linear"])
+def test_levels_without_a_kernel_agree(levels: int, gates: int, interpolation: str):
+    case = case_of(
+        3,
+        gates=gates,
+        outputs=1,
+        normaliser="lin_centred",
+        interpolation=interpolation,
+    )
+    coarsest = FilterKernel(*(tensor[:levels] for tensor in case.kernel))
+    assert_parity(case._replace(kernel=coarsest))
+
+
+@pytest.mark.parametrize("gates", [2, 8])
+def test_points_without_a_gradient_are_left_out(gates: int):
+    case = case_of(3, gates=gates, outputs=1, coords=random_points(1000, 3))
+    case.upstream[torch.rand(1000, generator=generator(0, "seen")) < 0.5] = 0
+    assert_parity(case)
+
+
 GRIDS = [
     {"interpolation": "nearest"},
     {"interpolation": "smoothstep", "convention": "align-corners"},
@@ -579,12 +632,20 @@ def test_wrong_tensors_are_refused(changes: dict[str, Tensor], words: str):
         read(case_of()._replace(**changes))
 
 
-@pytest.mark.parametrize("name", FilterKernel._fields)
+@pytest.mark.parametrize("name", FilterKernel._fields[1:])
 def test_wrong_parameters_are_refused(name: str):
     case = case_of(layers=2)
     wrong = getattr(case.kernel, name)[:-1]
     with pytest.raises(ShapeError, match=rf"kernel\.{name}\): expected shape \[3, "):
         read(case._replace(kernel=case.kernel._replace(**{name: wrong})))
+
+
+def test_wrong_numbers_of_levels_are_refused():
+    case = case_of(layers=2)
+    for levels in ([], [0, 1, 2, 0]):
+        kernel = FilterKernel(*(tensor[levels] for tensor in case.kernel))
+        with pytest.raises(ShapeError, match=r"expected 1 to 3 levels, as the layout"):
+            read(case._replace(kernel=kernel))
 
 
 def test_wrong_numbers_of_outputs_and_rough_frequencies_are_refused():

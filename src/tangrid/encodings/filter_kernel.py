@@ -139,7 +139,6 @@ class FilterKernelOwner(nn.Module):
         """
         # Not a buffer: converting the module must not round it.
         self._index_units = index_units
-        self._shared = config.kernel_outputs == "shared"
         # The size that this normaliser divides by, lest training inflate it.
         self.stops_gradients = config.normaliser == "signed_eps"
         factors = None
@@ -183,7 +182,7 @@ class FilterKernelOwner(nn.Module):
         """
         if self.sine_frequencies is not None:
             return torch.sin(self.sine_frequencies * weights)
-        return weights[..., 0] if self._shared else weights
+        return weights[..., 0] if weights.shape[-1] == 1 else weights
 
     def kernel_parameters(self) -> list[nn.Parameter]:
         """Return the parameters of the kernel function that are trained."""

@@ -72,6 +72,10 @@ class MulfaGridConfig(FilterKernelConfig, HashGridConfig):
         8
     """
 
+    num_kernel_levels: int | None = None
+    """Levels, from the coarsest, with a kernel; the rest are interpolated. None for
+    all."""
+
     def __post_init__(self) -> None:
         """Refuse settings that make no grid or no kernel.
 
@@ -85,6 +89,18 @@ class MulfaGridConfig(FilterKernelConfig, HashGridConfig):
                 "MulfaGridConfig.footprint: expected none, got "
                 f"{self.footprint}: levels that fade are offered for plain grids."
             )
+        if not 1 <= self.kernel_levels <= self.num_levels:
+            raise ConfigError(
+                f"MulfaGridConfig.num_kernel_levels: expected 1 to {self.num_levels}, "
+                f"as there are levels, got {self.num_kernel_levels}."
+            )
+
+    @property
+    def kernel_levels(self) -> int:
+        """How many levels have a kernel."""
+        if self.num_kernel_levels is None:
+            return self.num_levels
+        return self.num_kernel_levels
 
     def build(self, site: Site, generator: torch.Generator) -> "MulfaGrid":
         """Return the grid with small random features and a random kernel function.
@@ -117,7 +133,7 @@ class MulfaGrid(TableGrid, FilterKernelOwner):
         self.is_piecewise_constant &= config.normaliser not in _SLOPED_AT_ONE_NODE
         self.add_kernel(
             config,
-            _index_units(config, layout),
+            _index_units(config, layout)[: config.kernel_levels],
             layout.num_dims,
             config.channels_per_level,
             generator,
@@ -135,7 +151,7 @@ class MulfaGrid(TableGrid, FilterKernelOwner):
         )
 
     def lookups(self, coords: Coords, selection: Selection) -> tuple[Lookup, ...]:
-        """Return one read per level, weighted by the kernel function.
+        """Return one read per level, weighted by the kernel function if it has one.
 
         Args:
             coords: Points in the unit box.
@@ -170,7 +186,7 @@ class MulfaGrid(TableGrid, FilterKernelOwner):
 
     @torch.no_grad()
     def cancelled_fraction(self, coords: Coords) -> Float[Tensor, " l"]:
-        """Return each level's share of points where raw kernel values cancel.
+        """Return the share of points where raw values of a level with a kernel cancel.
 
         There the sum over the cell is below 1e-3 of the sum of absolute values, in some
         channel: ``sum`` is near a pole and ``signed_eps`` departs from it.
@@ -179,7 +195,8 @@ class MulfaGrid(TableGrid, FilterKernelOwner):
             coords: Points in the unit box.
         """
         shares = []
-        for index, nodes in enumerate(self.select(coords)):
+        nodes_of_levels = self.select(coords)[: self.config.kernel_levels]
+        for index, nodes in enumerate(nodes_of_levels):
             raw = raw_kernel(
                 coords, nodes, self.kernel, self.layout, self.settings, index
             )

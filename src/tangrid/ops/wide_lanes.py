@@ -80,6 +80,30 @@ def fold(typingctx, wide):
 
 @typing.no_type_check
 @intrinsic
+def sums_of_pairs(typingctx, wide):
+    """Return the sums of the eight pairs of neighbours."""
+
+    def build(context, builder, signature, arguments):
+        first = _picked(builder, arguments[0], range(0, 2 * WIDTH, 2))
+        second = _picked(builder, arguments[0], range(1, 2 * WIDTH, 2))
+        return builder.fadd(first, second, flags=_FAST)
+
+    return _LANES(wide), build
+
+
+@typing.no_type_check
+@intrinsic
+def load_wide(typingctx, numbers, start):
+    """Return the sixteen numbers from `numbers[start]` on."""
+
+    def build(context, builder, signature, arguments):
+        return _loaded(builder, _NUMBERS, *arguments)
+
+    return _WIDE(numbers, types.intp), build
+
+
+@typing.no_type_check
+@intrinsic
 def alternate(typingctx, numbers, start):
     """Return four copies of the pair at `numbers[start]`."""
 

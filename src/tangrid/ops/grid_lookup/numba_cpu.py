@@ -237,15 +237,17 @@ def _differentiate(directions, start, count, num_dims, corners, places):
 
 @typing.no_type_check
 @njit(**INNER)
-def _forward_block(
-    coords, table, directions, scales, addresses, interpolation, block, scratch, out
-):
+def forward_block(
+    coords, table, directions, scales, addresses, interpolation, first, block, scratch,
+    out,
+):  # fmt: skip
+    """Read the levels from `first` on at one block of points."""
     places = places_in(scratch)
     start = block * BLOCK
     num_dims, channels, stride = coords.shape[1], table.shape[1], out.shape[1]
     count = min(BLOCK, coords.shape[0] - start)
     load_points(pointer(coords, 0), num_dims, start, count, places.points)
-    for level in range(scales.shape[0]):
+    for level in range(first, scales.shape[0]):
         address = pointer(addresses, level * addresses.shape[1])
         corners = locate(
             count, num_dims, scales[level, 0], scales[level, 1], address,
@@ -265,9 +267,9 @@ def forward_serial(coords, table, directions, scales, addresses, interpolation, 
     """Read the grid on the calling thread."""
     scratch = new_scratch(coords.shape[1])
     for block in range((coords.shape[0] + BLOCK - 1) // BLOCK):
-        _forward_block(
-            coords, table, directions, scales, addresses, interpolation, block, scratch,
-            out,
+        forward_block(
+            coords, table, directions, scales, addresses, interpolation, 0, block,
+            scratch, out,
         )  # fmt: skip
 
 
@@ -280,18 +282,19 @@ def forward_parallel(coords, table, directions, scales, addresses, interpolation
     for run in prange(runs):
         scratch = new_scratch(coords.shape[1])
         for block in range(run * 16, min(run * 16 + 16, blocks)):
-            _forward_block(
-                coords, table, directions, scales, addresses, interpolation, block,
+            forward_block(
+                coords, table, directions, scales, addresses, interpolation, 0, block,
                 scratch, out,
             )  # fmt: skip
 
 
 @typing.no_type_check
 @njit(**INNER)
-def _table_vjp_level(
+def table_vjp_level(
     coords, grad_out, directions, scales, addresses, interpolation, level, scratch,
     grad_table,
 ):  # fmt: skip
+    """Add the gradient of one level's part of the table."""
     places = places_in(scratch)
     num_dims, channels = coords.shape[1], grad_table.shape[1]
     stride = grad_out.shape[1]
@@ -320,7 +323,7 @@ def table_vjp_serial(
     """Add the table's gradient on the calling thread, one level after the other."""
     scratch = new_scratch(coords.shape[1])
     for level in range(scales.shape[0]):
-        _table_vjp_level(
+        table_vjp_level(
             coords, grad_out, directions, scales, addresses, interpolation, level,
             scratch, grad_table,
         )  # fmt: skip
@@ -338,7 +341,7 @@ def table_vjp_parallel(
     """
     for level in prange(scales.shape[0]):
         scratch = new_scratch(coords.shape[1])
-        _table_vjp_level(
+        table_vjp_level(
             coords, grad_out, directions, scales, addresses, interpolation, level,
             scratch, grad_table,
         )  # fmt: skip
@@ -375,10 +378,11 @@ def _weights_vjp(count, num_dims, places):
 
 @typing.no_type_check
 @njit(**INNER)
-def _coords_vjp_block(
-    coords, table, grad_out, scales, addresses, interpolation, block, scratch,
-    grad_coords,
+def coords_vjp_block(
+    coords, table, grad_out, scales, addresses, interpolation, first, last, block,
+    scratch, grad_coords,
 ):  # fmt: skip
+    """Fill in what levels from `first` to before `last` give one block's gradient."""
     if interpolation == NEAREST:
         return
     places = places_in(scratch)
@@ -388,7 +392,7 @@ def _coords_vjp_block(
     load_points(pointer(coords, 0), num_dims, start, count, places.points)
     for k in range(num_dims * BLOCK):
         places.gradients[k] = np.float32(0)
-    for level in range(scales.shape[0]):
+    for level in range(first, last):
         address = pointer(addresses, level * addresses.shape[1])
         own = pointer(table, address[0] * channels)
         corners = locate(
@@ -414,9 +418,9 @@ def coords_vjp_serial(
     """Fill in the coordinates' gradient on the calling thread."""
     scratch = new_scratch(coords.shape[1])
     for block in range((coords.shape[0] + BLOCK - 1) // BLOCK):
-        _coords_vjp_block(
-            coords, table, grad_out, scales, addresses, interpolation, block, scratch,
-            grad_coords,
+        coords_vjp_block(
+            coords, table, grad_out, scales, addresses, interpolation, 0,
+            scales.shape[0], block, scratch, grad_coords,
         )  # fmt: skip
 
 
@@ -428,7 +432,7 @@ def coords_vjp_parallel(
     """Fill in the coordinates' gradient with numba's threads, a block on each."""
     for block in prange((coords.shape[0] + BLOCK - 1) // BLOCK):
         scratch = new_scratch(coords.shape[1])
-        _coords_vjp_block(
-            coords, table, grad_out, scales, addresses, interpolation, block, scratch,
-            grad_coords,
+        coords_vjp_block(
+            coords, table, grad_out, scales, addresses, interpolation, 0,
+            scales.shape[0], block, scratch, grad_coords,
         )  # fmt: skip

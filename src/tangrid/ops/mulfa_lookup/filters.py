@@ -88,7 +88,9 @@ class KernelSettings:
 
 
 class FilterKernel(NamedTuple):
-    """Parameters of the filter networks of all levels, n layers and g gates each.
+    """Parameters of filter networks, of all levels or those from the coarsest on.
+
+    Each has n layers of g gates.
 
     Attributes:
         projection: W_1, from the 2dm Fourier features.
@@ -124,7 +126,7 @@ def check_kernel(
     """Refuse parameters whose shapes do not belong together.
 
     Args:
-        kernel: Parameters of all levels.
+        kernel: Parameters of all levels, or of the coarsest ones.
         layout: The grid.
         settings: The kernel's settings.
         channels: Features per node.
@@ -132,7 +134,12 @@ def check_kernel(
     Raises:
         ShapeError: If a shape is not the expected one.
     """
-    levels, dims = len(layout.levels), layout.num_dims
+    levels, dims = len(kernel.projection), layout.num_dims
+    if not 1 <= levels <= len(layout.levels):
+        raise ShapeError(
+            f"mulfa_lookup(kernel=...): expected 1 to {len(layout.levels)} levels, as "
+            f"the layout has, got {levels}."
+        )
     layers, gates = kernel.biases.shape[-2:]
     outputs = kernel.mix.shape[-2]
     expected = {

@@ -93,15 +93,16 @@ def _double(features, own, count):
 
 
 @typing.no_type_check
-@njit(**INLINE)
-def _first_layer(features, count, inputs, projection, bias, gates, first):
-    """Fill ``W_1 gamma + b_1``, four points at a time."""
+@njit(**INNER)
+def enter_filters(count, inputs, n, p):
+    """Fill ``W_1 gamma + b_1`` of a block, four points at a time."""
+    features, gates, first = p.features, n.gates, p.first
     for i in range(0, count, 4):
         for chunk in range(0, gates, WIDTH):
-            a = load(bias, chunk)
+            a = load(p.biases, chunk)
             b, c, d = a, a, a
             for j in range(inputs):
-                weight = load(projection, j * gates + chunk)
+                weight = load(p.projection, j * gates + chunk)
                 at = j * BLOCK + i
                 a = fma(fill(features[at]), weight, a)
                 b = fma(fill(features[at + 1]), weight, b)
@@ -117,7 +118,7 @@ def _first_layer(features, count, inputs, projection, bias, gates, first):
 @typing.no_type_check
 @njit(**INNER)
 def enter_block(coords, start, count, level, n, p):
-    """Fill what a block's points need before their gates.
+    """Fill what a block's points need before their first layer.
 
     Whole lanes are filled: what lies past the end repeats the last point.
     """
@@ -143,10 +144,6 @@ def enter_block(coords, start, count, level, n, p):
                 _double(p.features, to - 2 * BLOCK, count)
             else:
                 _sin_cos_pi(seen, at, count, np.float32(1 << octave), p.features, to)
-    _first_layer(
-        p.features, count, 2 * n.dims * level.num_frequencies, p.projection, p.biases,
-        n.gates, p.first,
-    )  # fmt: skip
     locate(
         count, n.dims, level.scale, level.shift, level.address, level.interpolation,
         p.places,

@@ -44,7 +44,7 @@ class Plan(typing.NamedTuple):
 
     scales: np.ndarray
     addresses: np.ndarray
-    wave_rows: np.ndarray  # [l]: nodes of an axis, or 0 for two rows per point
+    wave_rows: np.ndarray  # by kernel: nodes of an axis, or 0 for two rows per point
     interpolation: int
     normaliser: int
     epsilon: float
@@ -52,6 +52,7 @@ class Plan(typing.NamedTuple):
     num_frequencies: int
     layers: int
     gates: int
+    by_point: bool  # whether the loops for few gates serve
 
 
 class Work(typing.NamedTuple):

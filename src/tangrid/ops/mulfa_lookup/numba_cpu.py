@@ -27,8 +27,9 @@ from tangrid.ops.grid_lookup.numba_cpu import BLOCK
 from tangrid.ops.lanes import (
     WIDTH,
 )
-from tangrid.ops.loops import INLINE, OUTER, pointer
+from tangrid.ops.loops import INLINE, INNER, OUTER, pointer
 from tangrid.ops.mulfa_lookup import (
+    by_point,
     filtering,
     first_layer,
     memory,
@@ -37,6 +38,7 @@ from tangrid.ops.mulfa_lookup import (
     reading,
     waves,
 )
+from tangrid.ops.mulfa_lookup.by_point import pull_by_point, read_by_point
 from tangrid.ops.mulfa_lookup.filtering import (
     filter_at_corners,
     first_layer_grads,
@@ -49,6 +51,7 @@ from tangrid.ops.mulfa_lookup.filtering import (
 from tangrid.ops.mulfa_lookup.first_layer import (
     coords_vjp,
     enter_block,
+    enter_filters,
     first_layer_vjp,
 )
 from tangrid.ops.mulfa_lookup.memory import (
@@ -111,11 +114,18 @@ def _is_usual(dims, n):
 
 @typing.no_type_check
 @njit(**INLINE)
+def _form(normaliser):
+    """Return what stands beside phi in affine weights, and whether they are centred."""
+    centred = normaliser == LIN_CENTRED
+    return np.float32(centred or normaliser == LIN_ADD), centred
+
+
+@typing.no_type_check
+@njit(**INLINE)
 def _forward_points(n, p, plan, count, stride, out):
     normaliser = plan.normaliser
     affine = normaliser in AFFINE
-    centred = normaliser == LIN_CENTRED
-    unit = np.float32(centred or normaliser == LIN_ADD)
+    unit, centred = _form(normaliser)
     if affine and is_paired(n):
         read_pairs(count, n, p, unit, centred, stride, out)
         return
@@ -137,8 +147,7 @@ def _forward_points(n, p, plan, count, stride, out):
 def _vjp_points(n, p, s, plan, count, stride, upstream, grad_table, wants):
     normaliser = plan.normaliser
     affine = normaliser in AFFINE
-    centred = normaliser == LIN_CENTRED
-    unit = np.float32(centred or normaliser == LIN_ADD)
+    unit, centred = _form(normaliser)
     if affine and is_paired(n):
         pull_pairs(count, n, p, s, unit, centred, stride, upstream)
         if centred:
@@ -180,6 +189,62 @@ def _vjp_points(n, p, s, plan, count, stride, upstream, grad_table, wants):
     offset_vjp(count, n, p, s)
 
 
+@typing.no_type_check
+@njit(**INLINE)
+def _read_block(n, p, plan, count, inputs, stride, out):
+    if plan.by_point:
+        unit, centred = _form(plan.normaliser)
+        read_by_point(count, inputs, n, p, unit, centred, stride, out)
+        return
+    enter_filters(count + -count % WIDTH, inputs, n, p)
+    if _is_usual(2, n):
+        _forward_points(_usual(2, n), p, plan, count, stride, out)
+    elif _is_usual(3, n):
+        _forward_points(_usual(3, n), p, plan, count, stride, out)
+    else:
+        _forward_points(n, p, plan, count, stride, out)
+
+
+@typing.no_type_check
+@njit(**INLINE)
+def _pull_block(n, p, s, plan, count, inputs, stride, upstream, to, wants):
+    if plan.by_point:
+        unit, centred = _form(plan.normaliser)
+        pull_by_point(
+            count, inputs, n, p, s, unit, centred, stride, upstream, to, wants
+        )
+        return
+    enter_filters(count + -count % WIDTH, inputs, n, p)
+    if _is_usual(2, n):
+        m = _usual(2, n)
+        _vjp_points(m, p, s, plan, count, stride, upstream, to, wants)
+    elif _is_usual(3, n):
+        m = _usual(3, n)
+        _vjp_points(m, p, s, plan, count, stride, upstream, to, wants)
+    else:
+        _vjp_points(n, p, s, plan, count, stride, upstream, to, wants)
+    if wants.kernel:
+        first_layer_vjp(count, inputs, n.gates, p, s)
+
+
+@typing.no_type_check
+@njit(**INNER)
+def _pull_plain(
+    coords, table, plan, work, grad_out, grad_table, grad_coords, level, wants
+):
+    """Add the gradients of a level without a kernel."""
+    if wants.table:
+        grid_loops.table_vjp_level(
+            coords, grad_out, coords[:0], plan.scales, plan.addresses,
+            plan.interpolation, level, work.grid, grad_table,
+        )  # fmt: skip
+    for block in range((coords.shape[0] + BLOCK - 1) // BLOCK if wants.coords else 0):
+        grid_loops.coords_vjp_block(
+            coords, table, grad_out, plan.scales, plan.addresses, plan.interpolation,
+            level, level + 1, block, work.grid, grad_coords[level],
+        )  # fmt: skip
+
+
 def _entries(stamp: int) -> tuple[Callable[..., None], Callable[..., None]]:
     """Return `forward` and `vjp`.
 
@@ -194,7 +259,9 @@ def _entries(stamp: int) -> tuple[Callable[..., None], Callable[..., None]]:
         """Read the grid at points."""
         _ = stamp
         num_points, points = coords.shape[0], pointer(coords, 0)
-        for level in range(plan.scales.shape[0]):
+        kernels, inputs = filters.projection.shape
+        inputs //= plan.gates
+        for level in range(kernels):
             fill_waves(coords, filters, plan, level, work.waves)
             p = pointers(work, table, filters, plan, level)
             n = sizes(coords, table, filters, plan, level)
@@ -203,14 +270,13 @@ def _entries(stamp: int) -> tuple[Callable[..., None], Callable[..., None]]:
                 count = min(BLOCK, num_points - start)
                 enter_block(points, start, count, own, n, p)
                 to = pointer(out, start * out.shape[1] + level * n.channels)
-                if _is_usual(2, n):
-                    m = _usual(2, n)
-                    _forward_points(m, p, plan, count, out.shape[1], to)
-                elif _is_usual(3, n):
-                    m = _usual(3, n)
-                    _forward_points(m, p, plan, count, out.shape[1], to)
-                else:
-                    _forward_points(n, p, plan, count, out.shape[1], to)
+                _read_block(n, p, plan, count, inputs, out.shape[1], to)
+        if kernels < plan.scales.shape[0]:
+            for block in range((num_points + BLOCK - 1) // BLOCK):
+                grid_loops.forward_block(
+                    coords, table, coords[:0], plan.scales, plan.addresses,
+                    plan.interpolation, kernels, block, work.grid, out,
+                )  # fmt: skip
 
     @typing.no_type_check
     @njit(**OUTER)
@@ -230,6 +296,12 @@ def _entries(stamp: int) -> tuple[Callable[..., None], Callable[..., None]]:
         s, counts = parameters(sums, 0), lengths(sums)
         inputs = counts.projection // plan.gates
         for level in range(first_level, last_level):
+            if level >= filters.projection.shape[0]:
+                _pull_plain(
+                    coords, table, plan, work, grad_out, grad_table, grad_coords, level,
+                    wants,
+                )  # fmt: skip
+                continue
             fill_waves(coords, filters, plan, level, work.waves)
             p = pointers(work, table, filters, plan, level)
             n = sizes(coords, table, filters, plan, level)
@@ -240,16 +312,8 @@ def _entries(stamp: int) -> tuple[Callable[..., None], Callable[..., None]]:
                 count = min(BLOCK, num_points - start)
                 enter_block(points, start, count, own, n, p)
                 upstream = pointer(grad_out, start * stride + level * n.channels)
-                if _is_usual(2, n):
-                    m = _usual(2, n)
-                    _vjp_points(m, p, s, plan, count, stride, upstream, to, wants)
-                elif _is_usual(3, n):
-                    m = _usual(3, n)
-                    _vjp_points(m, p, s, plan, count, stride, upstream, to, wants)
-                else:
-                    _vjp_points(n, p, s, plan, count, stride, upstream, to, wants)
+                _pull_block(n, p, s, plan, count, inputs, stride, upstream, to, wants)
                 if wants.kernel:
-                    first_layer_vjp(count, inputs, n.gates, p, s)
                     flush(s, totals, counts)
                 if wants.coords:
                     coords_vjp(filters, plan, level, start, count, n, work, grad_coords)
@@ -260,6 +324,7 @@ def _entries(stamp: int) -> tuple[Callable[..., None], Callable[..., None]]:
 def compiled_modules() -> tuple[ModuleType, ...]:
     """Return the other modules whose functions are compiled into this one's."""
     return (
+        by_point,
         filtering,
         first_layer,
         grid_channels,

@@ -5,20 +5,24 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numba
 import numpy as np
+import torch
 from torch import Tensor
 
 from tangrid.ops.grid_lookup.layout import GridLayout
-from tangrid.ops.mulfa_lookup import numba_cpu
+from tangrid.ops.mulfa_lookup import by_point, numba_cpu
 from tangrid.ops.mulfa_lookup.filters import (
     NORMALISERS,
     FilterKernel,
     KernelSettings,
 )
 from tangrid.ops.mulfa_lookup.memory import Filters, Plan, new_sums, new_work
+from tangrid.ops.mulfa_lookup.normalising import AFFINE
 from tangrid.ops.mulfa_lookup.packing import packed, unpacked, whole_lanes
 
 _LEAST_POINTS = 2048
 """Points that are worth a thread of their own."""
+_MOST_PULLED = 0.9
+"""Share of points with a gradient below which the others are left out."""
 
 
 def forward(
@@ -79,16 +83,25 @@ def vjp(
         grad_into: Buffer that takes the table's gradient, which is then empty too.
         needs: Which of coordinates, table and kernel need a gradient.
     """
-    levels = len(layout.levels)
+    num_whole, levels = len(coords), len(layout.levels)
+    kernels = len(kernel.projection)
+    pulled = torch.arange(num_whole)
+    if kernels == levels:
+        # Points that a loss does not depend on, as behind a wall. Levels without a
+        # kernel leave them out where they find them.
+        found = grad_out.abs().amax(1).nonzero()[:, 0]
+        pulled = found if len(found) < _MOST_PULLED * num_whole else pulled
+    if len(pulled) < num_whole:
+        coords, grad_out = coords[pulled], grad_out[pulled]
     empty = table.new_empty(0)
-    grad_coords = coords.new_empty(levels if needs[0] else 0, *coords.shape)
+    grad_coords = coords.new_zeros(levels if needs[0] else 0, *coords.shape)
     grad_table = grad_into
     if grad_table is None or not needs[1]:
         # Not zeros_like: it copies the order in memory, and numba compiles for each.
         grad_table = table.new_zeros(len(table) if needs[1] else 0, table.shape[1])
     filters = packed(kernel, layout)
     wants_kernel = any(needs[2:])
-    sums = Filters(*(np.zeros((wants_kernel * levels, a.shape[1])) for a in filters))
+    sums = Filters(*(np.zeros((wants_kernel * kernels, a.shape[1])) for a in filters))
     plan = _plan(coords, kernel, layout, settings)
     num_points, channels = len(coords), table.shape[1]
     inputs = (_array(coords), _array(table), filters, plan)
@@ -99,8 +112,11 @@ def vjp(
         numba_cpu.vjp(*inputs, work, new_sums(filters), *outputs, first, last)
 
     _share_out(pull, levels, 1 if serial else levels)
+    moves = grad_coords.sum(0) if needs[0] else empty
+    if needs[0] and len(moves) < num_whole:
+        moves = moves.new_zeros(num_whole, moves.shape[1]).index_copy(0, pulled, moves)
     return (
-        grad_coords.sum(0) if needs[0] else empty,
+        moves,
         grad_table if needs[1] and grad_into is None else empty,
         *(unpacked(sums, kernel, layout) if wants_kernel else [empty] * len(kernel)),
     )
@@ -116,7 +132,8 @@ def _plan(
     """Return what the loops must know; waves are by node or, if fewer, by point."""
     layers, gates = kernel.biases.shape[1:]
     # A cell may lie one past the end of its level.
-    nodes = np.array([level.resolution + 1 for level in layout.levels])
+    levels = layout.levels[: len(kernel.projection)]
+    nodes = np.array([level.resolution + 1 for level in levels])
     return Plan(
         scales=layout.scales,
         addresses=layout.addresses,
@@ -128,7 +145,17 @@ def _plan(
         num_frequencies=settings.num_frequencies,
         layers=layers,
         gates=whole_lanes(gates),
+        by_point=_is_by_point(kernel, layout, settings),
     )
+
+
+def _is_by_point(
+    kernel: FilterKernel, layout: GridLayout, settings: KernelSettings
+) -> bool:
+    layers, gates = kernel.biases.shape[1:]
+    is_small = layers == 1 and gates <= by_point.GATES and kernel.mix.shape[1] == 1
+    is_affine = NORMALISERS.index(settings.normaliser) in AFFINE
+    return is_small and is_affine and layout.interpolation != "nearest"
 
 
 def _share_out(work: Callable[[int, int], None], count: int, parts: int) -> None:

@@ -45,12 +45,13 @@ def mulfa_lookup(
     r"""Read a multi-resolution grid with a node-dependent kernel function.
 
     Level l gives :math:`z_{lf}(x) = \sum_{i \in U_l(x)} \tilde\phi_f(x, i)\, w_{if}`
-    over the corners of the cell around x, and the levels are concatenated.
+    over the corners of the cell around x, and the levels are concatenated. Levels
+    beyond those that the kernel function has parameters for are interpolated.
 
     Args:
         coords: Points in the unit box; not checked here.
         table: Features w of the nodes of all levels.
-        kernel: Parameters of the filter networks phi of all levels.
+        kernel: Parameters of the filter networks phi, of all levels or the coarsest.
         layout: Where the nodes are and how they are weighted.
         settings: Fourier features and normaliser of the kernel function.
         grad_into: Buffer of the table's shape that the table's gradient is added to, in

@@ -212,16 +212,20 @@ def kernel_weights(
 ) -> RawKernel:
     """Return the weights of the nodes that one level reads.
 
+    They are those of interpolation where the kernel has no parameters for the level.
+
     Args:
         coords: Points in the unit box.
         nodes: The nodes around them.
-        kernel: Parameters of all levels.
+        kernel: Parameters of all levels, or of the coarsest ones.
         layout: The grid.
         settings: The kernel's settings.
         index: Number of the level.
     """
-    raw = raw_kernel(coords, nodes, kernel, layout, settings, index)
     linear = corner_weights(coords, layout, layout.levels[index])
+    if index >= len(kernel.projection):
+        return linear[:, :, None]
+    raw = raw_kernel(coords, nodes, kernel, layout, settings, index)
     return normalised_weights(raw, linear, settings)
 
 
@@ -237,7 +241,7 @@ def mulfa_lookup(
     Args:
         coords: Points in the unit box.
         table: Features of all levels' nodes.
-        kernel: Parameters of all levels.
+        kernel: Parameters of all levels, or of the coarsest ones.
         layout: Where the nodes are.
         settings: The kernel's settings.
 
