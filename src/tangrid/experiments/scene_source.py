@@ -34,10 +34,13 @@ class SceneSource:
                 asked of the demonstration that it does not have.
         """
         if self.path == DEMO_PATH:
-            if self.downscale != 1 or self.holdout is not None:
+            asked = [f"--downscale {self.downscale}"] * (self.downscale != 1)
+            if self.holdout is not None:
+                asked.append(f"--holdout {self.holdout}")
+            if asked:
                 raise ConfigError(
-                    "--demo: expected the scene as it is made, got --downscale "
-                    f"{self.downscale} and --holdout {self.holdout}. Leave them out."
+                    "--demo: expected the scene as it is made, got "
+                    f"{' and '.join(asked)}. Leave that out."
                 )
             return demo_scene(on_image=on_image)
         if self.path is None:
