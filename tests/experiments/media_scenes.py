@@ -26,7 +26,7 @@ def medium(
     return RadianceScene(
         field=EvenMedium(inside, density),
         space=space,
-        occupancy=Occupancy(grid, space.cascades, STEP),
+        occupancy=Occupancy(grid, (STEP,) * space.cascades),
         march=MarchSettings(step=STEP, least_transmittance=1e-4),
     )
 

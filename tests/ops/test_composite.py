@@ -415,6 +415,11 @@ def test_float64_runs_in_the_reference():
     [
         ({"thickness": torch.ones(2, 2)}, "composite: expected a thickness for each"),
         ({"bounds": torch.zeros(0, dtype=torch.int64)}, "one more entry than there"),
+        ({"bounds": torch.tensor([0, 2, 5])}, "to the 3 samples, got 0 to 5"),
+        ({"bounds": torch.tensor([0, 1, 2])}, "to the 3 samples, got 0 to 2"),
+        ({"bounds": torch.tensor([1, 2, 3])}, "from 0 to the 3 samples, got 1 to 3"),
+        ({"bounds": torch.tensor([0, 4, 3])}, "whole numbers that do not fall"),
+        ({"bounds": torch.tensor([0, 2, 3]).int()}, r"got torch\.int32"),
         ({"colours": torch.ones(4, 3)}, r"expected colours \[3, c\]"),
         ({"colours": torch.ones(3)}, r"expected colours \[3, c\]"),
         ({"distances": torch.ones(3, 1)}, r"distances \[3\] for 3 samples, got"),

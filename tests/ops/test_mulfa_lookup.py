@@ -1,6 +1,5 @@
 """MulFAGrid's lookup: what its weights obey, and that every way to them agrees."""
 
-import itertools
 from typing import NamedTuple
 
 import numba
@@ -669,17 +668,3 @@ def test_wrong_numbers_of_outputs_and_rough_frequencies_are_refused():
 def test_settings_that_make_no_kernel_are_refused(setting: dict, words: str):
     with pytest.raises(ConfigError, match=words):
         KernelSettings(**setting)
-
-
-def test_the_cache_knows_every_file_it_holds_code_of():
-    """numba looks at one file alone; the stamp must stand for all others."""
-    modules = numba_cpu.compiled_modules()
-    called = {
-        function.__module__
-        for module in (numba_cpu, *modules)
-        for function in vars(module).values()
-        if hasattr(function, "py_func")
-    }
-    assert called <= {numba_cpu.__name__, *(module.__name__ for module in modules)}
-    pairs = itertools.combinations(modules, 2)
-    assert all(numba_cpu.stamp_of(a) != numba_cpu.stamp_of(b) for a, b in pairs)

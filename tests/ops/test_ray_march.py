@@ -15,6 +15,7 @@ from tangrid.ops.ray_march import (
     RaySamples,
     Steps,
     march,
+    observe,
     occupied_cells,
 )
 from tangrid.seeding import generator
@@ -222,6 +223,7 @@ SPECIAL = {
     "misses aslant": (ray([-1.0, 0.5, 0.5], [0.6, 0.8, 0.0]), None),
     "behind": (ray([2.0, 0.51, 0.51], [1.0, 0.0, 0.0]), None),
     "nothing": (ray([2.0, 0.51, 0.51], [0.0, 0.0, 0.0]), None),
+    "nothing inside": (ray([0.5, 0.51, 0.51], [0.0, 0.0, 0.0], far=1e6), None),
 }
 
 
@@ -249,7 +251,7 @@ def test_no_rays_have_no_samples(choice):
 
 
 @pytest.mark.parametrize("choice", BOTH)
-@pytest.mark.parametrize("bad", ["origins", "nears", "offsets"])
+@pytest.mark.parametrize("bad", ["origins", "directions", "nears", "offsets"])
 def test_a_ray_that_is_no_number_ends_at_once(choice, bad: str):
     rays = random_rays(2, reach=0.2)
     getattr(rays, bad)[0] = torch.nan
@@ -258,6 +260,16 @@ def test_a_ray_that_is_no_number_ends_at_once(choice, bad: str):
     assert int(found.bounds[1]) == 0
     assert int(found.bounds[2]) > 0
     assert bool(found.points.isfinite().all())
+
+
+@pytest.mark.parametrize("choice", BOTH)
+def test_a_density_that_is_no_number_stays_so(choice):
+    highest, lowest = torch.zeros(2), torch.full((2,), torch.inf)
+    values = torch.tensor([1.0, torch.nan, 2.0, 3.0])
+    with implementation(choice):
+        observe(torch.tensor([0, 0, 0, 1]), values, highest, lowest)
+    assert highest.isnan().tolist() == lowest.isnan().tolist() == [True, False]
+    assert highest[1] == lowest[1] == 3
 
 
 def test_a_ray_from_where_steps_are_lost_is_refused():

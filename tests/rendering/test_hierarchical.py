@@ -69,7 +69,7 @@ def seen_of(
 ) -> Seen:
     if offsets is None:
         offsets = torch.full((len(world[0]),), 0.5)
-    occupancy = occupancy or Occupancy(GRID, space.cascades, march.step)
+    occupancy = occupancy or Occupancy(GRID, march.longest_steps(space.cascades))
     rays = space.rays(*world)
     return look(field, rays, world[1], space, occupancy, march, offsets)
 
@@ -138,7 +138,7 @@ def test_without_fine_samples_the_even_ones_are_left():
     world, field = rays_to_the_middle(40), CountingMedium(in_ball, 5.0)
     seen = seen_of(field, world, EVEN)
     assert [with_gradients for _, with_gradients in field.asked] == [True]
-    cells = Occupancy(GRID, 1, EVEN.step).cells
+    cells = Occupancy(GRID, (EVEN.step,)).cells
     middles = torch.full((40,), 0.5)
     wanted = stratified(SPACE.rays(*world), cells, 64, middles)
     assert_same_bits(seen.samples._asdict(), wanted._asdict())
@@ -156,7 +156,7 @@ def test_nothing_but_the_offsets_is_random():
 
 def test_it_does_not_matter_what_is_known_of_cells():
     world, field = parallel_rays(20), EvenMedium(in_slab, 5.0)
-    occupancy = Occupancy(GRID, 1, FEW.step)
+    occupancy = Occupancy(GRID, (FEW.step,))
     expected = seen_of(field, world, occupancy=occupancy)
     every = torch.arange(len(occupancy.densities))
     occupancy.see(every, torch.where(every > 0, 0.0, 1e6))

@@ -1,5 +1,7 @@
 """What is known of a field, cell by cell: seen, forgotten, decided, drawn."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch import Tensor
@@ -19,7 +21,7 @@ LEAST = SETTINGS.threshold / STEP
 
 
 def grid(num_cascades: int = 1) -> Occupancy:
-    return Occupancy(SETTINGS, num_cascades, STEP)
+    return Occupancy(SETTINGS, (STEP,) * num_cascades)
 
 
 def see(occupancy: Occupancy, densities: dict[int, float]) -> None:
@@ -60,6 +62,16 @@ def test_what_is_thicker_than_the_threshold_counts():
     assert occupancy.fraction == 1
     occupancy.refresh()
     assert occupied(occupancy)[:3] == [1, 5, 100]
+
+
+def test_where_steps_may_be_longer_less_is_enough():
+    occupancy = Occupancy(SETTINGS, (STEP, 2 * STEP))
+    fill(occupancy, 0.0)
+    far = len(occupancy.densities) // 2
+    see(occupancy, {3: 0.6 * LEAST, far + 3: 0.6 * LEAST, 4: 9 * LEAST})
+    occupancy.densities[5] = 1e9  # the mean shall not decide
+    occupancy.refresh()
+    assert occupied(occupancy) == [4, 5, far + 3]
 
 
 def test_while_all_is_thin_the_mean_decides():
@@ -122,20 +134,21 @@ def test_a_field_that_empties_is_looked_at_everywhere_again():
     assert occupancy.fraction == 1
 
 
-def test_floors_are_the_least_that_was_seen_since_the_last_refresh():
-    occupancy = grid()
-    see(occupancy, {1: 40.0, 2: 50.0})
+def test_floors_are_the_least_of_a_few_looks():
+    occupancy = Occupancy(dataclasses.replace(SETTINGS, floor_looks=2), (STEP,))
+    see(occupancy, {1: 40.0, 2: 50.0, 3: 9.0})
     see(occupancy, {1: 30.0, 2: 60.0})
     assert not occupancy.floors.any()
     occupancy.refresh()
     assert occupancy.floors[:4].tolist() == [0.0, 30.0, 50.0, 0.0]
-    # They do not decay, stay where nothing is seen, and rise as well as fall.
-    see(occupancy, {2: 80.0})
+    # They do not decay, and stay where nothing is seen. One look lowers them; to rise
+    # takes as many as at first, whenever these are.
+    see(occupancy, {1: 20.0, 2: 80.0})
     occupancy.refresh()
-    assert occupancy.floors[:4].tolist() == [0.0, 30.0, 80.0, 0.0]
-    see(occupancy, {1: 0.0})
+    assert occupancy.floors[:4].tolist() == [0.0, 20.0, 50.0, 0.0]
+    see(occupancy, {2: 70.0, 3: 8.0})
     occupancy.refresh()
-    assert occupancy.floors[:4].tolist() == [0.0, 0.0, 80.0, 0.0]
+    assert occupancy.floors[:4].tolist() == [0.0, 20.0, 70.0, 8.0]
 
 
 @pytest.mark.parametrize(
@@ -204,7 +217,8 @@ def test_the_state_is_the_whole_grid():
 def test_an_unfinished_round_is_part_of_the_state():
     """What was seen since the last refresh would otherwise be lost by a resume."""
     occupancy, other = grid(), grid()
-    see(occupancy, {5: 70.0})
+    for _ in range(SETTINGS.floor_looks):
+        see(occupancy, {5: 70.0})
     for key, tensor in other.state.items():
         tensor.copy_(occupancy.state[key])
     other.refresh()

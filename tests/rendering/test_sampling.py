@@ -226,6 +226,13 @@ def test_even_weights_give_even_samples():
     assert torch.allclose(found.distances, wanted, atol=1e-6)
 
 
+def test_a_ray_without_weights_needs_padding():
+    rays = through_the_box()
+    coarse = stratified(rays, grid(), 8, middles(rays))
+    with pytest.raises(ConfigError, match=r"expected a padding above 0, got 0\.0"):
+        resampled(rays, grid(), coarse, torch.zeros(8), 16, middles(rays), padding=0.0)
+
+
 def test_samples_gather_around_the_one_that_sees_something():
     rays = through_the_box()
     coarse = stratified(rays, grid(), 16, middles(rays))

@@ -58,7 +58,7 @@ def ball_scene(density: float) -> RadianceScene:
     return RadianceScene(
         field=EvenMedium(in_ball, density),
         space=SPACE,
-        occupancy=Occupancy(grid, 1, MARCH.step),
+        occupancy=Occupancy(grid, (MARCH.step,)),
         march=MARCH,
     )
 
@@ -165,7 +165,7 @@ def random_scene() -> RadianceScene:
     config = EncodedRadianceConfig(density_shift=2.0)
     field = config.build(Site(num_dims=3, num_channels=3), generator(0))
     march = MarchSettings(step=1 / 32)
-    occupancy = Occupancy(OccupancySettings(resolution=32), 1, march.step)
+    occupancy = Occupancy(OccupancySettings(resolution=32), (march.step,))
     return RadianceScene(field=field, space=SPACE, occupancy=occupancy, march=march)
 
 

@@ -30,7 +30,7 @@ GRID = OccupancySettings(resolution=32)
 
 
 def everywhere(march: MarchSettings = FINE, cascades: int = 1) -> Occupancy:
-    return Occupancy(GRID, cascades, march.step)
+    return Occupancy(GRID, march.longest_steps(cascades))
 
 
 def parallel_rays(count: int = 200) -> tuple[Tensor, Tensor]:

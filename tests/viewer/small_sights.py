@@ -38,7 +38,7 @@ def brick_scene(space: SceneSpace = SPACE) -> RadianceScene:
     return RadianceScene(
         field=EvenMedium(in_brick, 60.0),
         space=space,
-        occupancy=Occupancy(OccupancySettings(resolution=32), 1, MARCH.step),
+        occupancy=Occupancy(OccupancySettings(resolution=32), (MARCH.step,)),
         march=MARCH,
     )
 

@@ -86,7 +86,7 @@ def analytic_radiance(step: float = _STEP) -> RadianceScene:
     """
     field = AnalyticScene()
     settings = OccupancySettings(resolution=_CELLS)
-    occupancy = Occupancy(settings, 1, step)
+    occupancy = Occupancy(settings, (step,))
     side = torch.arange(_CELLS)
     z, y, x = torch.meshgrid(side, side, side, indexing="ij")
     centres = (torch.stack((x, y, z), dim=-1).reshape(-1, 3) + 0.5) / _CELLS

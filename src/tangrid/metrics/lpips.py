@@ -262,12 +262,17 @@ def read_lpips(path: str | Path) -> Lpips:
 
 def _read_tensors(path: Path) -> dict[str, Any]:
     """Return what a file holds by name, whatever that is."""
-    if not path.exists():
+    try:
+        is_there, is_folder = path.exists(), path.is_dir()
+    except OSError:
+        # In a folder that may not be entered; reading it tells so below.
+        is_there, is_folder = True, False
+    if not is_there:
         raise DataError(
             f"{path}: expected a file of LPIPS weights, got a path where there is "
             "none. Check the spelling and the folder that the path starts from."
         )
-    if path.is_dir():
+    if is_folder:
         raise DataError(
             f"{path}: expected a file of LPIPS weights, got a folder. {_RECIPE}"
         )

@@ -7,7 +7,10 @@ numbers, counting costs more than the filling; addresses are free.
 # Kernels are typed by numba.
 # ruff: noqa: ANN001, ANN201, ANN202
 
+import hashlib
 import typing
+from pathlib import Path
+from types import ModuleType
 
 from numba.core import types
 from numba.extending import intrinsic
@@ -57,3 +60,19 @@ def advance(typingctx, numbers, count):
         return builder.gep(arguments[0], [arguments[1]])
 
     return numbers(numbers, types.intp), build
+
+
+def stamp_of(*modules: ModuleType) -> int:
+    """Return a number that changes with the text of modules.
+
+    numba renews a cached function when its own file changes, but not when a file with
+    functions that it calls does. What a function closes over is part of its name in the
+    cache: a stamp, of all those files.
+
+    Args:
+        modules: Modules with a file.
+    """
+    digest = hashlib.sha256()
+    for module in modules:
+        digest.update(Path(str(module.__file__)).read_bytes())
+    return int.from_bytes(digest.digest()[:6], "big")

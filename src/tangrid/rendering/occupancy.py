@@ -1,5 +1,6 @@
 """What is known of where a radiance field holds anything, cell by cell."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,13 +18,17 @@ class OccupancySettings:
     resolution: int = 128
     """Cells along each side of a box, a multiple of 32."""
     threshold: float = 0.01
-    """Optical thickness of a step above which a cell holds something."""
+    """Optical thickness of the longest step in a box above which a cell of it holds
+    something."""
     decay: float = 0.95
     """What is left of a cell's density after each refreshing, if none is seen."""
     interval: int = 16
     """Steps between refreshings."""
     warmup_steps: int = 256
     """Steps in which a 16th of all cells is looked at each time, later a 256th."""
+    floor_looks: int = 8
+    """Looks at a cell that what it holds at least is the least of. A single one may be
+    at the dense half of a cell; rays that end there then miss what is behind."""
 
     def __post_init__(self) -> None:
         """Refuse a grid without cells.
@@ -41,30 +46,36 @@ class OccupancySettings:
                 "occupancy: expected threshold > 0, decay in (0, 1] and interval >= 1, "
                 f"got {self.threshold}, {self.decay} and {self.interval}."
             )
+        if self.floor_looks < 1:
+            raise ConfigError(
+                "occupancy.floor_looks: expected at least 1 look at a cell, got "
+                f"{self.floor_looks}. 8 is usual."
+            )
 
 
 class Occupancy:
     """Remember the largest and the smallest density seen lately in each cell.
 
-    A cell that has never been looked at counts as occupied.
+    A cell that has never been looked at counts as occupied. ``floors`` are the smallest
+    of a few looks, 0 before these: less may be found by another look, so that floors
+    serve training and not judging.
 
     Args:
         settings: How closely.
-        num_cascades: Number of nested boxes.
-        step: Length of the shortest step, in sides of the box.
+        steps: Longest step in each of the nested boxes, in sides of the smallest.
     """
 
-    def __init__(
-        self, settings: OccupancySettings, num_cascades: int, step: float
-    ) -> None:
-        side = settings.resolution
+    def __init__(self, settings: OccupancySettings, steps: Sequence[float]) -> None:
+        side, num_cascades = settings.resolution, len(steps)
         self.settings = settings
         self.num_cascades = num_cascades
         self.densities = torch.zeros(num_cascades * side**3)
         self.floors = torch.zeros_like(self.densities)
         self._lowest = torch.full_like(self.densities, torch.inf)
+        self._looks = torch.zeros_like(self.densities, dtype=torch.int32)
         self._is_known = torch.zeros_like(self.densities, dtype=torch.bool)
-        self._step = step
+        # Of the cells of one box after the other.
+        self._steps = torch.tensor(steps)[:, None]
         self.cells = self._packed(torch.ones_like(self.densities, dtype=torch.bool))
 
     def _packed(self, is_occupied: Bool[Tensor, " c"]) -> OccupiedCells:
@@ -84,6 +95,7 @@ class Occupancy:
             densities: Per side of the box.
         """
         observe(cells, densities, self.densities, self._lowest)
+        self._looks.index_add_(0, cells, torch.ones_like(cells, dtype=torch.int32))
 
     def draw(
         self, step: int, source: torch.Generator
@@ -117,19 +129,25 @@ class Occupancy:
     def refresh(self) -> None:
         """Forget a little, and decide anew which cells are occupied.
 
-        A cell is if a step in it is thicker than the threshold, or than the mean while
-        that is lower, so that a field which is thin everywhere is not taken for empty.
+        A cell is if a step in it, of the longest in its box, is thicker than the
+        threshold, or denser than the mean while that is lower, so that a field which is
+        thin everywhere is not taken for empty.
         """
-        least = min(self.settings.threshold / self._step, float(self.densities.mean()))
-        is_seen = self._lowest < torch.inf
-        self._is_known |= is_seen
-        is_occupied = (self.densities > least) | ~self._is_known
+        least = self.settings.threshold / self._steps
+        least = least.clamp(max=float(self.densities.mean()))
+        is_dense = self.densities.view(self.num_cascades, -1) > least
+        self._is_known |= self._lowest < torch.inf
+        is_occupied = is_dense.flatten() | ~self._is_known
         if not is_occupied.any():
             is_occupied.fill_(True)
         self.cells = self._packed(is_occupied)
         self.densities *= self.settings.decay
-        torch.where(is_seen, self._lowest, self.floors, out=self.floors)
-        self._lowest.fill_(torch.inf)
+        # They fall at once, and rise when there were enough looks.
+        torch.minimum(self.floors, self._lowest, out=self.floors)
+        is_enough = self._looks >= self.settings.floor_looks
+        torch.where(is_enough, self._lowest, self.floors, out=self.floors)
+        self._lowest.masked_fill_(is_enough, torch.inf)
+        self._looks.masked_fill_(is_enough, 0)
 
     @property
     def state(self) -> dict[str, Tensor]:
@@ -138,6 +156,7 @@ class Occupancy:
             "densities": self.densities,
             "floors": self.floors,
             "lowest": self._lowest,
+            "looks": self._looks,
             "known": self._is_known,
             "bits": self.cells.bits,
             "blocks": self.cells.blocks,

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tangrid.choices import check_choice
-from tangrid.errors import ShapeError
+from tangrid.errors import ConfigError, ShapeError
 from tangrid.ops.ray_march import OccupiedCells, RaySamples
 from tangrid.ops.ray_march.reference import cells_of, spans
 from tangrid.rendering.scene_space import BoxRays
@@ -147,12 +147,13 @@ def resampled(
         count: New samples of each ray.
         offsets: Share of a share at which each ray's samples stand; 0.5 is the middle.
         spacing: Scale on which a weight is spread evenly.
-        padding: Added to every weight.
+        padding: Added to every weight; above 0.
 
     Returns:
         Old and new samples of every ray, in order.
 
     Raises:
+        ConfigError: If the padding is not above 0.
         ShapeError: If the weights are not those of the samples, or the samples are not
             as many on each ray that meets the box.
 
@@ -160,6 +161,9 @@ def resampled(
         Mildenhall et al. 2020, "NeRF", section 5.2; the reaching over is that of Barron
         et al. 2021, "Mip-NeRF", eq. 18.
     """
+    if not padding > 0:
+        # A ray without any weight has nothing else that could be shared out.
+        raise ConfigError(f"resampled: expected a padding above 0, got {padding}.")
     crossing = _crossing(rays, cells)
     num_met = len(crossing.firsts)
     if not num_met:

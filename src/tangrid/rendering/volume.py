@@ -87,11 +87,20 @@ class MarchSettings:
         """Return the lattice of samples.
 
         Args:
-            num_cascades: Number of nested boxes; a step is never longer than a cell of
-                the largest.
+            num_cascades: Number of nested boxes; in each, steps may be twice as long as
+                in the one before.
         """
         longest = self.step * 2 ** (num_cascades - 1)
         return Steps(shortest=self.step, longest=longest, slope=self.slope)
+
+    def longest_steps(self, num_cascades: int) -> tuple[float, ...]:
+        """Return the longest step in each box.
+
+        Args:
+            num_cascades: Number of nested boxes.
+        """
+        growth = 2 if self.slope > 0 else 1
+        return tuple(self.step * growth**box for box in range(num_cascades))
 
 
 class Seen(NamedTuple):

@@ -175,7 +175,7 @@ class ViewSynthesis(Task[RayBatch]):
         self.loss_is_squared = settings.loss_is_squared
         self.batch_size = batch_size
         self.occupancy = Occupancy(
-            settings.occupancy, space.cascades, settings.march.step
+            settings.occupancy, settings.march.longest_steps(space.cascades)
         )
         self._pixels = PixelStack.of(views)
         self._seed = seed

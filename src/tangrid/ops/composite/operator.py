@@ -166,6 +166,15 @@ def _check_packed(name: str, thickness: Tensor, bounds: Tensor) -> None:
             f"entry than there are rays, got shapes {list(thickness.shape)} and "
             f"{list(bounds.shape)}."
         )
+    # Loops go where bounds send them, without another look.
+    is_whole = bounds.dtype == torch.int64 and bounds.device.type == "cpu"
+    ends = (int(bounds[0]), int(bounds[-1])) if is_whole else None
+    if ends != (0, len(thickness)) or bool((bounds.diff() < 0).any()):
+        raise ShapeError(
+            f"{name}: expected bounds as 64-bit whole numbers that do not fall, from 0 "
+            f"to the {len(thickness)} samples, got "
+            + (f"{bounds.dtype}." if ends is None else f"{ends[0]} to {ends[1]}.")
+        )
 
 
 def _array(tensor: Tensor) -> Any:

@@ -79,8 +79,8 @@ def scatter(grad_table, channels, count, corners, rows, weights, grad_out, strid
             for corner in range(corners):
                 at = corner * BLOCK + i
                 row = 2 * np.int64(rows[at])
-                grad_table[row] += weights[at] * a
-                grad_table[row + 1] += weights[at] * b
+                grad_table[row] = fma(weights[at], a, grad_table[row])
+                grad_table[row + 1] = fma(weights[at], b, grad_table[row + 1])
         return
     if channels % 4 == 0:
         for i in range(count):
@@ -102,8 +102,9 @@ def scatter(grad_table, channels, count, corners, rows, weights, grad_out, strid
             at = corner * BLOCK + i
             row = np.int64(rows[at]) * channels
             for channel in range(channels):
-                grad_table[row + channel] += (
-                    weights[at] * grad_out[i * stride + channel]
+                grad = grad_out[i * stride + channel]
+                grad_table[row + channel] = fma(
+                    weights[at], grad, grad_table[row + channel]
                 )
 
 

@@ -9,13 +9,25 @@ release the interpreter lock, so that a training loop runs one per thread.
 # Kernels are typed by numba.
 
 import typing
+from collections.abc import Callable
+from types import ModuleType
 
 import numpy as np
 from numba import njit, prange
 
+from tangrid.ops import lanes, loops, wide_lanes
+from tangrid.ops.grid_lookup import channels as channel_loops
 from tangrid.ops.grid_lookup.channels import BLOCK, dots_of, gather, scatter
 from tangrid.ops.lanes import fma
-from tangrid.ops.loops import INLINE, INNER, OUTER, PARALLEL, advance, pointer
+from tangrid.ops.loops import (
+    INLINE,
+    INNER,
+    OUTER,
+    PARALLEL,
+    advance,
+    pointer,
+    stamp_of,
+)
 
 DENSE, HASHED, TILED = 0, 1, 2
 NEAREST, LINEAR, SMOOTHSTEP, QUINTIC = 0, 1, 2, 3
@@ -262,33 +274,6 @@ def forward_block(
 
 
 @typing.no_type_check
-@njit(**OUTER)
-def forward_serial(coords, table, directions, scales, addresses, interpolation, out):
-    """Read the grid on the calling thread."""
-    scratch = new_scratch(coords.shape[1])
-    for block in range((coords.shape[0] + BLOCK - 1) // BLOCK):
-        forward_block(
-            coords, table, directions, scales, addresses, interpolation, 0, block,
-            scratch, out,
-        )  # fmt: skip
-
-
-@typing.no_type_check
-@njit(**PARALLEL)
-def forward_parallel(coords, table, directions, scales, addresses, interpolation, out):
-    """Read the grid with numba's threads, a run of blocks on each."""
-    blocks = (coords.shape[0] + BLOCK - 1) // BLOCK
-    runs = (blocks + 15) // 16
-    for run in prange(runs):
-        scratch = new_scratch(coords.shape[1])
-        for block in range(run * 16, min(run * 16 + 16, blocks)):
-            forward_block(
-                coords, table, directions, scales, addresses, interpolation, 0, block,
-                scratch, out,
-            )  # fmt: skip
-
-
-@typing.no_type_check
 @njit(**INNER)
 def table_vjp_level(
     coords, grad_out, directions, scales, addresses, interpolation, level, scratch,
@@ -312,38 +297,6 @@ def table_vjp_level(
         scatter(
             own, channels, count, corners, places.rows, places.weights,
             pointer(grad_out, start * stride + level * channels), stride,
-        )  # fmt: skip
-
-
-@typing.no_type_check
-@njit(**OUTER)
-def table_vjp_serial(
-    coords, grad_out, directions, scales, addresses, interpolation, grad_table
-):
-    """Add the table's gradient on the calling thread, one level after the other."""
-    scratch = new_scratch(coords.shape[1])
-    for level in range(scales.shape[0]):
-        table_vjp_level(
-            coords, grad_out, directions, scales, addresses, interpolation, level,
-            scratch, grad_table,
-        )  # fmt: skip
-
-
-@typing.no_type_check
-@njit(**PARALLEL)
-def table_vjp_parallel(
-    coords, grad_out, directions, scales, addresses, interpolation, grad_table
-):
-    """Add the table's gradient with one thread per level.
-
-    Levels own disjoint rows, so no two threads write one row and every sum is taken in
-    the order of the points: the bits do not depend on the number of threads.
-    """
-    for level in prange(scales.shape[0]):
-        scratch = new_scratch(coords.shape[1])
-        table_vjp_level(
-            coords, grad_out, directions, scales, addresses, interpolation, level,
-            scratch, grad_table,
         )  # fmt: skip
 
 
@@ -410,29 +363,120 @@ def coords_vjp_block(
             grad_coords[start + i, axis] = places.gradients[axis * BLOCK + i]
 
 
-@typing.no_type_check
-@njit(**OUTER)
-def coords_vjp_serial(
-    coords, table, grad_out, scales, addresses, interpolation, grad_coords
-):
-    """Fill in the coordinates' gradient on the calling thread."""
-    scratch = new_scratch(coords.shape[1])
-    for block in range((coords.shape[0] + BLOCK - 1) // BLOCK):
-        coords_vjp_block(
-            coords, table, grad_out, scales, addresses, interpolation, 0,
-            scales.shape[0], block, scratch, grad_coords,
-        )  # fmt: skip
+def compiled_modules() -> tuple[ModuleType, ...]:
+    """Return the other modules whose functions are compiled into this one's."""
+    return channel_loops, lanes, loops, wide_lanes
 
 
-@typing.no_type_check
-@njit(**PARALLEL)
-def coords_vjp_parallel(
-    coords, table, grad_out, scales, addresses, interpolation, grad_coords
-):
-    """Fill in the coordinates' gradient with numba's threads, a block on each."""
-    for block in prange((coords.shape[0] + BLOCK - 1) // BLOCK):
+def _entries(stamp: int) -> tuple[Callable[..., None], ...]:
+    """Return what Python calls, under a name in the cache that the stamp is part of."""
+
+    @typing.no_type_check
+    @njit(**OUTER)
+    def forward_serial(
+        coords, table, directions, scales, addresses, interpolation, out
+    ):
+        """Read the grid on the calling thread."""
+        _ = stamp
         scratch = new_scratch(coords.shape[1])
-        coords_vjp_block(
-            coords, table, grad_out, scales, addresses, interpolation, 0,
-            scales.shape[0], block, scratch, grad_coords,
-        )  # fmt: skip
+        for block in range((coords.shape[0] + BLOCK - 1) // BLOCK):
+            forward_block(
+                coords, table, directions, scales, addresses, interpolation, 0, block,
+                scratch, out,
+            )  # fmt: skip
+
+    @typing.no_type_check
+    @njit(**PARALLEL)
+    def forward_parallel(
+        coords, table, directions, scales, addresses, interpolation, out
+    ):
+        """Read the grid with numba's threads, a run of blocks on each."""
+        _ = stamp
+        blocks = (coords.shape[0] + BLOCK - 1) // BLOCK
+        runs = (blocks + 15) // 16
+        for run in prange(runs):
+            scratch = new_scratch(coords.shape[1])
+            for block in range(run * 16, min(run * 16 + 16, blocks)):
+                forward_block(
+                    coords, table, directions, scales, addresses, interpolation, 0,
+                    block, scratch, out,
+                )  # fmt: skip
+
+    @typing.no_type_check
+    @njit(**OUTER)
+    def table_vjp_serial(
+        coords, grad_out, directions, scales, addresses, interpolation, grad_table
+    ):
+        """Add the table's gradient on the calling thread, one level after the other."""
+        _ = stamp
+        scratch = new_scratch(coords.shape[1])
+        for level in range(scales.shape[0]):
+            table_vjp_level(
+                coords, grad_out, directions, scales, addresses, interpolation, level,
+                scratch, grad_table,
+            )  # fmt: skip
+
+    @typing.no_type_check
+    @njit(**PARALLEL)
+    def table_vjp_parallel(
+        coords, grad_out, directions, scales, addresses, interpolation, grad_table
+    ):
+        """Add the table's gradient with one thread per level.
+
+        Levels own disjoint rows, so no two threads write one row and every sum is taken
+        in the order of the points: the bits do not depend on the number of threads.
+        """
+        _ = stamp
+        for level in prange(scales.shape[0]):
+            scratch = new_scratch(coords.shape[1])
+            table_vjp_level(
+                coords, grad_out, directions, scales, addresses, interpolation, level,
+                scratch, grad_table,
+            )  # fmt: skip
+
+    @typing.no_type_check
+    @njit(**OUTER)
+    def coords_vjp_serial(
+        coords, table, grad_out, scales, addresses, interpolation, grad_coords
+    ):
+        """Fill in the coordinates' gradient on the calling thread."""
+        _ = stamp
+        scratch = new_scratch(coords.shape[1])
+        for block in range((coords.shape[0] + BLOCK - 1) // BLOCK):
+            coords_vjp_block(
+                coords, table, grad_out, scales, addresses, interpolation, 0,
+                scales.shape[0], block, scratch, grad_coords,
+            )  # fmt: skip
+
+    @typing.no_type_check
+    @njit(**PARALLEL)
+    def coords_vjp_parallel(
+        coords, table, grad_out, scales, addresses, interpolation, grad_coords
+    ):
+        """Fill in the coordinates' gradient with numba's threads, a block on each."""
+        _ = stamp
+        for block in prange((coords.shape[0] + BLOCK - 1) // BLOCK):
+            scratch = new_scratch(coords.shape[1])
+            coords_vjp_block(
+                coords, table, grad_out, scales, addresses, interpolation, 0,
+                scales.shape[0], block, scratch, grad_coords,
+            )  # fmt: skip
+
+    return (
+        forward_serial,
+        forward_parallel,
+        table_vjp_serial,
+        table_vjp_parallel,
+        coords_vjp_serial,
+        coords_vjp_parallel,
+    )
+
+
+(
+    forward_serial,
+    forward_parallel,
+    table_vjp_serial,
+    table_vjp_parallel,
+    coords_vjp_serial,
+    coords_vjp_parallel,
+) = _entries(stamp_of(*compiled_modules()))

@@ -1,12 +1,12 @@
-"""Kernels of one or two gates that all channels share: eight points at a time.
+"""Kernel functions of one or two gates for all channels: eight points at a time.
 
 One weight per corner serves all channels, so that the loops of a plain grid read nodes
-and hand gradients back. The two gates of a point stand side by side; a kernel of one
-gate has a second one that is zero.
+and hand gradients back. The two gates of a point stand side by side; where there is one
+gate, the second is zero.
 
 Points past the end of a block repeat its last one and have no upstream gradient.
 """
-# Kernels are typed by numba.
+# Loops are typed by numba.
 # ruff: noqa: ANN001, ANN201, ANN202
 
 import typing

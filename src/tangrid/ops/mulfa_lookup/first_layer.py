@@ -52,7 +52,8 @@ _SIN = tuple(
 @njit(**INLINE)
 def _cells(points, row, count, scale, shift, last, highest, position, index, rows):
     for i in range(row, row + count):
-        at = points[i] * scale + shift
+        # As rows are found: a point at a face must have one cell.
+        at = fma(points[i], scale, shift)
         cell = min(np.int32(at), last)
         position[i] = at
         index[i] = np.float32(cell)

@@ -146,7 +146,7 @@ def new_work(
         num_points: Points that the thread will see.
         num_dims: Number of coordinates.
         channels: Features per node.
-        filters: Parameters of all levels.
+        filters: Parameters of all levels, or of the coarsest ones.
         plan: What is known before any point is seen.
     """
     gates, corners = plan.gates, 2**num_dims
@@ -175,7 +175,7 @@ def new_sums(filters: Filters) -> Filters:
     """Return memory for the gradients of one block, summed in float32.
 
     Args:
-        filters: Parameters of all levels.
+        filters: Parameters of all levels, or of the coarsest ones.
     """
     return Filters(*(np.zeros((1, values.shape[1]), np.float32) for values in filters))
 

@@ -11,10 +11,8 @@ threads: every sum is taken in the order of the points whatever their number.
 """
 # Kernels are typed by numba.
 
-import hashlib
 import typing
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -27,7 +25,7 @@ from tangrid.ops.grid_lookup.numba_cpu import BLOCK
 from tangrid.ops.lanes import (
     WIDTH,
 )
-from tangrid.ops.loops import INLINE, INNER, OUTER, pointer
+from tangrid.ops.loops import INLINE, INNER, OUTER, pointer, stamp_of
 from tangrid.ops.mulfa_lookup import (
     by_point,
     filtering,
@@ -246,12 +244,7 @@ def _pull_plain(
 
 
 def _entries(stamp: int) -> tuple[Callable[..., None], Callable[..., None]]:
-    """Return `forward` and `vjp`.
-
-    numba renews a cached function when its own file changes, but not when a file with
-    functions that it calls does. What a function closes over is part of its name in the
-    cache, hence the stamp.
-    """
+    """Return what Python calls, under a name in the cache that the stamp is part of."""
 
     @typing.no_type_check
     @njit(**OUTER)
@@ -338,18 +331,6 @@ def compiled_modules() -> tuple[ModuleType, ...]:
         waves,
         wide_lanes,
     )
-
-
-def stamp_of(*modules: ModuleType) -> int:
-    """Return a number that changes with the text of modules.
-
-    Args:
-        modules: Modules with a file.
-    """
-    digest = hashlib.sha256()
-    for module in modules:
-        digest.update(Path(str(module.__file__)).read_bytes())
-    return int.from_bytes(digest.digest()[:6], "big")
 
 
 forward, vjp = _entries(stamp_of(*compiled_modules()))

@@ -39,7 +39,7 @@ def forward(
     Args:
         coords: Points in the unit box.
         table: Features of all levels' nodes.
-        kernel: Parameters of all levels.
+        kernel: Parameters of all levels, or of the coarsest ones.
         layout: Where the nodes are.
         settings: The kernel's settings.
         serial: Whether to stay on the calling thread.
@@ -76,7 +76,7 @@ def vjp(
         grad_out: Gradient of the features.
         coords: Points in the unit box.
         table: Features of all levels' nodes.
-        kernel: Parameters of all levels.
+        kernel: Parameters of all levels, or of the coarsest ones.
         layout: Where the nodes are.
         settings: The kernel's settings.
         serial: Whether to stay on the calling thread.

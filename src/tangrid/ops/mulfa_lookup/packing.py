@@ -28,7 +28,7 @@ def packed(kernel: FilterKernel, layout: GridLayout) -> Filters:
     """Return the parameters with gates last, padded and one row per level.
 
     Args:
-        kernel: Parameters of all levels.
+        kernel: Parameters of all levels, or of the coarsest ones.
         layout: The grid.
     """
     missing = -kernel.mix.shape[-1] % WIDTH
@@ -55,7 +55,7 @@ def unpacked(
 
     Args:
         grads: Gradients as the loops leave them.
-        kernel: Parameters of all levels.
+        kernel: Parameters of all levels, or of the coarsest ones.
         layout: The grid.
     """
     gates, inputs = kernel.projection.shape[1:]

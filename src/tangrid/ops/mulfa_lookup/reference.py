@@ -193,10 +193,10 @@ def raw_kernel(
     Args:
         coords: Points in the unit box.
         nodes: The nodes around them.
-        kernel: Parameters of all levels.
+        kernel: Parameters of all levels, or of the coarsest ones.
         layout: The grid.
         settings: The kernel's settings.
-        index: Number of the level.
+        index: Number of the level, one that the kernel has parameters for.
     """
     features = fourier_features(coords, layout.levels[index], settings)
     return raw_kernel_layerwise(features, nodes, kernel.level(index))

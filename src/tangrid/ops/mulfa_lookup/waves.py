@@ -90,7 +90,7 @@ def _evaluate_at_points(coords, scale, last, frequencies, phases, layers, gates,
     num_points, dims = coords.shape
     for axis in range(dims):
         for i in range(num_points):
-            cell = min(np.int32(coords[i, axis] * scale[0] + scale[1]), last)
+            cell = min(np.int32(fma(coords[i, axis], scale[0], scale[1])), last)
             for upper in range(2):
                 row = (axis * num_points + i) * 2 + upper
                 for layer in range(layers):

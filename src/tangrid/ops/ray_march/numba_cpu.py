@@ -48,7 +48,8 @@ def _distance(number, steps):
 @typing.no_type_check
 @njit(**INLINE)
 def _slope(slope):
-    return slope if abs(slope) >= _LEAST_SLOPE else _LEAST_SLOPE
+    # What is no number stays so.
+    return _LEAST_SLOPE if abs(slope) < _LEAST_SLOPE else slope
 
 
 @typing.no_type_check
@@ -100,8 +101,10 @@ def march(
         # A division costs as much as all else of a jump.
         ix, iy, iz = _ONE / dx, _ONE / dy, _ONE / dz
         first, last = nears[ray], fars[ray]
-        if math.isnan(ox + oy + oz):
-            # Comparisons below would pass over it, and the ray go on to its end.
+        is_still = max(abs(dx), abs(dy), abs(dz)) <= _LEAST_SLOPE
+        if is_still or math.isnan(ox + oy + oz + dx + dy + dz):
+            # Comparisons below would pass over what is no number, and the ray go on to
+            # its end; one that stands still has no end.
             last = first
         for origin, inverse in ((ox, ix), (oy, iy), (oz, iz)):
             low = (_HALF - outer - origin) * inverse
@@ -166,5 +169,8 @@ def observe(cells, values, highest, lowest):
     """Raise the highest and lower the lowest value of each cell to what is found."""
     for i in range(cells.shape[0]):
         cell, value = cells[i], values[i]
-        highest[cell] = max(highest[cell], value)
-        lowest[cell] = min(lowest[cell], value)
+        # What is no number stays so, which `max` and `min` pass over.
+        if not (value <= highest[cell] or math.isnan(highest[cell])):
+            highest[cell] = value
+        if not (value >= lowest[cell] or math.isnan(lowest[cell])):
+            lowest[cell] = value

@@ -32,7 +32,9 @@ def spans(
     low, high = (0.5 - half - origins) / slopes, (0.5 + half - origins) / slopes
     first = torch.minimum(low, high).amax(1)
     last = torch.maximum(low, high).amin(1)
-    return torch.maximum(first, nears), torch.minimum(last, fars)
+    first, last = torch.maximum(first, nears), torch.minimum(last, fars)
+    # One that stands still has no end.
+    return first, torch.where(flat.all(1), first, last)
 
 
 def cells_of(
