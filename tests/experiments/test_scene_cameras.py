@@ -64,10 +64,14 @@ def test_views_for_validation_are_held_out_where_there_are_no_others(tmp_path: P
 
 
 def test_runs_without_cameras_are_told_apart(tmp_path: Path):
-    with pytest.raises(DataError, match=r"this run: expected the cameras .* --camera"):
+    with pytest.raises(DataError, match=r"this run: expected .* Fit the scene again:"):
         kept_cameras(None)
-    with pytest.raises(DataError, match="got a run without this file"):
-        kept_cameras(RunFolder(tmp_path))
+    folder = RunFolder(tmp_path)
+    with pytest.raises(DataError, match=r"without this file\. Repeat .* --resume:"):
+        kept_cameras(folder)
+    folder.write_json("metrics.json", {})
+    with pytest.raises(DataError, match=r"without this file\. Fit the scene again:"):
+        kept_cameras(folder)
     keep_cameras(RunFolder(tmp_path), small_scene())
     file = tmp_path / CAMERAS_FILE
     whole = json.loads(file.read_text())

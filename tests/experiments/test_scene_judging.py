@@ -152,3 +152,22 @@ def test_all_runs_of_a_comparison_are_judged_alike(
     assert [row["lpips"] for row in again] == [row["lpips"] for row in rows]
     with pytest.raises(ConfigError, match=r"judged without LPIPS, got one judged by"):
         run_scene_comparison(comparison, [signal], folder, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("supersampling", "0", "expected 1 to 16 rays along each side of a pixel, got"),
+        ("supersampling", "17", "expected 1 to 16 rays along each side of a pixel"),
+        ("least_transmittance", "0", "expected a share above 0 and below 1, got 0.0"),
+        ("least_transmittance", "1", "expected a share above 0 and below 1, got 1.0"),
+        ("probe_seconds", "0", "expected a time above 0, got 0.0"),
+        ("probe_seconds", "-1", "expected a time above 0, got -1.0"),
+        ("probe_views", "-1", "expected 0 or more, got -1"),
+    ],
+)
+def test_what_cannot_judge_is_refused_before_anything_is_fitted(
+    name: str, text: str, message: str
+):
+    with pytest.raises(ConfigError, match=rf"judge\.{name}: {message}"):
+        plan_scene(**{f"judge.{name}": text})

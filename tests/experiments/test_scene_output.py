@@ -1,16 +1,23 @@
 """Views and points of fitted scenes, held against a scene that is known exactly."""
 
 import math
+import signal as signals
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from tangrid.errors import ConfigError, DataError, NumericalError
+from tangrid.errors import (
+    ConfigError,
+    DataError,
+    InterruptedRunError,
+    NumericalError,
+)
 from tangrid.experiments.fit_image import run_fit
-from tangrid.experiments.fit_scene import FittedScene
+from tangrid.experiments.fit_scene import FittedScene, radiance_of, run_scene_fit
 from tangrid.experiments.loading import load
 from tangrid.experiments.scene_output import (
     cameras_of,
@@ -24,12 +31,14 @@ from tangrid.rendering.camera_tours import at_size
 from tangrid.rendering.scene_space import SceneSpace
 from tangrid.runs.store import OWN_FILES, RunFolder
 from tangrid.signals.camera import Camera
+from tangrid.training import Moment
 from tests.experiments.media_scenes import NDC_SPACE, medium, wall, window
 from tests.experiments.small_experiments import image, plan
 from tests.experiments.small_scenes import (
     as_fitted,
     closed_form,
     fit_scene,
+    plan_scene,
     tiny_scene,
 )
 from tests.rendering.media import COLOUR, RADIUS, in_ball
@@ -77,6 +86,43 @@ def test_a_loaded_run_gives_the_same_views_as_a_fresh_one(fitted: FittedScene):
     ):
         assert torch.equal(fresh.colour, loaded.colour)
         assert torch.equal(fresh.depth, loaded.depth)
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> RunFolder:
+    """The folder of a fit that was stopped after seven of its twelve steps."""
+    folder = RunFolder.create(tmp_path / "stopped")
+
+    def stop(moment: Moment) -> None:
+        if moment.step == 7:
+            signals.raise_signal(signals.SIGINT)
+
+    with pytest.raises(InterruptedRunError, match=r"after step 7"):
+        run_scene_fit(plan_scene(), tiny_scene(), folder=folder, on_step=stop)
+    return folder
+
+
+def test_a_fit_that_was_stopped_is_seen_by_its_cameras(stopped: RunFolder):
+    run = load(stopped.path)
+    kept = cameras_of(run)
+    assert len(kept.training) == 6
+    (view, _) = views_of_scene(run, [view.camera for view in kept.heldout])
+    assert bool(view.colour.isfinite().all())
+    state = load_file(stopped.path / "state.safetensors")
+    occupancy = radiance_of(run).occupancy
+    assert torch.equal(occupancy.cells.bits, state["task/bits"])
+    assert torch.equal(occupancy.densities, state["task/densities"])
+    assert bool(occupancy.densities.any())
+
+
+def test_a_fit_without_a_state_says_how_to_go_on(stopped: RunFolder):
+    run = load(stopped.path)
+    (stopped.path / "state.safetensors").unlink()
+    with pytest.raises(DataError, match=r"state\.safetensors: .* with --resume"):
+        radiance_of(run)
+    (stopped.path / "field.safetensors").unlink()
+    with pytest.raises(DataError, match=r"field\.safetensors: .* with --resume"):
+        load(stopped.path)
 
 
 def test_points_lie_on_the_surface_in_the_colours_that_are_seen():

@@ -23,10 +23,12 @@ from tangrid.rendering.views import render_view
 from tangrid.runs.store import RunFolder
 from tangrid.signals.camera import Camera
 from tangrid.signals.formats.scene_draft import SplitName
+from tangrid.signals.ndc import NDC_HIGH, NDC_LOW, NdcFrame
 from tangrid.signals.scene import Scene
 from tangrid.signals.scene_bounds import SceneBounds
 from tangrid.signals.view import View
 from tangrid.training import Moment, TrainingSettings
+from tangrid.training.settings import scene_training
 from tests.ops.comparison import assert_same_bits
 
 TRAINING = TrainingSettings(steps=4, batch_size=2048, piece_size=1024, threads=2)
@@ -187,3 +189,78 @@ def test_nothing_is_contracted_where_there_is_one_box(demo: Scene):
         planned(demo, settings=settings)
     both = planned(demo, settings={**settings, "space.cascades": "3"}).space
     assert (both.outside, both.cascades) == ("contracted", 3)
+
+
+def test_a_box_that_no_camera_sees_is_refused(demo: Scene):
+    away = {**SMALL_NERF, "space.low": "9,9,9", "space.high": "10,10,10"}
+    with pytest.raises(ConfigError, match=r"space: expected a box that .* cameras see"):
+        planned(demo, settings=away)
+    # The box itself is there, but all of it is nearer, or farther.
+    far = {**SMALL_NERF, "space.near": "40", "space.far": "50"}
+    with pytest.raises(ConfigError, match=r"meets between near and far, 40 and 50"):
+        planned(demo, settings=far)
+    # One that is larger than its inner box may be seen outside that alone.
+    wide = planned(demo, settings={**away, "space.cascades": "6"}).space
+    assert wide.low == (9, 9, 9)
+
+
+def test_a_small_box_in_a_corner_of_the_pictures_is_seen(demo: Scene):
+    small = {**SMALL_NERF, "space.low": "0.9,0.9,0", "space.high": "1.2,1.2,0.2"}
+    assert planned(demo, settings=small).space.high == (1.2, 1.2, 0.2)
+
+
+def forward() -> Scene:
+    """Cameras side by side that look along -z, in normalised device coordinates."""
+    views = []
+    for number in range(4):
+        pose = np.eye(4)
+        pose[0, 3] = 0.1 * number
+        split: SplitName = "train" if number else "test"
+        views.append(
+            View(
+                name=f"{number}.png",
+                camera=Camera(pose=pose, width=8, height=6, focal=(8.0, 8.0)),
+                pixels=np.zeros((6, 8, 3), np.uint8),
+                split=split,
+            )
+        )
+    bounds = SceneBounds(
+        scope="forward-facing",
+        low=NDC_LOW,
+        high=NDC_HIGH,
+        near=0.0,
+        far=1.0,
+        ndc=NdcFrame(x_scale=2.0, y_scale=8 / 3, near=1.0),
+    )
+    return Scene.from_views(views, bounds, name="forward")
+
+
+def test_device_coordinates_have_planes_of_their_own():
+    signal = forward()
+    assert planned(signal).space.far == 1
+    for name, text in (("near", "0.5"), ("far", "7")):
+        settings = {**SMALL_NERF, f"space.{name}": text}
+        with pytest.raises(ConfigError, match=r"space\.near and space\.far: .* none"):
+            planned(signal, settings=settings)
+    away = {**SMALL_NERF, "space.low": "4,4,-1", "space.high": "5,5,1"}
+    with pytest.raises(ConfigError, match=r"which no ray of theirs meets\. Say"):
+        planned(signal, settings=away)
+
+
+def test_a_schedule_that_does_not_hold_is_not_told_to(demo: Scene):
+    training = scene_training(4, None)
+    cosine = {**SMALL_NERF, "training.schedule": "cosine"}
+    with pytest.raises(ConfigError, match=r"0\.7 changes nothing\. Say .*hold=0 too"):
+        planned(demo, training=training, settings=cosine)
+    plain = planned(demo, training=training, settings={**cosine, "training.hold": "0"})
+    assert (plain.training.schedule, plain.training.hold) == ("cosine", 0)
+    for name in ("milestones", "step-factor"):
+        settings = {**SMALL_NERF, f"training.{name}": "0.5"}
+        with pytest.raises(ConfigError, match=r"expected the schedule steps, got exp"):
+            planned(demo, training=training, settings=settings)
+        planned(
+            demo,
+            training=training,
+            settings={**cosine, **settings, "training.hold": "0"}
+            | {"training.schedule": "steps"},
+        )

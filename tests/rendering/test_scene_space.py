@@ -174,6 +174,7 @@ def test_forward_facing_places_come_back_to_the_world():
         ({"low": (1.0, 0.0, 0.0)}, "space: expected a box with low < high along every"),
         ({"high": (float("nan"), 1.0, 1.0)}, "expected a box with low < high"),
         ({"near": 2.0, "far": 2.0}, "expected 0 <= near < far, got 2 and 2"),
+        ({"far": 0.0}, "Say --set space.near=A and --set space.far=B in the scene"),
         ({"near": -0.1}, "expected 0 <= near < far, got -0.1 and 1e"),
         ({"near": float("nan")}, "expected 0 <= near < far"),
         ({"cascades": 0}, "space.cascades: expected 1 to 8, got 0"),

@@ -255,3 +255,24 @@ def test_atomic_path_is_in_the_folder(tmp_path: Path):
     with run.atomic_path("target.png") as temporary:
         temporary.write_bytes(b"picture")
     assert (tmp_path / "target.png").read_bytes() == b"picture"
+
+
+def test_a_folder_is_looked_at_without_a_change(tmp_path: Path):
+    for path in (tmp_path / "new" / "run", tmp_path):
+        RunFolder.check_free(path)
+    run = finished_run(tmp_path / "run").path
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    for path in (foreign / "table.json", tmp_path / "file"):
+        path.write_text("{}")
+    before = files_below(tmp_path)
+    for path in (run, foreign, tmp_path / "file"):
+        with pytest.raises(ConfigError) as early:
+            RunFolder.check_free(path)
+        with pytest.raises(ConfigError) as late:
+            RunFolder.create(path)
+        assert str(early.value) == str(late.value)
+    RunFolder.check_free(run, overwrite=True)
+    with pytest.raises(ConfigError, match="a folder that tangrid did not write"):
+        RunFolder.check_free(foreign, overwrite=True)
+    assert files_below(tmp_path) == before

@@ -14,7 +14,7 @@ from tangrid.training import TrainingSettings
         ({"minutes": 0.0}, "training.minutes: expected a time above 0, got 0.0"),
         ({"minutes": float("nan")}, "training.minutes: expected a time above 0"),
         ({"batch_size": 0}, "Say --batch-size with a positive number"),
-        ({"piece_size": 0}, "training.piece_size: expected a whole number >= 1"),
+        ({"piece_size": 0}, "Say --set training.piece-size=N with a positive number"),
         ({"threads": 0}, "training.threads: expected a whole number >= 1, got 0"),
         ({"ema": 1.0}, "training.ema: expected a decay between 0 and 1, got 1.0"),
         ({"ema": 0.0}, "training.ema: expected a decay between 0 and 1, got 0.0"),

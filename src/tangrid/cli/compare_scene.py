@@ -74,8 +74,12 @@ def compare(
         plan_scene_comparison,
         run_scene_comparison,
     )
+    from tangrid.experiments.keeping import check_folder  # noqa: PLC0415
 
     load_plugin(request.output.plugin)
+    output = request.output
+    # Photographs take longest; what is wrong already is told without them.
+    check_folder(output.out, overwrite=output.overwrite, resume=output.resume)
     lpips = lpips_of(request.scene)
     comparison, signals = _plan(request)
     # Everything is tried before a folder is made.
@@ -102,6 +106,7 @@ def _plan(request: CompareSceneRequest) -> "tuple[CompareScenes, list[Scene]]":
     """Return what is asked for, and its scenes, opened."""
     from tangrid.cli.scene_opening import open_scene  # noqa: PLC0415
     from tangrid.experiments.compare_scenes import CompareScenes  # noqa: PLC0415
+    from tangrid.experiments.fit_scene import check_scene_settings  # noqa: PLC0415
 
     flags = request.training
     training = scene_training_of(flags)
@@ -114,6 +119,12 @@ def _plan(request: CompareSceneRequest) -> "tuple[CompareScenes, list[Scene]]":
     models = models_in(request.models)
     for model in models:
         check_decoder(flags, model, "scene")
+        check_scene_settings(
+            model,
+            training,
+            protocol=request.scene.protocol,
+            settings=settings_of(flags),
+        )
     opened = [open_scene(path, request.scene) for path in paths]
     names = distinct_names(
         [path or "" for path in paths], [signal.name for _, signal in opened]

@@ -94,11 +94,15 @@ def _fit(request: FitSceneRequest, command: Sequence[str]) -> None:
     # What is heavy is imported when it is needed: --help must answer at once.
     from tangrid.cli.fitting import fit_in_folder  # noqa: PLC0415
     from tangrid.experiments.fit_scene import run_scene_fit  # noqa: PLC0415
+    from tangrid.experiments.keeping import check_folder  # noqa: PLC0415
     from tangrid.experiments.scene_judging import (  # noqa: PLC0415
         check_judged_alike,
     )
 
     load_plugin(request.output.plugin)
+    output = request.output
+    # Photographs take longest; what is wrong already is told without them.
+    check_folder(output.out, overwrite=output.overwrite, resume=output.resume)
     lpips = lpips_of(request.scene)
     experiment, signal = _plan(request)
 
@@ -123,11 +127,20 @@ def _fit(request: FitSceneRequest, command: Sequence[str]) -> None:
 def _plan(request: FitSceneRequest) -> "tuple[FitScene, Scene]":
     """Return the experiment with every setting resolved, and its scene, opened."""
     from tangrid.cli.scene_opening import open_scene  # noqa: PLC0415
-    from tangrid.experiments.fit_scene import plan_scene_fit  # noqa: PLC0415
+    from tangrid.experiments.fit_scene import (  # noqa: PLC0415
+        check_scene_settings,
+        plan_scene_fit,
+    )
 
     flags = request.training
     check_decoder(flags, request.model, "scene")
     training = scene_training_of(flags)
+    check_scene_settings(
+        request.model,
+        training,
+        protocol=request.scene.protocol,
+        settings=settings_of(flags),
+    )
     source, signal = open_scene(None if request.demo else request.path, request.scene)
     experiment = plan_scene_fit(
         signal,

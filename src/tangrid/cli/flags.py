@@ -177,7 +177,7 @@ def settings_of(flags: ModelFlags) -> dict[str, str]:
 def check_decoder(
     flags: TrainingFlags, model: str, task: Literal["image", "sdf", "scene"] = "image"
 ) -> None:
-    """Refuse an arithmetic of the decoder for a model that has none.
+    """Refuse an arithmetic of the decoder for a model in which it cannot be chosen.
 
     Args:
         flags: What was asked for.
@@ -185,7 +185,7 @@ def check_decoder(
         task: What it is fitted to.
 
     Raises:
-        ConfigError: If the model is unknown or has no decoder.
+        ConfigError: If the model is unknown or has no such choice.
     """
     from tangrid.presets import find_model  # noqa: PLC0415
 
@@ -193,8 +193,8 @@ def check_decoder(
         return
     if not hasattr(find_model(model, task).field, "decoder_dtype"):
         raise ConfigError(
-            f"--decoder-dtype: expected a model with a decoder, got '{model}', which "
-            "has none. Leave --decoder-dtype out."
+            "--decoder-dtype: expected a model with a decoder whose arithmetic can be "
+            f"chosen, got '{model}'. Leave --decoder-dtype out."
         )
 
 

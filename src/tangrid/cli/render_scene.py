@@ -18,7 +18,7 @@ from tangrid.cli.picture_folder import (
 )
 from tangrid.cli.render import RenderRequest, SceneRenderFlags
 from tangrid.cli.video_file import check_video, write_video
-from tangrid.errors import ConfigError
+from tangrid.errors import ConfigError, DataError
 from tangrid.experiments import FittedRun
 from tangrid.experiments.scene_cameras import (
     CAMERAS_FILE,
@@ -149,7 +149,12 @@ def _planned(request: RenderRequest, run: FittedRun, *, wants_video: bool) -> _P
         path = Path(flags.camera).expanduser()
         views = read_cameras(path, usual_size=_usual_size(run))
         return _of_views(request, views, path.stem, needs_even_sides=wants_video)
-    kept = cameras_of(run)
+    try:
+        kept = cameras_of(run)
+    except DataError as error:
+        raise DataError(
+            f"{error} Or give cameras of your own with --camera."
+        ) from error
     if flags.path == "views" and flags.frames is None and not wants_video:
         return _of_views(request, kept.heldout, "views", needs_even_sides=False)
     kind = usual_tour(kept) if flags.path == "views" else flags.path

@@ -4,12 +4,13 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tangrid.errors import ConfigError, DataError
+from tangrid.errors import DataError
 from tangrid.experiments.contract import EXPERIMENTS
 from tangrid.experiments.fitting import Fit, FittedRun, all_metrics, begin, resolved
 from tangrid.experiments.scene_cameras import keep_cameras
 from tangrid.experiments.scene_judging import ViewJudge, heldout_views, judge_scene
 from tangrid.experiments.scene_source import SceneSource
+from tangrid.experiments.scene_space_checks import check_space
 from tangrid.fields import Field, FieldConfig
 from tangrid.fields.radiance import EncodedRadianceConfig, RadianceField
 from tangrid.fields.workers import Workers
@@ -34,7 +35,7 @@ from tangrid.tasks.view_pictures import (
 from tangrid.tasks.view_protocols import find_protocol, usual_protocol
 from tangrid.tasks.view_synthesis import ViewSettings, ViewSynthesis
 from tangrid.training import Moment, Probe, TrainingSettings, fit
-from tangrid.training.checkpoint import load_tensors, save_tensors
+from tangrid.training.checkpoint import load_learned, load_tensors, save_tensors
 
 SETTINGS = ("field", "training", "views", "space", "judge", "pictures")
 """Parts of the experiment whose single settings can be changed."""
@@ -85,6 +86,41 @@ class FittedScene(FittedRun):
     """
 
     radiance: RadianceScene | None = None
+
+
+def check_scene_settings(
+    model: str,
+    training: TrainingSettings,
+    *,
+    protocol: str | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> None:
+    """Refuse what no scene could be fitted with, before one is read.
+
+    Args:
+        model: Name of a preset, an encoding or a radiance field.
+        training: How to train.
+        protocol: Rules of evaluation.
+        settings: Single settings to change, by dotted path; those of space wait for the
+            scene's own.
+
+    Raises:
+        ConfigError: If a name is unknown or a setting cannot be honoured.
+    """
+    if protocol is not None:
+        find_protocol(protocol)
+    own = {
+        path: text
+        for path, text in (settings or {}).items()
+        if path.strip(" -").split(".")[0] != "space"
+    }
+    resolved(
+        FitScene(model=model, training=training),
+        find_model(model, "scene"),
+        params=None,
+        settings=own,
+        parts=SETTINGS,
+    )
 
 
 def plan_scene_fit(
@@ -146,18 +182,8 @@ def plan_scene_fit(
         parts=SETTINGS,
     )
     find_protocol(experiment.judge.protocol)
-    _check_outside(experiment.space)
+    check_space(experiment.space, signal)
     return experiment
-
-
-def _check_outside(space: SceneSpace) -> None:
-    """Refuse to contract what is outside a lone box: it would change nothing."""
-    if space.outside == "contracted" and space.cascades == 1:
-        raise ConfigError(
-            "space.outside: expected contracted space where there are boxes outside "
-            "the first, got space.cascades=1. Say --set space.cascades=5 too, or leave "
-            "space.outside as it is."
-        )
 
 
 def run_scene_fit(
@@ -187,6 +213,9 @@ def run_scene_fit(
     """
     built = experiment.build(experiment.site)
     begin(folder, experiment, built, resume=resume, command=command)
+    if folder is not None:
+        # Before training: a run that goes on can be looked at.
+        keep_cameras(folder, signal)
     forget_implementations()
     task = _task(experiment, signal)
     fitted = fit(
@@ -201,7 +230,6 @@ def run_scene_fit(
     scene = _radiance(experiment, fitted.field, task.occupancy)
     if folder is not None:
         save_tensors(folder, OCCUPANCY_FILE, task.occupancy.state, {})
-        keep_cameras(folder, signal)
     scores, judged = judge_scene(
         scene,
         signal,
@@ -256,7 +284,11 @@ def radiance_of(run: FittedRun) -> RadianceScene:
             "run: expected the folder of a fit to a scene, got a run without one. Load "
             "it from the folder where it was kept."
         )
-    load_tensors(run.folder.path / OCCUPANCY_FILE, occupancy.state)
+    if run.folder.has(OCCUPANCY_FILE):
+        load_tensors(run.folder.path / OCCUPANCY_FILE, occupancy.state)
+    else:
+        # Training goes on, or was stopped: the file is written at its end.
+        load_learned(run.folder, occupancy.state)
     return _radiance(experiment, run.field, occupancy)
 
 

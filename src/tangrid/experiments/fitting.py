@@ -30,6 +30,13 @@ from tangrid.signals.site import Site
 from tangrid.training import FittedField, TrainingSettings
 
 _SPACE_FOR_PICTURES = 2_000_000
+_USED_BY = {
+    "hold": ("exponential",),
+    "final_rate": ("cosine", "exponential"),
+    "milestones": ("steps",),
+    "step_factor": ("steps",),
+}
+"""Schedules in which a setting of training changes anything."""
 
 
 class Source(Protocol):
@@ -130,6 +137,7 @@ def resolved(
     if params is not None:
         sized = fit_budget(experiment.field, experiment.site, params)
         experiment = dataclasses.replace(experiment, field=sized)
+    _check_schedule(experiment.training, settings or {})
     _check_rates(experiment)
     return experiment
 
@@ -154,6 +162,25 @@ def check_paths(
                 "field.encoding.num-levels=12 or training.rates.grid=0.02; `tangrid "
                 "catalogue` has all names."
             )
+
+
+def _check_schedule(training: TrainingSettings, settings: Mapping[str, str]) -> None:
+    """Refuse what is asked of a schedule that has no use for it."""
+    asked = {path.strip(" -").replace("-", "_") for path in settings}
+    for name, schedules in _USED_BY.items():
+        where, value = f"training.{name}", getattr(training, name)
+        # Recipes hold rates, too, which nobody has asked for by name.
+        is_meant = value > 0 if name == "hold" else where in asked
+        if not is_meant or training.schedule in schedules:
+            continue
+        to_do = "Leave it out, or say"
+        if where not in asked:
+            to_do = f"Say --set {where}=0 too, or"
+        raise ConfigError(
+            f"{where}: expected the schedule {' or '.join(schedules)}, got "
+            f"{training.schedule}, in which {value} changes nothing. {to_do} "
+            f"--set training.schedule={schedules[0]}."
+        )
 
 
 def _check_rates(experiment: Fit) -> None:

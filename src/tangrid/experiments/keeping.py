@@ -34,6 +34,47 @@ class Kept:
     is_finished: bool = False
 
 
+def check_folder(
+    path: str | Path | None, *, overwrite: bool = False, resume: bool = False
+) -> None:
+    """Refuse a folder that `keeping` would refuse, before anything long is done.
+
+    Args:
+        path: The folder; None for one that is not named yet.
+        overwrite: Whether a run that is there is replaced.
+        resume: Whether a run that is there is gone on with.
+
+    Raises:
+        ConfigError: If it holds something and may not be replaced, or no run to go on
+            with.
+    """
+    if path is None:
+        return
+    path = Path(path).expanduser()
+    _check_either(path, overwrite=overwrite, resume=resume)
+    if resume:
+        _opened(path)
+    else:
+        RunFolder.check_free(path, overwrite=overwrite)
+
+
+def _check_either(path: Path, *, overwrite: bool, resume: bool) -> None:
+    if resume and overwrite:
+        raise ConfigError(
+            f"{path}: expected either to go on with a run or to replace it, got "
+            "--resume and --overwrite. Leave one of them out."
+        )
+
+
+def _opened(path: Path) -> RunFolder:
+    if not path.exists():
+        raise ConfigError(
+            f"{path}: expected the folder of a run to go on with, got nothing there. "
+            "Leave --resume out to begin a run, or name its folder with --out."
+        )
+    return RunFolder.open(path)
+
+
 @contextmanager
 def keeping(
     path: str | Path,
@@ -60,11 +101,7 @@ def keeping(
     """
     path = Path(path).expanduser()
     plain = to_plain(experiment)
-    if resume and overwrite:
-        raise ConfigError(
-            f"{path}: expected either to go on with a run or to replace it, got "
-            "--resume and --overwrite. Leave one of them out."
-        )
+    _check_either(path, overwrite=overwrite, resume=resume)
     if resume:
         kept = _reopened(path, plain)
         with _discarding(path):
@@ -113,12 +150,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _reopened(path: Path, asked: Mapping[str, Any]) -> Kept:
-    if not path.exists():
-        raise ConfigError(
-            f"{path}: expected the folder of a run to go on with, got nothing there. "
-            "Leave --resume out to begin a run, or name its folder with --out."
-        )
-    folder = RunFolder.open(path)
+    folder = _opened(path)
     check_same(path, asked, folder.read_json("config.json"))
     if asked.get("kind") in _OF_SEVERAL:
         return Kept(folder, resume=True)

@@ -109,10 +109,11 @@ def kept_cameras(folder: RunFolder | None) -> SceneCameras:
     """
     where = "this run" if folder is None else str(folder.path)
     if folder is None or not folder.has(CAMERAS_FILE):
+        is_done = folder is None or folder.has("metrics.json")
+        to_do = "Fit the scene again" if is_done else "Repeat its command with --resume"
         raise DataError(
             f"{where}: expected the cameras of the scene in {CAMERAS_FILE}, got a run "
-            "without this file. Fit the scene again with --out, or give cameras of "
-            "your own with --camera."
+            f"without this file. {to_do}: a fit that has a folder keeps them."
         )
     path = folder.path / CAMERAS_FILE
     content = folder.read_json(CAMERAS_FILE)

@@ -1,5 +1,6 @@
 """Judge a fitted scene by the views that it has not seen."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from tangrid.tasks.view_evaluation import JudgedView, evaluate_views
 from tangrid.tasks.view_pictures import ViewPictures
 from tangrid.tasks.view_protocols import describe_protocol, find_protocol
 
+_MOST_SUPERSAMPLING = 16
+
 
 @dataclass(frozen=True, kw_only=True)
 class ViewJudge:
@@ -32,6 +35,34 @@ class ViewJudge:
     """Time between looks at some test views while training goes on."""
     probe_views: int = 2
     """Number of those views; 0 for none."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no view can be judged by.
+
+        Raises:
+            ConfigError: If a number is out of range.
+        """
+        if not 1 <= self.supersampling <= _MOST_SUPERSAMPLING:
+            raise ConfigError(
+                f"judge.supersampling: expected 1 to {_MOST_SUPERSAMPLING} rays along "
+                f"each side of a pixel, got {self.supersampling}. 1 is usual."
+            )
+        if not 0 < self.least_transmittance < 1:
+            raise ConfigError(
+                "judge.least_transmittance: expected a share above 0 and below 1, got "
+                f"{self.least_transmittance}. 0.0001 is usual."
+            )
+        if not 0 < self.probe_seconds < math.inf:
+            raise ConfigError(
+                "judge.probe_seconds: expected a time above 0, got "
+                f"{self.probe_seconds}. Say --set judge.probe-views=0 to look at no "
+                "views while training goes on."
+            )
+        if self.probe_views < 0:
+            raise ConfigError(
+                f"judge.probe_views: expected 0 or more, got {self.probe_views}. 0 "
+                "looks at no views while training goes on."
+            )
 
 
 def heldout_views(signal: Scene) -> tuple[View, ...]:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tangrid.choices import check_choice
 from tangrid.errors import ConfigError
 from tangrid.notation import Coords
+from tangrid.ops.ray_march.reference import spans
 from tangrid.signals.ndc import NdcFrame
 
 Outside = Literal["scaled", "contracted"]
@@ -62,8 +63,8 @@ class SceneSpace:
     outside: Outside = "scaled"
     """How a field sees the larger boxes: all scaled down, or space contracted."""
     ndc: NdcFrame | None = None
-    """Normalised device coordinates, in which low and high then are; near and far are
-    the planes of that frame."""
+    """Normalised device coordinates, in which low and high then are; their planes stand
+    in the place of near and far."""
 
     def __post_init__(self) -> None:
         """Refuse a box that is none.
@@ -80,7 +81,7 @@ class SceneSpace:
         if not 0 <= self.near < self.far:
             raise ConfigError(
                 f"space: expected 0 <= near < far, got {self.near:g} and {self.far:g}. "
-                "Say --near and --far in the scene's units."
+                "Say --set space.near=A and --set space.far=B in the scene's units."
             )
         if not 1 <= self.cascades <= _MOST_CASCADES:
             raise ConfigError(
@@ -116,6 +117,24 @@ class SceneSpace:
             far * scales,
             scales,
         )
+
+    def is_met(
+        self, origins: Float[Tensor, "r 3"], directions: Float[Tensor, "r 3"]
+    ) -> Bool[Tensor, " r"]:
+        """Return which rays of the world pass through the largest box.
+
+        Args:
+            origins: Where they begin.
+            directions: Where they go, of unit length.
+
+        Example:
+            >>> origins = torch.tensor([[0.0, 0.0, 4.0], [0.0, 2.0, 4.0]])
+            >>> directions = torch.tensor([[0.0, 0.0, -1.0]]).expand(2, 3)
+            >>> SceneSpace().is_met(origins, directions).tolist()
+            [True, False]
+        """
+        first, last = spans(*self.rays(origins, directions)[:4], self.cascades)
+        return first.clamp(min=0) < last
 
     def coords(self, points: Float[Tensor, "n 3"]) -> Coords:
         """Return where a field has the points of the box's frame, in its unit box.

@@ -75,9 +75,7 @@ class RunFolder:
             path.mkdir(parents=True, exist_ok=True)
             names = [item.name for item in path.iterdir()]
         except FileExistsError as error:
-            raise ConfigError(
-                f"{path}: expected a folder, got a file. Choose another with --out."
-            ) from error
+            raise _is_file(path) from error
         except OSError as error:
             raise unwritable(path, error) from error
         if any(not _matches(name, _UNIMPORTANT) for name in names):
@@ -87,6 +85,26 @@ class RunFolder:
             except OSError as error:
                 raise unwritable(path, error) from error
         return cls(path)
+
+    @classmethod
+    def check_free(cls, path: Path, *, overwrite: bool = False) -> None:
+        """Refuse a folder whose files `create` would refuse; nothing is changed.
+
+        Args:
+            path: The folder; it need not be there.
+            overwrite: Whether a run that it holds may be replaced.
+
+        Raises:
+            ConfigError: If it holds something and may not be emptied, or is a file.
+        """
+        if path.is_file():
+            raise _is_file(path)
+        try:
+            names = [item.name for item in path.iterdir()]
+        except OSError:
+            return
+        if any(not _matches(name, _UNIMPORTANT) for name in names):
+            _check_may_empty(path, names, overwrite=overwrite)
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
@@ -244,6 +262,12 @@ def _describe_folder(path: Path) -> str:
     if not path.is_dir():
         return "a file" if path.exists() else "nothing there"
     return "a run" if (path / "config.json").is_file() else "one without config.json"
+
+
+def _is_file(path: Path) -> ConfigError:
+    return ConfigError(
+        f"{path}: expected a folder, got a file. Choose another with --out."
+    )
 
 
 def _end_of_lines(file: FileIO) -> int:

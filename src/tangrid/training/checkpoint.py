@@ -20,6 +20,7 @@ from tangrid.training.settings import TrainingSettings
 FIELD_FILE = "field.safetensors"
 STATE_FILE = "state.safetensors"
 _FORMAT = "tangrid-1"
+_LEARNED = "task/"
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class TrainingState:
         """Everything by name; changing it changes the state."""
         tensors = {f"field/{k}": v for k, v in self.field.state_dict().items()}
         tensors |= self.optimizer.state_tensors()
-        tensors |= {f"task/{key}": tensor for key, tensor in self.learned.items()}
+        tensors |= {f"{_LEARNED}{key}": value for key, value in self.learned.items()}
         if self.mean is not None:
             means = self.mean.field.state_dict()
             tensors |= {f"mean/{key}": tensor for key, tensor in means.items()}
@@ -173,6 +174,22 @@ def load_state(folder: RunFolder, state: TrainingState) -> None:
     load_tensors(folder.path / STATE_FILE, state.tensors)
 
 
+def load_learned(folder: RunFolder, learned: Mapping[str, Tensor]) -> None:
+    """Fill some of what a task has learned from the state that was saved last.
+
+    Args:
+        folder: The run, which may be going on.
+        learned: Tensors by the names that the task gives them; changed in place.
+
+    Raises:
+        DataError: If the file is missing, damaged or belongs to other settings.
+    """
+    path = folder.path / STATE_FILE
+    saved = _load(path)[0]
+    own = {f"{_LEARNED}{key}": tensor for key, tensor in learned.items()}
+    _fill(path, own, {key: saved[key] for key in own if key in saved})
+
+
 def save_tensors(
     folder: RunFolder, name: str, tensors: dict[str, Tensor], words: dict[str, str]
 ) -> None:
@@ -215,8 +232,9 @@ def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
         raise DataError(
-            f"{path}: expected a saved field or state, found no such file. Run the fit "
-            "again, or name the folder of a run that was saved."
+            f"{path}: expected a saved field or state, found no such file. If the fit "
+            "was stopped, repeat its command with --resume; or name the folder of one "
+            "that was saved."
         ) from error
     except (SafetensorError, OSError) as error:
         raise DataError(

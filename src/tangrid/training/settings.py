@@ -15,6 +15,8 @@ SCENE_BATCH_SIZE = 2**15
 """Samples per step of a fit to a scene, where no other number is given."""
 SCENE_STEPS = 5000
 """Steps of a fit to a scene that is given neither steps nor minutes."""
+_FLAGS = ("steps", "batch_size", "threads")
+"""Whole numbers that have a flag of their own."""
 Schedule = Literal["cosine", "constant", "steps", "exponential"]
 
 
@@ -75,9 +77,11 @@ class TrainingSettings:
         for name in ("steps", "batch_size", "piece_size", "threads", "ema_interval"):
             value = getattr(self, name)
             if value is not None and value < 1:
+                flag = name.replace("_", "-")
+                flag = f"--{flag}" if name in _FLAGS else f"--set training.{flag}=N"
                 raise ConfigError(
-                    f"training.{name}: expected a whole number >= 1, got {value}. "
-                    f"Say --{name.replace('_', '-')} with a positive number."
+                    f"training.{name}: expected a whole number >= 1, got {value}. Say "
+                    f"{flag} with a positive number."
                 )
         if self.minutes is not None and not self.minutes > 0:
             raise ConfigError(
