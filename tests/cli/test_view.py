@@ -1,5 +1,6 @@
 """``tangrid view``: scenes and shapes in a browser, until the user ends it."""
 
+import json
 import os
 import shutil
 import signal
@@ -82,6 +83,28 @@ def test_a_scene_without_its_cameras_says_so(
     assert "the view begins at a place of its own, and no cameras" in outcome.err
     assert "old: expected the cameras of the scene in cameras.json" in outcome.err
     assert not any(name.startswith("/cameras") for name in shown[0].names)
+
+
+def test_cameras_that_are_held_every_way_are_shown(
+    fitted_scene: Path, workplace: Path, tangrid: Type, shown: list[Shown]
+):
+    shutil.copytree(fitted_scene, "turned")
+    file = Path("turned/cameras.json")
+    content = json.loads(file.read_text())
+    frames = [one for one in content["frames"] if one["split"] == "train"]
+    for number, frame in enumerate(frames):
+        pose = np.array(frames[0]["transform_matrix"])
+        # Each other one is upside down.
+        pose[:3, :2] *= -1 if number % 2 else 1
+        frame["transform_matrix"] = pose.tolist()
+    file.write_text(json.dumps(content))
+    outcome = tangrid("view", "turned", "--port", 0)
+    assert outcome.code == 0, outcome.err
+    assert "the training cameras are held every way" in outcome.err
+    first = kept_cameras(RunFolder.open(Path("turned"))).heldout[0].camera
+    np.testing.assert_allclose(shown[0].position, first.position)
+    drawn = {name for name in shown[0].names if name.startswith("/cameras/")}
+    assert len(drawn) == 6
 
 
 def test_a_shape_is_a_mesh(

@@ -1,17 +1,26 @@
 """The painter: coarse pictures at once, fine ones at rest, the newest sight counts."""
 
+import dataclasses
+import math
 import threading
 import time
 
 import numpy as np
 import pytest
 
+from tangrid.fields.workers import Workers
 from tangrid.rendering.views import RadianceScene
 from tangrid.viewer.browser_camera import BrowserCamera
 from tangrid.viewer.painter import Painter, Painting
 from tangrid.viewer.sight import Sight, Style, picture
 from tests.tolerances import STRIPS
-from tests.viewer.small_sights import brick_scene, camera_around, truth
+from tests.viewer.small_sights import (
+    CENTRE,
+    SPACE,
+    brick_scene,
+    camera_around,
+    truth,
+)
 from tests.viewer.waiting import soon
 
 
@@ -126,6 +135,56 @@ def test_an_error_is_told(gallery: Gallery):
         assert soon(lambda: gallery.failures)
         painter.ask(0, sight())
     assert [str(error) for error in gallery.failures] == ["nobody is there"]
+
+
+def test_a_new_sight_counts_as_soon_as_an_order_is_taken(gallery: Gallery):
+    """A finer picture is given up also for what came before its drawing began."""
+    painter = gallery.painter(brick_scene())
+    painter.ask(0, sight(height=512))
+    taken = painter._next()
+    assert taken is not None
+    order, newest = taken
+    painter.ask(1, sight(10.0))
+    finer = dataclasses.replace(order, level=1)
+    with Workers(1) as workers:
+        painter._draw(finer, newest, workers)
+        assert not gallery.shown
+        painter._draw(order, newest, workers)
+    assert len(gallery.of(0)) == 1
+
+
+FAR_SPACE = dataclasses.replace(SPACE, near=0.0, far=1e9)
+AHEAD = np.array([1.0, 0.0, 0.0, 0.0])
+"""Turned so that it looks along +z of the world."""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"position": np.array([np.nan, 0.0, 0.0])},
+        {"position": np.array([1e20, 0.0, 0.0])},
+        {"wxyz": np.zeros(4)},
+        {"wxyz": np.full(4, np.nan)},
+        {"angle": 0.0},
+        {"angle": math.nan},
+        {"aspect": math.nan},
+        {"aspect": math.inf},
+        {"position": np.array(CENTRE) - [0.0, 0.0, 1e6], "wxyz": AHEAD, "angle": 1e-5},
+    ],
+)
+def test_a_camera_that_is_none_is_passed_over(change: dict, gallery: Gallery):
+    fine = sight(height=16)
+    wrong = Sight(
+        camera=dataclasses.replace(fine.camera, **change), style=Style(height=16)
+    )
+    with gallery.painter(brick_scene(FAR_SPACE)) as painter:
+        painter.ask(0, wrong)
+        painter.ask(1, fine)
+        assert soon(lambda: gallery.is_done(1, fine))
+        painter.ask(0, fine)
+        assert soon(lambda: gallery.is_done(0, fine))
+    assert not gallery.failures
+    assert all(one.sight is fine for one in gallery.of(0))
 
 
 def test_it_ends_while_it_draws(gallery: Gallery):

@@ -56,16 +56,25 @@ def _cameras(run: FittedRun, space: SceneSpace) -> tuple[Sequence[Camera], Start
     """Return the training cameras, and where to begin; says what is not known."""
     try:
         kept = kept_cameras(run.folder)
-        training = [view.camera for view in kept.training]
-        first = (kept.heldout or kept.training)[0].camera
-        return training, Start.at(first, space, upward(training))
     except (ConfigError, DataError) as error:
         print(
             "tangrid: the view begins at a place of its own, and no cameras are shown. "
             f"{error}",
             file=sys.stderr,
         )
-    return (), Start.before(space)
+        return (), Start.before(space)
+    training = [view.camera for view in kept.training]
+    first = (kept.heldout or kept.training)[0].camera
+    try:
+        up = upward(training)
+    except ConfigError:
+        print(
+            "tangrid: the training cameras are held every way; what is up in the first "
+            "view counts as up.",
+            file=sys.stderr,
+        )
+        up = first.pose[:3, 1]
+    return training, Start.at(first, space, up)
 
 
 @contextmanager

@@ -9,8 +9,10 @@ from typing import Self
 import numpy as np
 from jaxtyping import UInt8
 
+from tangrid.errors import ConfigError
 from tangrid.fields.workers import Workers
 from tangrid.rendering.views import RadianceScene
+from tangrid.signals.camera import Camera
 from tangrid.viewer.sight import Sight, picture, render_while_wanted
 
 _PREVIEW_SECONDS = 0.1
@@ -126,13 +128,13 @@ class Painter:
     def _work(self) -> None:
         try:
             with Workers(self._num_threads) as workers:
-                while (order := self._next()) is not None:
-                    self._draw(order, workers)
+                while (found := self._next()) is not None:
+                    self._draw(*found, workers)
         except Exception as error:
             self._on_failure(error)
 
-    def _next(self) -> _Order | None:
-        """Return the next order, when there is one; None at the end."""
+    def _next(self) -> tuple[_Order, int] | None:
+        """Return the next order, when there is one, and the newest number; or None."""
         with self._changed:
             while not self._is_over:
                 order = min(
@@ -143,26 +145,33 @@ class Painter:
                     rested = time.monotonic() - self._asked
                     wait = _REST_SECONDS - rested if order.level else 0.0
                     if wait <= 0:
-                        return order
+                        return order, self._number
                 self._changed.wait(wait)
         return None
 
-    def _draw(self, order: _Order, workers: Workers) -> None:
-        camera = order.sight.camera.camera(order.heights[order.level])
-        newest = self._number
+    def _draw(self, order: _Order, newest: int, workers: Workers) -> None:
+        camera = _camera_of(order)
+        if camera is None:
+            self._drop(order)
+            return
 
         def is_stale() -> bool:
             is_passed = order.level > 0 and self._number != newest
             return self._is_over or is_passed
 
         start = time.monotonic()
-        seen = render_while_wanted(
-            self._scene,
-            camera,
-            workers,
-            rays_at_once=self._speed * _STRIP_SECONDS,
-            is_stale=is_stale,
-        )
+        try:
+            seen = render_while_wanted(
+                self._scene,
+                camera,
+                workers,
+                rays_at_once=self._speed * _STRIP_SECONDS,
+                is_stale=is_stale,
+            )
+        except ConfigError:
+            # So far away that single precision does not tell two samples apart.
+            self._drop(order)
+            return
         if seen is None:
             return
         seconds = time.monotonic() - start
@@ -184,3 +193,20 @@ class Painter:
                 del self._orders[order.viewer]
             else:
                 self._orders[order.viewer] = replace(order, level=order.level + 1)
+
+    def _drop(self, order: _Order) -> None:
+        """Forget an order, if nothing newer has taken its place."""
+        with self._changed:
+            if self._orders.get(order.viewer) is order:
+                del self._orders[order.viewer]
+
+
+def _camera_of(order: _Order) -> Camera | None:
+    """Return where an order is seen from; None if that is nowhere.
+
+    Browsers send what they like, and one of them must not end the page for all.
+    """
+    try:
+        return order.sight.camera.camera(order.heights[order.level])
+    except (ConfigError, ValueError, ArithmeticError):
+        return None
