@@ -33,6 +33,49 @@ def test_larger_scenes_say_what_lies_outside():
     assert "steps grow by 0.00391 of the distance" in words
 
 
+def test_rates_are_told_as_they_fall():
+    config = scene_config("instant-ngp", "lego", 400, 0)
+    training = config["training"]
+    training |= {"hold": 0.7, "step_factor": 0.33, "milestones": [0.5, 0.75]}
+    held = "they are held for the first 70% of training"
+    assert f"0.0333 of their start {held}" in words_of(config)
+    training["schedule"] = "cosine"
+    assert "cosine schedule: rates fall to 0.0333" in words_of(config)
+    assert "held" not in words_of(config)
+    training["schedule"] = "steps"
+    words = words_of(config)
+    assert "steps schedule: rates times 0.33 at each of [0.5, 0.75] of" in words
+    assert "of their start" not in words
+    training["schedule"] = "constant"
+    assert "schedule" not in words_of(config)
+
+
+def test_samples_are_told_as_they_are_taken():
+    config = scene_config("nerf", "lego", 400, 0)
+    march = config["views"]["march"]
+    march |= {"coarse": 32, "fine": 64, "slope": 0.01}
+    even = "32 even samples of a ray 64 more where these see something"
+    for sampling in (None, "occupancy"):
+        march["sampling"] = sampling
+        words = words_of(config)
+        assert "occupancy: 128" in words
+        assert "a sample every 0.005 sides" in words
+        assert "even samples" not in words
+    march["sampling"] = "hierarchical"
+    words = words_of(config)
+    assert even in words
+    assert not any(word in words for word in ("occupancy", "a cell", "steps grow"))
+    march["fine"] = 0
+    assert "more where" not in words_of(config)
+
+
+def test_near_and_far_are_those_of_the_world():
+    config = scene_config("instant-ngp", "fern", 400, 0)
+    assert "seen from 2 to 6" in words_of(config)
+    config["space"]["ndc"] = {"x_scale": 2.0, "y_scale": 2.0, "near": 1.0}
+    assert "seen from" not in words_of(config)
+
+
 def test_a_config_of_nothing_has_no_lines():
     assert words_of({}) == "How it was trained"
 

@@ -24,6 +24,9 @@ class Fact:
     """What it says of them, as `str.format` reads it."""
     unless: tuple[object, ...] = ()
     """Values of the first setting that are not worth a line."""
+    only: tuple[str, tuple[object, ...]] | None = None
+    """Another setting, and its values under which these matter; None is an older run,
+    which did not have it."""
 
     def text(self, values: Mapping[str, Any]) -> str | None:
         """Return the line, or nothing if a setting is not there.
@@ -33,6 +36,8 @@ class Fact:
         """
         found = [values.get(path) for path in self.settings]
         if any(value is None for value in found) or found[0] in self.unless:
+            return None
+        if self.only is not None and values.get(self.only[0]) not in self.only[1]:
             return None
         try:
             return self.words.format(*found)
@@ -50,13 +55,26 @@ _TRAINING = (
     Fact(
         settings=("training.schedule", "training.final_rate"),
         words="{0} schedule: rates fall to {1:.3g} of their start",
-        unless=("constant", "step"),
+        unless=("constant", "steps"),
+    ),
+    Fact(
+        settings=("training.hold",),
+        words="they are held for the first {0:.0%} of training",
+        unless=(0,),
+        only=("training.schedule", ("exponential",)),
+    ),
+    Fact(
+        settings=("training.step_factor", "training.milestones"),
+        words="steps schedule: rates times {0:g} at each of {1} of training",
+        only=("training.schedule", ("steps",)),
     ),
     Fact(
         settings=("training.ema",),
         words="judged by a running mean of the parameters, decay {0:g}",
     ),
 )
+_MARCHED = ("views.march.sampling", ("occupancy", None))
+_HIERARCHICAL = ("views.march.sampling", ("hierarchical",))
 _RAYS = (
     Fact(
         settings=("views.background",),
@@ -65,11 +83,24 @@ _RAYS = (
     Fact(
         settings=("views.march.step",),
         words="a sample every {0:g} sides of the box, where a cell holds something",
+        only=_MARCHED,
     ),
     Fact(
         settings=("views.march.slope",),
         words="steps grow by {0:.3g} of the distance from the camera",
         unless=(0.0,),
+        only=_MARCHED,
+    ),
+    Fact(
+        settings=("views.march.coarse",),
+        words="{0} even samples of a ray",
+        only=_HIERARCHICAL,
+    ),
+    Fact(
+        settings=("views.march.fine",),
+        words="{0} more where these see something",
+        unless=(0,),
+        only=_HIERARCHICAL,
     ),
     Fact(
         settings=("views.march.least_transmittance",),
@@ -79,6 +110,7 @@ _RAYS = (
         settings=("views.occupancy.resolution", "views.occupancy.interval"),
         words="occupancy: {0}\N{SUPERSCRIPT THREE} cells, looked at again every {1} "
         "steps",
+        only=_MARCHED,
     ),
 )
 _SPACE = (
@@ -89,7 +121,11 @@ _SPACE = (
         words="box from ({0[0]:.3g}, {0[1]:.3g}, {0[2]:.3g}) to ({1[0]:.3g}, "
         "{1[1]:.3g}, {1[2]:.3g})",
     ),
-    Fact(settings=("space.near", "space.far"), words="seen from {0:.3g} to {1:.3g}"),
+    Fact(
+        settings=("space.near", "space.far"),
+        words="seen from {0:.3g} to {1:.3g}",
+        only=("space.ndc.near", (None,)),
+    ),
     Fact(
         settings=("space.cascades", "space.outside"),
         words="{0} boxes, each twice the one before, {1} into one",

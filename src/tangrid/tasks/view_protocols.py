@@ -1,6 +1,7 @@
 """Named rules of evaluation: what stands behind a view, how its error is counted."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +14,8 @@ from tangrid.registry import unknown_name
 from tangrid.signals.scene import Background, Scene
 from tangrid.signals.view import View
 
-FULL_BLENDER_TEST = 200
-"""Test views of a scene of NeRF-synthetic, over which published means are taken."""
+_NUMBERED = re.compile(r"(.*?)(\d+)(\.[^./]*)?")
+"""Name of a view: what all of its split begin with, its number, an ending."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,8 +136,10 @@ def describe_protocol(
     sizes = sorted({(view.camera.width, view.camera.height) for view in views})
     size = " or ".join(f"{width} x {height}" for width, height in sizes[:2])
     part = ""
-    if scene.source_format == "blender" and len(views) < FULL_BLENDER_TEST:
-        part = f", {len(views)} of {FULL_BLENDER_TEST} views"
+    if scene.source_format == "blender":
+        total = _numbered_total(scene, views)
+        of_all = "" if total is None else f" of {total}"
+        part = f", {len(views)}{of_all} view{'s' * (len(views) > 1)}"
     return {
         "name": protocol.name,
         "title": f"{protocol.name}, {size}{part}",
@@ -150,3 +153,22 @@ def describe_protocol(
         "views": names,
         "views_hash": hashlib.sha256("\n".join(names).encode()).hexdigest()[:16],
     }
+
+
+def _numbered_total(scene: Scene, views: Sequence[View]) -> int | None:
+    """Return of how many views these are every second, third, ..., by their numbers.
+
+    ``r_0``, ``r_4`` and ``r_8`` are three of twelve, unless views of other splits have
+    the numbers between.
+    """
+    found = [_NUMBERED.fullmatch(view.name) for view in views]
+    stems = {match and match[1] for match in found}
+    numbers = sorted(int(match[2]) for match in found if match)
+    stride = numbers[1] - numbers[0] if len(numbers) > 1 else 1
+    every = [stride * number for number in range(len(views))]
+    if len(stems) > 1 or stride < 2 or numbers != every:
+        return None
+    names = {view.name for view in views}
+    others = (_NUMBERED.fullmatch(v.name) for v in scene.views if v.name not in names)
+    is_shared = any(match and match[1] in stems for match in others)
+    return None if is_shared else stride * len(views)
