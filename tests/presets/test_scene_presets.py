@@ -1,7 +1,10 @@
+import dataclasses
+
 import pytest
 import torch
 
-from tangrid.encodings import ENCODINGS
+from tangrid.decoders import ReluMlpConfig
+from tangrid.encodings import ENCODINGS, HashGridConfig
 from tangrid.errors import ConfigError
 from tangrid.fields import count_parameters
 from tangrid.fields.radiance import (
@@ -51,6 +54,17 @@ def test_every_encoding_is_a_model_of_scenes():
     for name in ENCODINGS:
         field = find_model(name, "scene").field
         assert field == EncodedRadianceConfig(encoding=ENCODINGS[name]())
+
+
+def test_what_stands_on_one_encoding_has_the_same_heads():
+    """Where heads differ, a comparison says nothing of encodings."""
+    fields = [find_model(name, "scene").field for name in scene_model_names()]
+    encoded = [field for field in fields if isinstance(field, EncodedRadianceConfig)]
+    assert len(encoded) > len(list(ENCODINGS))
+    like = dataclasses.replace(encoded[0], encoding=HashGridConfig())
+    for field in encoded:
+        assert dataclasses.replace(field, encoding=HashGridConfig()) == like
+    assert like.colour_head == ReluMlpConfig(num_hidden=1, output_activation="sigmoid")
 
 
 def test_kinds_of_radiance_fields_are_models_of_scenes():

@@ -5,7 +5,6 @@ Most end with about two million parameters, a sixth of what the paper gives Inst
 
 from types import MappingProxyType
 
-from tangrid.decoders import ReluMlpConfig
 from tangrid.encodings import (
     DenseGridConfig,
     FourierConfig,
@@ -29,8 +28,6 @@ from tangrid.presets.contract import PRESETS, Preset, file_for_scene
 _FINEST = 512
 _LEVELS = 8
 _GROWTH = (_FINEST / 16) ** (1 / (_LEVELS - 1))
-# One hidden layer in place of the paper's two: half the work of a sample that is seen.
-_COLOUR_HEAD = ReluMlpConfig(num_hidden=1, output_activation="sigmoid")
 
 file_for_scene(
     Preset(
@@ -42,7 +39,6 @@ file_for_scene(
                 growth=_GROWTH,
                 log2_table_size=16,
             ),
-            colour_head=_COLOUR_HEAD,
         ),
         rates={"grid": 1e-2, "decoder": 1e-2},
         summary=PRESETS["instant-ngp"].summary,
@@ -66,7 +62,6 @@ file_for_scene(
                 # Kernels on all eight double the time of a step for 0.1 dB.
                 num_kernel_levels=1,
             ),
-            colour_head=_COLOUR_HEAD,
         ),
         rates={"grid": 1e-2, "kernel": 3e-2, "decoder": 1e-2},
         summary="Grid with a learned multiplicative Fourier kernel, coarsest level.",
@@ -89,7 +84,6 @@ file_for_scene(
                 lowest_frequency=1.0,
                 highest_frequency=8.0,
             ),
-            colour_head=_COLOUR_HEAD,
         ),
         rates={"grid": 1e-2, "decoder": 1e-2},
         summary=PRESETS["neurbf"].summary,
