@@ -312,7 +312,9 @@ def fit_of_scene(run: FittedRun) -> FitScene:
 
 def _new_occupancy(experiment: FitScene) -> Occupancy:
     views = experiment.views
-    return Occupancy(views.occupancy, experiment.space.cascades, views.march.step)
+    return Occupancy(
+        views.occupancy, views.march.longest_steps(experiment.space.cascades)
+    )
 
 
 def _radiance(
