@@ -17,6 +17,7 @@ from tangrid.rendering.camera_tours import (
 )
 from tangrid.signals.camera import Camera
 from tangrid.signals.lens import Lens
+from tangrid.signals.scene_check import meeting_point
 from tests.signals.views import random_camera
 
 CENTRE = np.array([3.0, -1.0, 2.0])
@@ -70,6 +71,16 @@ def test_what_is_nearest_to_axes_that_miss_each_other():
     poses[1][:3, 3] = (0, -5, 3)
     cameras = [Camera(pose=p, width=2, height=2, focal=(2.0, 2.0)) for p in poses]
     np.testing.assert_allclose(looked_at(cameras), (0, 0, 2), atol=1e-12)
+
+
+def test_cameras_that_hardly_turn_look_at_no_place_here_and_where_data_is_checked():
+    # Mean squared sines of the angles between them on both sides of one threshold.
+    for turned, is_found in ((0.02, False), (0.06, True)):
+        cameras = abreast(turned)
+        assert (meeting_point(cameras) is not None) == is_found
+        if not is_found:
+            with pytest.raises(ConfigError, match="all look the same way"):
+                looked_at(cameras)
 
 
 def test_up_is_that_of_level_cameras_whatever_they_look_down_on():

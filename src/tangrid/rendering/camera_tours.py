@@ -11,9 +11,8 @@ from tangrid.errors import ConfigError
 from tangrid.rendering.camera_paths import turntable
 from tangrid.signals.camera import Camera
 from tangrid.signals.formats.llff_scene import average_pose
+from tangrid.signals.scene_check import meeting_point
 
-_LEAST_SPREAD = 1e-4
-"""Mean squared sine of the angles between cameras below which they look one way."""
 _LEAST_TURN = 1e-2
 """Share of the squared sides to the right that says something of which way is up."""
 _LEAST_AGREEMENT = 0.7
@@ -73,16 +72,11 @@ def looked_at(cameras: Sequence[Camera]) -> Float[np.ndarray, " 3"]:
     Raises:
         ConfigError: If the cameras look the same way, or away from each other.
     """
-    positions = np.stack([camera.position for camera in cameras])
-    forward = np.stack([-camera.pose[:3, 2] for camera in cameras])
-    across = np.eye(3) - forward[:, :, None] * forward[:, None]
-    total = across.mean(0)
-    if np.linalg.eigvalsh(total)[0] < _LEAST_SPREAD:
+    point = meeting_point(cameras)
+    if point is None:
         raise _no_orbit("that all look the same way")
-    point = np.linalg.solve(total, np.einsum("vij,vj->i", across, positions))
-    point /= len(cameras)
-    is_before = ((point - positions) * forward).sum(1) > 0
-    if is_before.mean() < 0.5:
+    before = [(point - one.position) @ -one.pose[:3, 2] > 0 for one in cameras]
+    if np.mean(before) < 0.5:
         raise _no_orbit("that look away from each other")
     return point
 

@@ -175,6 +175,26 @@ def is_lens_undone(camera: Camera) -> bool:
     return is_outward and error < _UNDONE
 
 
+def meeting_point(cameras: Sequence[Camera]) -> Float[np.ndarray, " 3"] | None:
+    """Return the point that is nearest to the axes of all cameras.
+
+    Args:
+        cameras: At least one.
+
+    Returns:
+        The point of the least sum of squared distances; None where the axes are
+        parallel, or nearly so.
+    """
+    positions = np.stack([camera.position for camera in cameras])
+    axes = np.stack([-camera.pose[:3, 2] for camera in cameras])
+    across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
+    curvature = across.mean(0)
+    if np.linalg.eigvalsh(curvature)[0] < _SAME_AXIS:
+        return None
+    pulls = np.einsum("vij,vj->i", across, positions) / len(axes)
+    return np.linalg.solve(curvature, pulls)
+
+
 def looked_at(
     cameras: Sequence[Camera],
 ) -> tuple[Float[np.ndarray, " 3"], float] | None:
@@ -198,21 +218,16 @@ def looked_at(
         >>> ball[0].round(6).tolist(), round(ball[1], 4)
         ([0.0, 0.0, 0.0], 1.4142)
     """
-    positions = np.stack([camera.position for camera in cameras])
-    axes = np.stack([-camera.pose[:3, 2] for camera in cameras])
-    across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
-    curvature = across.mean(0)
-    if np.linalg.eigvalsh(curvature)[0] < _SAME_AXIS:
+    centre = meeting_point(cameras)
+    if centre is None:
         return None
-    pulls = np.einsum("vij,vj->i", across, positions) / len(axes)
-    centre = np.linalg.solve(curvature, pulls)
     radii = []
-    for camera, position in zip(cameras, positions, strict=True):
+    for camera in cameras:
         if not _looks_at(camera, centre):
             return None
         # The sides of the picture are planes through the camera.
         corners = camera.corners
         sides = np.cross(corners, np.roll(corners, -1, axis=0))
         sides /= np.linalg.norm(sides, axis=1, keepdims=True)
-        radii.append(float(((centre - position) @ sides.T).min()))
+        radii.append(float(((centre - camera.position) @ sides.T).min()))
     return (centre, min(radii)) if min(radii) > 0 else None
