@@ -11,7 +11,14 @@ from PIL import Image
 from tangrid.errors import DataError
 from tangrid.signals.scene import Scene
 from tests.signals.formats.png_writer import write_png
-from tests.signals.scene_files import HEIGHT, WIDTH, save_blender, small_scene
+from tests.signals.scene_files import (
+    HEIGHT,
+    WIDTH,
+    read_json,
+    save_blender,
+    small_scene,
+    write_json,
+)
 
 
 @pytest.fixture
@@ -73,3 +80,44 @@ def test_views_keep_the_order_of_the_list(tmp_path: Path):
     assert [v.name for v in found.views] == [v.name for v in scene.views]
     for one, other in zip(found.views, scene.views, strict=True):
         assert np.array_equal(one.pixels, other.pixels)
+
+
+def save_turned(file: Path, pixels: np.ndarray, kind: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[274] = orientation
+    image = Image.fromarray(pixels)
+    if kind == "deep":
+        write_png(file, pixels.astype(np.uint16) * 257, orientation=orientation)
+    elif kind == "packed":
+        image.save(file, "TIFF", exif=exif, compression="tiff_lzw")
+    else:
+        image.save(file, kind, exif=exif)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "deep", "TIFF", "packed"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photographs_are_left_as_they_are_stored(
+    folder: Path, kind: str, orientation: int
+):
+    pixels = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    save_turned(folder / "train" / "r_0.png", pixels, kind, orientation)
+    scene = Scene.open(folder)
+    assert np.array_equal(scene.views[0].pixels, pixels)
+    told = [note for note in scene.notes if "EXIF" in note]
+    assert len(told) == (orientation > 1)
+    for note in told:
+        assert note.startswith("1 of 5 photographs have an EXIF tag that says to turn")
+        assert "the first train/r_0.png" in note
+
+
+def test_a_turned_photograph_that_does_not_fit_is_explained(folder: Path):
+    path = folder / "transforms_train.json"
+    content = read_json(path)
+    content["frames"][0] |= {"w": HEIGHT, "h": WIDTH}
+    write_json(path, content)
+    pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    for orientation, is_told in ((1, False), (6, True)):
+        save_turned(folder / "train" / "r_0.png", pixels, "PNG", orientation)
+        with pytest.raises(DataError, match=r"of 4 x 6 pixels .* got 6 x 4") as told:
+            Scene.open(folder)
+        assert ("EXIF tag that says to turn it" in str(told.value)) == is_told

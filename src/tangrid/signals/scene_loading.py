@@ -29,6 +29,13 @@ class _Failure:
     message: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Made:
+    view: View
+    is_turned: bool
+    """Whether its file says to turn it, which was not done."""
+
+
 def load_views(
     frames: Sequence[Frame],
     shrinking: int,
@@ -54,16 +61,24 @@ def load_views(
     threads = min(available_threads(), _MOST_THREADS)
     _plan_memory(frames, shrinking, threads, findings.folder)
     views: list[View] = []
+    turned: list[str] = []
     with ThreadPoolExecutor(threads) as pool:
         made = pool.map(lambda frame: _view(frame, shrinking), frames)
-        for number, view in enumerate(made, start=1):
-            if isinstance(view, _Failure):
-                findings.add_error(view.kind, view.message)
+        for number, found in enumerate(made, start=1):
+            if isinstance(found, _Failure):
+                findings.add_error(found.kind, found.message)
             else:
-                views.append(view)
+                views.append(found.view)
+                turned += [found.view.name] * found.is_turned
             if on_image is not None:
                 on_image(number, len(frames))
     _tell_of_emptiness(views, findings)
+    if turned:
+        findings.add_note(
+            f"{len(turned)} of {len(views)} photographs have an EXIF tag that says to "
+            f"turn them, the first {turned[0]}. They were left as they are stored, for "
+            "that is what cameras describe."
+        )
     return tuple(views)
 
 
@@ -72,39 +87,47 @@ def _plan_memory(
 ) -> None:
     """Refuse a scene that would not fit, judged by its first photograph."""
     try:
-        whole = read_picture(frames[0].file).pixels
+        whole = read_picture(frames[0].file, upright=False).pixels
     except DataError:
         return  # it is told of when its turn comes
-    num_kept = len(frames) * (whole.size // shrinking**2)
+    height, width, channels = whole.shape
+    bytes_per_pixel = 4 if channels in (2, 4) else 3
+    num_bytes = (height // shrinking) * (width // shrinking) * bytes_per_pixel
+    num_training = sum(frame.split == "train" for frame in frames)
+    # Training copies its pixels into one array, and the views keep theirs.
     require_memory(
-        num_kept + threads * 2 * whole.nbytes,
-        f"{folder}: pixels of {len(frames)} photographs",
+        (len(frames) + num_training) * num_bytes + threads * 2 * whole.nbytes,
+        f"{folder}: pixels of {len(frames)} photographs, those for training twice",
         "Make them smaller with downscale.",
     )
 
 
-def _view(frame: Frame, shrinking: int) -> View | _Failure:
+def _view(frame: Frame, shrinking: int) -> _Made | _Failure:
     """Return a view, or what is wrong with it."""
     try:
-        picture = read_picture(frame.file)
+        picture = read_picture(frame.file, upright=False)
     except DataError as error:
         return _Failure(kind="unreadable", message=str(error))
     height, width = picture.pixels.shape[:2]
     try:
         camera = frame.optics.camera(frame.pose, width, height)
     except DataError as error:
-        return _Failure(kind="camera", message=f"{frame.file}: {error}")
+        message = f"{frame.file}: {error}"
+        if picture.is_turned:
+            message += " Its EXIF tag that says to turn it is not followed."
+        return _Failure(kind="camera", message=message)
     try:
         pixels = _coloured(picture, shrinking)
     except ConfigError as error:
         return _Failure(kind="downscale", message=f"{frame.file}: {error}")
     assert frame.split is not None
-    return View(
+    view = View(
         name=frame.name,
         camera=camera if shrinking == 1 else camera.coarser(shrinking),
         pixels=pixels,
         split=frame.split,
     )
+    return _Made(view=view, is_turned=picture.is_turned)
 
 
 def _coloured(picture: Picture, shrinking: int) -> UInt8[np.ndarray, "h w c"]:

@@ -1,4 +1,6 @@
+import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +8,7 @@ import pytest
 from PIL import Image
 
 from tangrid.errors import DataError
+from tangrid.signals.formats import raster
 from tangrid.signals.formats.raster import read_raster
 from tests.signals.formats.png_writer import write_png
 
@@ -136,3 +139,24 @@ def test_limit_is_put_back_after_a_failure(tmp_path: Path):
     with pytest.raises(DataError, match="at least 2 pixels"):
         read_raster(tmp_path / "a.png")
     assert limit == Image.MAX_IMAGE_PIXELS
+
+
+def test_several_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pixels = noise(4, 4, 3)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    limit, filters = Image.MAX_IMAGE_PIXELS, list(warnings.filters)
+    decoded = threading.Barrier(2, timeout=60)
+    limits = []
+
+    def meet(values: np.ndarray) -> np.ndarray:
+        decoded.wait()
+        limits.append(Image.MAX_IMAGE_PIXELS)
+        return values
+
+    monkeypatch.setattr(raster, "without_opaque_alpha", meet)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(read_raster, [tmp_path / "a.png"] * 2))
+    assert all(np.array_equal(picture.pixels, pixels) for picture in found)
+    assert limits == [None, None]
+    assert limit == Image.MAX_IMAGE_PIXELS
+    assert list(warnings.filters) == filters

@@ -24,6 +24,8 @@ class Picture:
     """uint8, uint16 or float32; 1, 2, 3 or 4 channels, alpha last and straight."""
     stored: Colour
     """Integers are sRGB-coded, floats are linear light."""
+    is_turned: bool = False
+    """Whether the file says to turn it, and the pixels lie as they are stored."""
 
 
 def check_size(path: Path, width: int, height: int) -> None:

@@ -58,22 +58,23 @@ def _first_bytes(path: Path) -> bytes:
     return start
 
 
-def _read(path: Path, start: bytes) -> Picture:
+def _read(path: Path, start: bytes, *, upright: bool) -> Picture:
     if start.startswith(_EXR):
         return read_exr(path)
     if start.startswith(_TIFFS):
-        return read_tiff(path)
-    return read_raster(path)
+        return read_tiff(path, upright=upright)
+    return read_raster(path, upright=upright)
 
 
-def read_picture(path: Path) -> Picture:
+def read_picture(path: Path, *, upright: bool = True) -> Picture:
     """Read a picture file of any supported format.
 
     Args:
         path: The file; its ending does not matter.
+        upright: Whether to turn it as its EXIF orientation says.
 
     Returns:
-        Its pixels as stored.
+        Its pixels, coded as they are stored.
 
     Raises:
         DataError: If there is no such file, it is not a picture, it is damaged, or it
@@ -81,7 +82,7 @@ def read_picture(path: Path) -> Picture:
     """
     start = _first_bytes(path)
     try:
-        return _read(path, start)
+        return _read(path, start, upright=upright)
     except DataError:
         raise
     except UnidentifiedImageError as error:

@@ -44,22 +44,25 @@ def raw_mode(image: Image.Image) -> str:
     return first if isinstance(first, str) else ""
 
 
-def _plane(path: Path, mode: str) -> UInt8[np.ndarray, "h w c"]:
+def _plane(path: Path, mode: str, *, upright: bool) -> UInt8[np.ndarray, "h w c"]:
     """Return the file decoded with another raw mode than its own."""
     with Image.open(path) as image:
         tiles = image.tile  # pyright: ignore[reportAttributeAccessIssue]
         own = tiles[0][3]
         arguments = (mode, *own[1:]) if isinstance(own, tuple) else mode
         tiles[0] = tiles[0]._replace(args=arguments)
-        return np.asarray(ImageOps.exif_transpose(image))
+        return np.asarray(ImageOps.exif_transpose(image) if upright else image)
 
 
-def read_sixteen_bits(path: Path, mode: str) -> UInt16[np.ndarray, "h w c"]:
+def read_sixteen_bits(
+    path: Path, mode: str, *, upright: bool = True
+) -> UInt16[np.ndarray, "h w c"]:
     """Read a colour picture with 16 bits per channel, to the last bit.
 
     Args:
         path: A PNG or TIFF file.
         mode: Its raw mode, from `raw_mode`.
+        upright: Whether to turn it as its EXIF orientation says.
 
     Returns:
         Grey and alpha, RGB, or RGB and alpha.
@@ -69,14 +72,14 @@ def read_sixteen_bits(path: Path, mode: str) -> UInt16[np.ndarray, "h w c"]:
     """
     if mode == "LA;16B":
         # Four bytes per pixel: grey and alpha of 16 bits travel as RGBA of 8.
-        pairs = np.ascontiguousarray(_plane(path, "RGBA"))
+        pairs = np.ascontiguousarray(_plane(path, "RGBA", upright=upright))
         return pairs.view(">u2").astype(np.uint16)
     if mode not in _LOW_BYTES:
         raise DataError(
             f"{path}: expected 16-bit colour as RGB or RGB with straight alpha, got "
             f"pixels of kind {mode!r}. Save the picture as a 16-bit PNG."
         )
-    pixels = _plane(path, mode).astype(np.uint16)
+    pixels = _plane(path, mode, upright=upright).astype(np.uint16)
     pixels <<= 8
-    pixels |= _plane(path, _LOW_BYTES[mode])
+    pixels |= _plane(path, _LOW_BYTES[mode], upright=upright)
     return pixels

@@ -1,5 +1,6 @@
 """TIFF: grey and RGB of 8 or 16 bits, and floats as linear light."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,11 @@ _GREY_OR_RGB = {
 _REDUCED = 1
 _STRAIGHT_ALPHA, _PREMULTIPLIED_ALPHA = 2, 1
 _ORIENTATION_TAG = 274
-# Tag value -> (transpose, flip rows, flip columns), in this order.
-_TURNS = {
-    1: (False, False, False),
+_Turn = tuple[bool, bool, bool]
+"""Whether to transpose, to flip rows, to flip columns, in this order."""
+_AS_STORED: _Turn = (False, False, False)
+_TURNS: dict[int, _Turn] = {
+    1: _AS_STORED,
     2: (False, False, True),
     3: (False, True, True),
     4: (False, True, False),
@@ -49,16 +52,30 @@ def _single_page(path: Path, file: tifffile.TiffFile) -> tifffile.TiffPage:
 
 
 def _upright(
-    pixels: Shaped[np.ndarray, "h w c"], orientation: int
+    pixels: Shaped[np.ndarray, "h w c"], turn: _Turn
 ) -> Shaped[np.ndarray, "v u c"]:
-    transpose, flip_rows, flip_columns = _TURNS.get(orientation, _TURNS[1])
+    transpose, flip_rows, flip_columns = turn
     if transpose:
         pixels = pixels.transpose(1, 0, 2)
     if flip_rows:
         pixels = pixels[::-1]
     if flip_columns:
         pixels = pixels[:, ::-1]
-    return pixels
+    return np.ascontiguousarray(pixels)
+
+
+def _turned_back(
+    pixels: Shaped[np.ndarray, "v u c"], turn: _Turn
+) -> Shaped[np.ndarray, "h w c"]:
+    """Return pixels as they were before `_upright`."""
+    transpose, flip_rows, flip_columns = turn
+    if flip_columns:
+        pixels = pixels[:, ::-1]
+    if flip_rows:
+        pixels = pixels[::-1]
+    if transpose:
+        pixels = pixels.transpose(1, 0, 2)
+    return np.ascontiguousarray(pixels)
 
 
 def _channels_last(path: Path, page: tifffile.TiffPage) -> Shaped[np.ndarray, "h w c"]:
@@ -107,35 +124,16 @@ def _read_packed(path: Path, page: tifffile.TiffPage) -> Picture:
     return read_raster(path)
 
 
-def read_tiff(path: Path) -> Picture:
-    """Read a TIFF file.
-
-    What tifffile cannot decode without further packages (LZW, JPEG, palettes, print
-    colours) is read by Pillow, 16 bits included.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Its pixels, upright; an alpha channel only where it is not everywhere full.
-
-    Raises:
-        DataError: If it has several pages, or channels or numbers not supported.
-    """
-    with tifffile.TiffFile(path) as file:
-        page = _single_page(path, file)
-        if page.photometric not in _GREY_OR_RGB or page.bitspersample < 8:
-            return read_raster(path)
-        try:
-            pixels = _channels_last(path, page)
-        except (ValueError, ModuleNotFoundError) as error:
-            if isinstance(error, ValueError) and "imagecodecs" not in str(error):
-                raise
-            return _read_packed(path, page)
-        pixels = _with_known_channels(path, page, pixels)
-        tag = page.tags.get(_ORIENTATION_TAG)
-        pixels = np.ascontiguousarray(_upright(pixels, tag.value if tag else 1))
-        inverted = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
+def _picture(path: Path, page: tifffile.TiffPage, turn: _Turn) -> Picture:
+    if page.photometric not in _GREY_OR_RGB or page.bitspersample < 8:
+        return read_raster(path)
+    try:
+        pixels = _channels_last(path, page)
+    except (ValueError, ModuleNotFoundError) as error:
+        if isinstance(error, ValueError) and "imagecodecs" not in str(error):
+            raise
+        return _read_packed(path, page)
+    pixels = _upright(_with_known_channels(path, page, pixels), turn)
     if pixels.dtype.kind == "f":
         pixels = pixels.astype(np.float32, copy=False)
         check_finite(path, pixels)
@@ -145,4 +143,33 @@ def read_tiff(path: Path) -> Picture:
             f"{path}: expected unsigned integers of 8 or 16 bits or floats, got "
             f"{pixels.dtype.name}. Convert the picture first."
         )
+    inverted = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
     return Picture(pixels=~pixels if inverted else pixels, stored="srgb")
+
+
+def read_tiff(path: Path, *, upright: bool = True) -> Picture:
+    """Read a TIFF file.
+
+    What tifffile cannot decode without further packages (LZW, JPEG, palettes, print
+    colours) is read by Pillow, 16 bits included.
+
+    Args:
+        path: The file.
+        upright: Whether to turn it as its tag of orientation says.
+
+    Returns:
+        Its pixels; an alpha channel only where it is not everywhere full.
+
+    Raises:
+        DataError: If it has several pages, or channels or numbers not supported.
+    """
+    with tifffile.TiffFile(path) as file:
+        page = _single_page(path, file)
+        tag = page.tags.get(_ORIENTATION_TAG)
+        turn = _TURNS.get(tag.value if tag else 1, _AS_STORED)
+        picture = _picture(path, page, turn)
+    if upright or turn == _AS_STORED:
+        return picture
+    # Pillow turns every TIFF and cannot be kept from it.
+    pixels = _turned_back(picture.pixels, turn)
+    return replace(picture, pixels=pixels, is_turned=True)
