@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -92,6 +94,13 @@ def test_a_pose_cannot_be_changed():
     assert camera.pose[0, 3] == 0
     with pytest.raises(ValueError, match="read-only"):
         camera.pose[0, 3] = 1
+
+
+def test_lengths_are_plain_floats(unchecked: None):
+    camera = replace(plain(centre=(np.float32(1.5), 1)), focal=(7, np.float32(7.5)))
+    assert (camera.focal, camera.centre) == ((7.0, 7.5), (1.5, 1.0))
+    numbers = (*camera.focal, *camera.principal_point)
+    assert {type(number) for number in numbers} == {float}
 
 
 def test_rounded_poses_are_kept_as_they_are():

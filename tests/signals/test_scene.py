@@ -6,6 +6,7 @@ import pytest
 
 from tangrid import devices
 from tangrid.errors import ConfigError, DataError, ResourceError, ShapeError
+from tangrid.signals import scene_loading
 from tangrid.signals.scene import Scene, View
 from tangrid.signals.scene_bounds import distances_to_box
 from tests.signals.scene_files import HEIGHT, OBJECT, WIDTH, save_blender, small_scene
@@ -44,6 +45,19 @@ def test_the_digest_knows_what_matters():
     )
 
 
+@pytest.mark.parametrize("kind", [int, np.float32, np.float64])
+def test_the_digest_does_not_mind_kinds_of_numbers(kind: type, unchecked: None):
+    scene = small_scene()
+    first, *others = scene.views
+
+    def digest(kind: type) -> str:
+        sizes = {"focal": (kind(9), kind(8)), "centre": (kind(3), kind(2))}
+        view = replace(first, camera=replace(first.camera, **sizes))
+        return replace(scene, views=(view, *others)).digest
+
+    assert digest(kind) == digest(float)
+
+
 def test_images_are_counted(tmp_path: Path):
     folder = save_blender(tmp_path / "toy", small_scene())
     told = []
@@ -55,6 +69,20 @@ def test_too_much_for_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     folder = save_blender(tmp_path / "toy", small_scene())
     monkeypatch.setattr(devices, "available_memory_mb", lambda: 1e-4)
     with pytest.raises(ResourceError, match=r"pixels of 5 photographs.*downscale"):
+        Scene.open(folder)
+
+
+def test_the_copy_that_training_makes_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = save_blender(tmp_path / "toy", small_scene())
+    monkeypatch.setattr(scene_loading, "available_threads", lambda: 1)
+    # Five photographs, three of them once more, and two in the making.
+    needed = (5 + 3 + 2) * WIDTH * HEIGHT * 4
+    monkeypatch.setattr(devices, "room_bytes", lambda: needed)
+    assert len(Scene.open(folder).views) == 5
+    monkeypatch.setattr(devices, "room_bytes", lambda: needed - 1)
+    with pytest.raises(ResourceError, match="5 photographs, those for training twice"):
         Scene.open(folder)
 
 

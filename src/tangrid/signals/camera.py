@@ -49,7 +49,7 @@ class Camera:
     """What bends the rays."""
 
     def __post_init__(self) -> None:
-        """Refuse what is no camera.
+        """Refuse what is no camera, and make plain floats of lengths.
 
         Raises:
             ShapeError: If the pose is no 4 x 4 matrix.
@@ -62,6 +62,12 @@ class Camera:
                 "matrix from camera to world, with the last row 0 0 0 1."
             )
         check_rigid(pose)
+        # Numbers of other kinds are equal to these, and yet are written otherwise.
+        x, y = (float(length) for length in self.focal)
+        object.__setattr__(self, "focal", (x, y))
+        if self.centre is not None:
+            across, down = (float(place) for place in self.centre)
+            object.__setattr__(self, "centre", (across, down))
         others = (*(self.centre or ()), *self.lens.coefficients)
         if not np.isfinite(others).all():
             raise ConfigError(
@@ -69,7 +75,6 @@ class Camera:
                 f"the lens, got {self.centre} and {self.lens.as_words()}. Use None and "
                 "Lens() for a plain camera."
             )
-        x, y = self.focal
         is_focal = min(x, y) > 1 / _LARGEST and max(x, y) < _LARGEST
         if self.width < 1 or self.height < 1 or not is_focal:
             raise ConfigError(

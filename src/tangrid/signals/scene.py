@@ -106,8 +106,8 @@ class Scene:
             path: The folder, or the file of cameras inside it.
             downscale: Whole factor by which photographs are made smaller: the data
                 set's own smaller copies where it has them, else means of squares.
-            holdout: For data sets without splits: every how manieth view of the list
-                sorted by name is for the test; None for 8.
+            holdout: For data sets without splits, or only with training views: every
+                how manieth view of the list sorted by name is for the test; None for 8.
             skip: For data sets with splits: every how manieth view of those held out
                 is read.
             scene_format: ``blender``, ``transforms``, ``llff``, ``colmap`` or ``nsvf``;

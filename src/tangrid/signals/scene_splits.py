@@ -23,7 +23,7 @@ def split_frames(
         draft: The scene.
         findings: Where errors and remarks are noted.
         holdout: Every how manieth view of the sorted list is held out; None for the
-            data set's own rule, or 8.
+            data set's own rule, or 8 where it holds nothing out.
         skip: Of views that the data set holds out, every how manieth is kept.
 
     Returns:
@@ -32,7 +32,7 @@ def split_frames(
     Raises:
         ConfigError: If the data set has splits of its own and others are asked for.
     """
-    if draft.has_splits:
+    if draft.has_splits and _holds_any_out(draft.frames):
         frames, rule = _own_splits(draft, findings, holdout=holdout, skip=skip)
     else:
         if skip != 1:
@@ -40,7 +40,7 @@ def split_frames(
                 f"skip: expected 1 for a scene without splits of its own, got {skip}. "
                 "Hold out fewer views with holdout."
             )
-        frames, rule = _every_nth(draft.frames, findings, holdout)
+        frames, rule = _every_nth(draft, findings, holdout)
     count = sum(frame.split == "train" for frame in frames)
     if count < MIN_TRAIN_VIEWS:
         findings.add_error(
@@ -49,6 +49,10 @@ def split_frames(
             f"{count}. One photograph says nothing of depth.",
         )
     return frames, rule
+
+
+def _holds_any_out(frames: Sequence[Frame]) -> bool:
+    return any(frame.split in ("val", "test") for frame in frames)
 
 
 def _own_splits(
@@ -81,7 +85,7 @@ def _own_splits(
 
 
 def _every_nth(
-    frames: Sequence[Frame], findings: SceneFindings, holdout: int | None
+    draft: SceneDraft, findings: SceneFindings, holdout: int | None
 ) -> tuple[tuple[Frame, ...], str]:
     nth = HOLDOUT if holdout is None else holdout
     if nth < MIN_TRAIN_VIEWS:
@@ -89,14 +93,17 @@ def _every_nth(
             f"holdout: expected a whole number >= 2, got {nth}. 8 holds out views 0, "
             "8, 16 and so on of the sorted list."
         )
-    names = sorted(frames, key=lambda frame: frame.name)
+    names = sorted(draft.frames, key=lambda frame: frame.name)
     split = [
         replace(frame, split="train" if number % nth else "test")
         for number, frame in enumerate(names)
     ]
     if holdout is None:
+        why = "The data set has no splits"
+        if draft.has_splits:
+            why = "There are only training views"
         findings.add_note(
-            f"The data set has no splits: every {nth}th view of the list sorted by "
-            "name is held out for the test."
+            f"{why}: every {nth}th view of the list sorted by name is held out for the "
+            "test."
         )
     return tuple(split), f"every {nth}th held out"

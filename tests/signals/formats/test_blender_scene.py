@@ -79,10 +79,23 @@ def test_a_data_set_keeps_its_splits(folder: Path):
         Scene.open(folder, holdout=8)
 
 
-def test_a_missing_test_split_is_noted(tmp_path: Path):
-    folder = save_blender(tmp_path / "toy", small_scene(), "train")
+def test_views_of_training_alone_are_divided(tmp_path: Path):
+    folder = save_blender(tmp_path / "toy", small_scene(num_train=5), "train")
     scene = Scene.open(folder)
-    assert scene.counts["test"] == 0
+    assert [view.name for view in scene.of_split("test")] == ["train/r_0.png"]
+    assert scene.split_rule == "every 8th held out"
+    assert any("only training views: every 8th view" in note for note in scene.notes)
+    scene = Scene.open(folder, holdout=2)
+    assert scene.counts == {"train": 2, "val": 0, "test": 3}
+    assert scene.notes == ()
+    with pytest.raises(ConfigError, match=r"in the split val, got none; .* train 2"):
+        scene.of_split("val")
+
+
+def test_a_missing_test_split_is_noted(folder: Path):
+    (folder / "transforms_test.json").rename(folder / "transforms_val.json")
+    scene = Scene.open(folder)
+    assert scene.counts == {"train": 3, "val": 2, "test": 0}
     assert any("no test views" in note for note in scene.notes)
     with pytest.raises(ConfigError, match=r"in the split test, got none; .* train 3"):
         scene.of_split("test")
@@ -143,12 +156,15 @@ def test_endings_are_found(folder: Path, ending: str):
         ({"frames": []}, "expected an object with a list of frames, got none"),
         ({"frames": 3}, "got frames of int"),
         ({"camera_angle_x": 0.0}, r"between 0 and pi radians, got 0 and"),
+        ({"camera_angle_y": 0}, r"between 0 and pi radians, got [0-9.]+ and 0\.0\."),
         ({"camera_angle_x": "wide"}, "finite number for camera_angle_x, got 'wide'"),
         ({"camera_angle_x": None}, "expected a focal length or an angle of view"),
         ({"fl_x": -3.0}, "expected a positive focal length, got fl_x -3"),
         ({"w": 60, "h": 60}, "photograph of 60 x 60 pixels .* got 6 x 4"),
         ({"w": 0, "h": 0}, "positive width and height, got 0 x 0"),
         ({"camera_model": "EQUIRECTANGULAR"}, "got 'EQUIRECTANGULAR'. Undistort"),
+        ({"from_na": True}, "axes of OpenGL, got from_na"),
+        ({"latlong": True}, r"frame 0 .* a lens of OpenCV's models, got latlong"),
     ],
 )
 def test_wrong_files_are_explained(folder: Path, damage: dict, words: str):

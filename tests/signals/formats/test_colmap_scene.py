@@ -1,3 +1,4 @@
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -167,6 +168,18 @@ def test_files_that_break_off_are_explained(folder: Path, name: str, share: floa
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
     with pytest.raises(DataError, match=rf"{name}: expected a file of a COLMAP model"):
+        Scene.open(folder)
+
+
+@pytest.mark.parametrize("number", [11, 99, -1])
+def test_unknown_models_are_explained(folder: Path, number: int):
+    path = folder / "sparse" / "0" / "cameras.bin"
+    data = bytearray(path.read_bytes())
+    # Behind the count of cameras and the number of the first one.
+    struct.pack_into("<i", data, 12, number)
+    path.write_bytes(data)
+    words = rf"cameras.bin: expected camera models .* 0 to 10, got {number}\. Undistort"
+    with pytest.raises(DataError, match=words):
         Scene.open(folder)
 
 

@@ -157,7 +157,8 @@ def spoil(folder: Path, row: int, column: int, value: float) -> None:
         (2, 0, 3.0, r"row 2: expected a pose that turns and moves only"),
         (4, 14, -1.0, r"row 4: expected positive height, width and focal .* -1"),
         (5, 15, 0.0, r"depths with 0 < near < far, got 0 and 30 in row 5"),
-        (5, 16, np.inf, r"depths with 0 < near < far"),
+        (5, 16, np.inf, r"depths with 0 < near < far, got 3 and inf in row 5"),
+        (5, 15, np.nan, r"depths with 0 < near < far, got nan and 30 in row 5"),
     ],
 )
 def test_wrong_rows_are_explained(folder: Path, row, column, value, words: str):

@@ -36,9 +36,9 @@ ODD = st.one_of(
 )
 KEYS = (
     "file_path", "transform_matrix", "w", "h", "fl_x", "fl_y", "cx", "cy", "k1", "p1",
-    "camera_angle_x", "camera_angle_y", "x_fov", "camera_model", "is_fisheye",
-    "aabb_scale", "scale", "offset", "from_mitsuba", "train_filenames",
-    "test_filenames", "mask_path",
+    "camera_angle_x", "camera_angle_y", "x_fov", "y_fov", "camera_model", "is_fisheye",
+    "aabb_scale", "scale", "offset", "from_mitsuba", "from_na", "ftheta_p0", "latlong",
+    "train_filenames", "test_filenames", "mask_path", "rolling_shutter",
 )  # fmt: skip
 
 

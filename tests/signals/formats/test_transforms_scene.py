@@ -96,6 +96,28 @@ def test_lists_of_names_are_splits(folder: Path):
         Scene.open(folder)
 
 
+@pytest.mark.parametrize("ending", ["", ".png"])
+def test_lists_may_leave_out_endings(folder: Path, ending: str):
+    path = folder / "transforms.json"
+    content = read_json(path)
+    for frame in content["frames"]:
+        frame["file_path"] = frame["file_path"].removesuffix(".png") + ending
+    names = [f"images/{number:03d}" for number in range(10)]
+    content |= {"train_filenames": names[:7], "test_filenames": [f"./{names[9]}"]}
+    write_json(path, content)
+    scene = Scene.open(folder)
+    assert scene.counts == {"train": 7, "val": 0, "test": 1}
+    assert scene.of_split("test")[0].name == "images/009.png"
+
+
+def test_a_list_of_training_views_alone_is_divided(folder: Path):
+    change(folder, train_filenames=[f"images/{number:03d}.png" for number in range(9)])
+    scene = Scene.open(folder)
+    assert scene.counts == {"train": 7, "val": 0, "test": 2}
+    assert any("only training views: every 8th view" in note for note in scene.notes)
+    assert Scene.open(folder, holdout=3).counts["test"] == 3
+
+
 def test_missing_photographs_are_skipped_and_told(folder: Path):
     for number in (3, 4):
         (folder / "images" / f"{number:03d}.png").unlink()
@@ -136,6 +158,43 @@ def test_keys_without_effect_are_told(folder: Path):
     )
 
 
+def test_halves_of_pairs_are_told(folder: Path):
+    path = folder / "transforms.json"
+    content = read_json(path)
+    for frame in content["frames"]:
+        del frame["cy"], frame["w"]
+    write_json(path, content)
+    scene = Scene.open(folder)
+    assert [note for note in scene.notes if "without" in note] == [
+        "The key cx is not used without cy: the principal point is in the middle.",
+        "The key h is not used without w: the photograph says how large it is.",
+    ]
+    # Whoever says the other half for the whole file has said both.
+    change(folder, cy=1.5, w=6)
+    scene = Scene.open(folder)
+    assert not [note for note in scene.notes if "without" in note]
+    assert scene.views[0].camera.principal_point == (3.0, 1.5)
+
+
+def test_a_rolling_shutter_is_told(folder: Path):
+    change(folder, rolling_shutter=[0.0, 0.0, 1.0])
+    (note,) = Scene.open(folder).notes[:1]
+    assert note.startswith("The key rolling_shutter is not used: all of a photograph")
+
+
+@pytest.mark.parametrize(
+    "key", ["ftheta_p0", "latlong", "equirectangular", "orthographic"]
+)
+def test_other_lenses_of_instant_ngp_are_refused(folder: Path, key: str):
+    path = folder / "transforms.json"
+    content = read_json(path)
+    content["frames"][3][key] = 1
+    write_json(path, content)
+    words = rf"frame 3 .*: expected a lens of OpenCV's models, got {key}\. Undistort"
+    with pytest.raises(DataError, match=words):
+        Scene.open(folder)
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -146,6 +205,9 @@ def test_keys_without_effect_are_told(folder: Path):
         ({"scale": 0.0}, "positive scale"),
         ({"offset": "half"}, "finite number for offset, got 'half'"),
         ({"from_mitsuba": True}, "got from_mitsuba"),
+        ({"normal_mts_args": {"x": 1}}, "got normal_mts_args"),
+        ({"from_na": True}, "axes of OpenGL, got from_na. Turn their axes"),
+        ({"ftheta_p0": 0.1}, "frame 0 .* got ftheta_p0"),
     ],
 )
 def test_wrong_files_are_explained(folder: Path, damage: dict, words: str):

@@ -78,8 +78,8 @@ def read_blender(folder: Path, findings: SceneFindings) -> SceneDraft:
             continue
         content = read_transforms(path)
         frames += read_frames(path, content, findings, split)
+        note_unused(content, findings)
         if split == "train":
-            note_unused(content, findings)
             _note_other_box(content, findings)
     kept = without_missing(frames, findings)
     return SceneDraft(

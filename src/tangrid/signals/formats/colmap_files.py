@@ -72,6 +72,10 @@ class ColmapModel:
     """Where they are; none if the file is missing."""
 
 
+class _UnknownModelError(Exception):
+    """The number of a model of cameras of which it is not known how long it is."""
+
+
 def has_model(folder: Path) -> bool:
     """Return whether a folder holds a model.
 
@@ -123,6 +127,12 @@ def _parsed(path: Path, parse: Any) -> list[Any]:  # noqa: ANN401
         return list(parse(path.read_bytes()))
     except OSError as error:
         raise unreadable(path, error) from error
+    except _UnknownModelError as error:
+        raise DataError(
+            f"{path}: expected camera models with numbers from 0 to {max(_MODELS)}, "
+            f"got {error}. Undistort the photographs with `colmap image_undistorter`, "
+            "or export the model again."
+        ) from error
     except (struct.error, ValueError, IndexError, KeyError, OverflowError) as error:
         raise DataError(
             f"{path}: expected a file of a COLMAP model, got one that breaks off or is "
@@ -166,6 +176,8 @@ def _binary_cameras(data: bytes) -> Iterator[tuple[int, ColmapCamera]]:
     (count,) = cursor.take("Q")
     for _ in range(count):
         number, model, width, height = cursor.take("iiQQ")
+        if model not in _MODELS:
+            raise _UnknownModelError(model)
         name, num_parameters = _MODELS[model]
         yield (
             number,

@@ -125,7 +125,8 @@ def _read_rows(path: Path) -> Float[np.ndarray, "v 17"]:
     rows = rows.astype(np.float64)
     depths = rows[:, 15:]
     is_ordered = (depths[:, 0] > 0) & (depths[:, 0] < depths[:, 1])
-    if not np.isfinite(depths).all() or not is_ordered.all():
+    is_ordered &= np.isfinite(depths).all(axis=1)
+    if not is_ordered.all():
         bad = int(np.argmin(is_ordered))
         raise DataError(
             f"{path}: expected depths with 0 < near < far, got {depths[bad, 0]:g} and "

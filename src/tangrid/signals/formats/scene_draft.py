@@ -52,7 +52,8 @@ class Optics:
                 "in pixels or camera_angle_x in radians."
             )
         across, down = self.angles
-        if not all(0 < angle < math.pi for angle in (across, down or across)):
+        angles = (across, across if down is None else down)
+        if not all(0 < angle < math.pi for angle in angles):
             raise DataError(
                 "expected angles of view between 0 and pi radians, got "
                 f"{across:g} and {down}. Repair the angle."

@@ -41,7 +41,20 @@ _UNUSED = {
     "depth_path": "depth is not used",
     "depth_file_path": "depth is not used",
     "n_extra_learnable_dims": "views have no parameters of their own",
+    "rolling_shutter": "all of a photograph is taken from one place",
 }
+_HALVES = {
+    "cx": ("cy", "the principal point is in the middle"),
+    "cy": ("cx", "the principal point is in the middle"),
+    "w": ("h", "the photograph says how large it is"),
+    "h": ("w", "the photograph says how large it is"),
+}
+"""Keys that say nothing alone, what they lack, and what holds instead."""
+
+_OTHER_AXES = ("from_mitsuba", "normal_mts_args", "from_na")
+"""Keys of instant-ngp with which it turns the axes of cameras."""
+_OTHER_LENSES = ("latlong", "equirectangular", "orthographic")
+"""Keys of instant-ngp that name lenses; f-theta has numbers of its own."""
 
 
 def read_transforms(path: Path) -> dict[str, Any]:
@@ -54,7 +67,7 @@ def read_transforms(path: Path) -> dict[str, Any]:
         Its object, with at least one frame.
 
     Raises:
-        DataError: If it cannot be read, is no JSON, or lists no frames.
+        DataError: If it cannot be read, is no JSON, lists no frames, or has other axes.
     """
     try:
         content = json.loads(path.read_bytes())
@@ -72,6 +85,12 @@ def read_transforms(path: Path) -> dict[str, Any]:
             f"{path}: expected an object with a list of frames, got {got}. Each frame "
             "has a file_path and a transform_matrix."
         )
+    for name in _OTHER_AXES:
+        if content.get(name):
+            raise DataError(
+                f"{path}: expected cameras in the axes of OpenGL, got {name}. Turn "
+                "their axes into right, up and back, and take the key out."
+            )
     return content
 
 
@@ -119,7 +138,18 @@ def _angles(where: str, keys: Mapping[str, Any]) -> tuple[float, float | None] |
     return math.radians(across), None if down is None else math.radians(down)
 
 
+def _refuse_other_lenses(where: str, keys: Mapping[str, Any]) -> None:
+    named = [name for name in _OTHER_LENSES if keys.get(name)]
+    named += [name for name in keys if name.startswith("ftheta_")]
+    if named:
+        raise DataError(
+            f"{where}: expected a lens of OpenCV's models, got {named[0]}. Undistort "
+            "the photographs, and take the key out."
+        )
+
+
 def _lens(where: str, keys: Mapping[str, Any]) -> Lens:
+    _refuse_other_lenses(where, keys)
     model = keys.get("camera_model")
     is_known = isinstance(model, str) and model in _FISHEYES | _PERSPECTIVES
     if model is not None and not is_known:
@@ -224,8 +254,8 @@ def read_frames(
         yield Frame(name=name, file=file, pose=pose, optics=optics, split=split)
 
 
-def note_unused(content: Mapping[str, Any], findings: SceneFindings) -> None:
-    """Note which keys of a file play no part.
+def note_unused(content: dict[str, Any], findings: SceneFindings) -> None:
+    """Note which keys of a file play no part, each once for all files of a scene.
 
     Args:
         content: The file's object.
@@ -233,6 +263,18 @@ def note_unused(content: Mapping[str, Any], findings: SceneFindings) -> None:
     """
     frames = [keys for keys in content["frames"] if isinstance(keys, dict)]
     named = set(content).union(*frames)
-    for name, consequence in _UNUSED.items():
-        if name in named:
-            findings.add_note(f"The key {name} is not used: {consequence}.")
+    notes = [
+        f"The key {name} is not used: {consequence}."
+        for name, consequence in _UNUSED.items()
+        if name in named
+    ]
+    for name, (other, consequence) in _HALVES.items():
+        if any(_lacks(content | keys, name, other) for keys in frames):
+            notes.append(f"The key {name} is not used without {other}: {consequence}.")
+    for note in notes:
+        if note not in findings.notes:
+            findings.add_note(note)
+
+
+def _lacks(keys: Mapping[str, Any], name: str, other: str) -> bool:
+    return keys.get(name) is not None and keys.get(other) is None

@@ -25,6 +25,7 @@ from tangrid.signals.formats.scene_draft import (
 from tangrid.signals.formats.transforms_frames import (
     note_unused,
     number_at,
+    photograph,
     read_frames,
     read_transforms,
 )
@@ -75,11 +76,6 @@ def read_transforms_scene(place: Path, findings: SceneFindings) -> SceneDraft:
     """
     path = place / FILE if place.is_dir() else place
     content = read_transforms(path)
-    if content.get("from_mitsuba"):
-        raise DataError(
-            f"{path}: expected cameras in the axes of OpenGL, got from_mitsuba. Turn "
-            "their x and z axes around and take the key out."
-        )
     note_unused(content, findings)
     listed = tuple(read_frames(path, content, findings))
     frames = without_missing(listed, findings)
@@ -110,7 +106,8 @@ def _with_listed_splits(
                 f"{path}: expected a list of names for {key}, got {names!r}. Give the "
                 "file_path of each frame, or leave the key out."
             )
-        splits |= {name.replace("\\", "/").removeprefix("./"): split for name in names}
+        # Frames may be listed without the ending of their photographs.
+        splits |= {photograph(path.parent, name)[0]: split for name in names}
     kept = tuple(
         replace(frame, split=splits[frame.name])
         for frame in frames
