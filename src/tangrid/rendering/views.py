@@ -15,6 +15,8 @@ from tangrid.rendering.volume import MarchSettings, look
 from tangrid.signals.camera import Camera
 
 _RAYS_AT_ONCE = 1024
+_BAND = 256 * _RAYS_AT_ONCE
+"""Rays that are held at once; whole pieces, so that bands change no bits."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,17 +76,50 @@ def render_view(
         supersampling: Rays along each side of a pixel, whose mean it becomes.
     """
     fine = camera.finer(supersampling)
-    origins, directions = fine.rays()
+    num_rays = fine.width * fine.height
+    per_row = fine.width * supersampling
+    rest = torch.empty(0, 5)
+    bands: list[tuple[Tensor, Tensor, Tensor]] = []
+    for first in range(0, num_rays, _BAND):
+        span = range(first, min(first + _BAND, num_rays))
+        found = torch.cat((rest, _found(scene, fine, span, workers)))
+        # A band may end within a row of pixels, which the next one completes.
+        end = len(found) // per_row * per_row
+        bands.append(_means(found[:end], camera.width, supersampling))
+        rest = found[end:]
+    colours, opacities, depths = zip(*bands, strict=True)
+    return RenderedView(
+        colour=torch.cat(colours), opacity=torch.cat(opacities), depth=torch.cat(depths)
+    )
+
+
+def _found(
+    scene: RadianceScene, camera: Camera, span: range, workers: Workers
+) -> Float32[Tensor, "r 5"]:
+    """Return colour, opacity and depth of some rays of a camera, counted row by row.
+
+    Depth is in the scene's units, times opacity.
+    """
+    rows = range(span.start // camera.width, (span.stop - 1) // camera.width + 1)
+    skipped = span.start - rows.start * camera.width
+    part = slice(skipped, skipped + len(span))
+    origins, directions = (values[part] for values in camera.rays(rows))
     rays = scene.space.rays(origins, directions)
     seen = see(scene, rays, directions, workers)
     far = seen.depth / rays.scales
-    shape = camera.height, supersampling, camera.width, supersampling
-    opacity = seen.opacity.view(shape).mean((1, 3))
-    return RenderedView(
-        colour=seen.colour.view(*shape, 3).mean((1, 3)),
-        opacity=opacity,
-        depth=far.view(shape).mean((1, 3)) / opacity.clamp(min=1e-6),
-    )
+    return torch.cat((seen.colour, seen.opacity[:, None], far[:, None]), dim=1)
+
+
+def _means(
+    found: Float32[Tensor, "r 5"], width: int, supersampling: int
+) -> tuple[Float32[Tensor, "h w 3"], Float32[Tensor, "h w"], Float32[Tensor, "h w"]]:
+    """Return colour, opacity and depth of whole rows of pixels."""
+    height = len(found) // (width * supersampling**2)
+    shape = height, supersampling, width, supersampling
+    colour = found[:, :3].view(*shape, 3).mean((1, 3))
+    opacity = found[:, 3].view(shape).mean((1, 3))
+    far = found[:, 4].contiguous().view(shape).mean((1, 3))
+    return colour, opacity, far / opacity.clamp(min=1e-6)
 
 
 def see(
