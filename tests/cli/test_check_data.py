@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.cli.conftest import Type
+from tests.cli.messages import MESSAGES
 from tests.signals.scene_files import read_json, save_blender, small_scene, write_json
 from tests.signals.scene_writers import save_llff, save_transforms
 
@@ -91,6 +92,75 @@ def test_a_broken_file_of_cameras(toy: Path, tangrid: Type):
     assert "transforms_train.json: expected JSON" in outcome.out
     assert Path("runs/check/toy/scene.json").exists()
     assert not Path("runs/check/toy/cameras.png").exists()
+
+
+def test_a_broken_file_is_told_beside_other_errors(toy: Path, tangrid: Type):
+    path = toy / "transforms_train.json"
+    content = read_json(path)
+    content["frames"][0][POSE] = np.full((4, 4), 2.0).tolist()
+    write_json(path, content)
+    (toy / "transforms_test.json").write_text("{")
+    outcome = tangrid("check", "data", "toy")
+    assert outcome.code == 1
+    assert outcome.out.startswith("toy: blender, not usable, errors: 2\n")
+    assert "frame 0 (./train/r_0): expected a pose that turns" in outcome.out
+    assert "transforms_test.json: expected JSON" in outcome.out
+
+
+def test_an_error_is_told_once_where_nothing_is_left(toy: Path, tangrid: Type):
+    for split in ("train", "test"):
+        content = read_json(toy / f"transforms_{split}.json")
+        for frame in content["frames"]:
+            frame[POSE] = None
+        write_json(toy / f"transforms_{split}.json", content)
+    outcome = tangrid("check", "data", "toy")
+    assert outcome.out.startswith("toy: blender, not usable, errors: 5\n")
+    assert "Errors besides this one" not in outcome.out
+
+
+@pytest.mark.parametrize("name", ["garden/mine.json", "toy/transforms_train.json"])
+def test_a_broken_file_has_a_format(toy: Path, tangrid: Type, name: str):
+    Path("garden").mkdir()
+    Path(name).write_text("{")
+    outcome = tangrid("check", "data", name, "--out", "found")
+    assert outcome.code == 1
+    folder = Path(name).parent.name
+    known = {"garden": "transforms", "toy": "blender"}[folder]
+    assert outcome.out.startswith(f"{folder}: {known}, not usable, errors: 1\n")
+    assert json.loads(Path("found/scene.json").read_text())["format"] == known
+
+
+def test_files_are_replaced_only_where_it_is_asked_for(toy: Path, tangrid: Type):
+    words = ("check", "data", "toy", "--out", "found")
+    assert tangrid(*words).code == 0
+    before = Path("found/scene.json").read_bytes()
+    (toy / "transforms_train.json").write_text("{")
+    for name, case in MESSAGES["checked data"].items():
+        again = tangrid(*case.command.split())
+        assert (again.code, again.out) == (2, "")
+        assert case.matches(again.message), name
+        (Path("found") / "cameras.png").unlink(missing_ok=True)
+    assert Path("found/scene.json").read_bytes() == before
+    Path("found/cameras.png").touch()
+    assert tangrid(*words, "--overwrite").code == 1
+    assert Path("found/scene.json").read_bytes() != before
+    assert not Path("found/cameras.png").exists(), "expected no drawing of what was"
+
+
+def test_a_folder_of_its_own_is_used_again(toy: Path, tangrid: Type):
+    for _ in range(2):
+        assert tangrid("check", "data", "toy").code == 0
+
+
+def test_views_of_training_alone_can_be_divided(tmp_path: Path, tangrid: Type):
+    folder = save_blender(tmp_path / "some", small_scene(num_train=6), "train")
+    outcome = tangrid("check", "data", folder, "--out", tmp_path / "found")
+    assert "There are only training views: every 8th view" in outcome.out
+    outcome = tangrid(
+        "check", "data", folder, "--holdout", 3, "--out", tmp_path / "other"
+    )
+    assert outcome.code == 0
+    assert "train 4, test 2" in outcome.out
 
 
 def test_cameras_in_other_axes_are_noticed(toy: Path, tangrid: Type):

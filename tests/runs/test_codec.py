@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tangrid.errors import ConfigError
 from tangrid.registry import KINDS, Registry
+from tangrid.runs.annotations import ADDED_LATER
 from tangrid.runs.codec import from_plain, to_plain
 
 
@@ -232,6 +233,19 @@ def test_missing_fields_are_named():
     assert str(caught.value) == (
         "encoding: expected all fields of test-grid, got none for num_levels, growth."
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grown:
+    size: int = 3
+    colour: str | None = field(default=None, metadata=ADDED_LATER)
+
+
+def test_fields_added_later_may_lack():
+    assert from_plain({"size": 4}, Grown) == Grown(size=4)
+    assert from_plain({"size": 4, "colour": "red"}, Grown).colour == "red"
+    with pytest.raises(ConfigError, match="all fields of Grown, got none for size"):
+        from_plain({}, Grown)
 
 
 def test_missing_kind_is_named():

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from tangrid.cli.flag_types import Count, Folder, Name, Number, Switch
+from tangrid.errors import ConfigError
 
 if TYPE_CHECKING:
     from tangrid.signals.scene_check import SceneCheck
+
+_DRAWING, _RECORD = "cameras.png", "scene.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +37,8 @@ class CheckDataRequest:
     """Model a forward-facing scene in the world itself."""
     out: Folder = None
     """Where cameras.png and scene.json go (default: runs/check/NAME)."""
+    overwrite: Switch = False
+    """Replace those that are in the folder that --out names."""
 
 
 def run(request: CheckDataRequest, command: Sequence[str]) -> int:
@@ -45,6 +50,9 @@ def run(request: CheckDataRequest, command: Sequence[str]) -> int:
 
     Returns:
         0 if the scene can be used, 1 if not.
+
+    Raises:
+        ConfigError: If a file would be replaced and that is not asked for.
     """
     del command
     # What is heavy is imported when it is needed: --help must answer at once.
@@ -55,6 +63,7 @@ def run(request: CheckDataRequest, command: Sequence[str]) -> int:
     from tangrid.signals.formats.scene_reading import ReadingOptions  # noqa: PLC0415
     from tangrid.signals.scene_check import check_scene  # noqa: PLC0415
 
+    _check_new(request)
     options = ReadingOptions(downscale=request.downscale, use_ndc=not request.no_ndc)
     with bar("reading") as show:
         check = check_scene(
@@ -69,16 +78,31 @@ def run(request: CheckDataRequest, command: Sequence[str]) -> int:
     out = Path(request.out or Path("runs", "check", name)).expanduser()
     try:
         out.mkdir(parents=True, exist_ok=True)
+        # One of what was there before would be taken for this scene's.
+        (out / _DRAWING).unlink(missing_ok=True)
     except OSError as error:
         raise unwritable(out, error) from error
     for line in check_lines(check):
         print(line)
     if check.views:
-        write_whole(out / "cameras.png", _drawing(check, name))
-        print(out / "cameras.png")
-    write_whole(out / "scene.json", to_json(scene_record(check)))
-    print(out / "scene.json")
+        write_whole(out / _DRAWING, _drawing(check, name))
+        print(out / _DRAWING)
+    write_whole(out / _RECORD, to_json(scene_record(check)))
+    print(out / _RECORD)
     return 0 if check.scene else 1
+
+
+def _check_new(request: CheckDataRequest) -> None:
+    """Refuse to replace files in a folder that somebody has chosen."""
+    if request.out is None or request.overwrite:
+        return
+    for name in (_DRAWING, _RECORD):
+        path = Path(request.out).expanduser() / name
+        if path.exists():
+            raise ConfigError(
+                f"{path}: expected a new file, got one that is there. Choose another "
+                "folder with --out, or replace it with --overwrite."
+            )
 
 
 def _drawing(check: "SceneCheck", name: str) -> bytes:

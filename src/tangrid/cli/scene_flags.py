@@ -19,6 +19,8 @@ class SceneFlags:
     """Whole factor by which photographs are made smaller."""
     holdout: Count = None
     """Hold out every Nth view, where the data set does not say (default: 8)."""
+    format: Name = None
+    """blender, transforms, llff, colmap or nsvf (default: as recognised)."""
     protocol: Name = None
     """Rules of evaluation, as in `tangrid catalogue` (default: as suits the scene)."""
     no_ndc: Switch = False

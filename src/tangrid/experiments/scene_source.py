@@ -1,9 +1,10 @@
 """Where a scene comes from: files, the demonstration, or the program itself."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tangrid.errors import ConfigError
 from tangrid.experiments.demo_scene import DEMO_PATH, demo_scene
+from tangrid.runs.annotations import ADDED_LATER
 from tangrid.signals.scene import Scene
 from tangrid.signals.scene_loading import OnImage
 
@@ -22,6 +23,8 @@ class SceneSource:
     """Every how manieth view is for the test, where the data set does not say."""
     uses_ndc: bool = True
     """Whether forward-facing scenes are modelled in normalised device coordinates."""
+    scene_format: str | None = field(default=None, metadata=ADDED_LATER)
+    """Name of the format; None to recognise it."""
 
     def open(self, on_image: OnImage | None = None) -> Scene:
         """Return the scene, read from its files.
@@ -34,9 +37,7 @@ class SceneSource:
                 asked of the demonstration that it does not have.
         """
         if self.path == DEMO_PATH:
-            asked = [f"--downscale {self.downscale}"] * (self.downscale != 1)
-            if self.holdout is not None:
-                asked.append(f"--holdout {self.holdout}")
+            asked = self._asked_of_demo()
             if asked:
                 raise ConfigError(
                     "--demo: expected the scene as it is made, got "
@@ -52,6 +53,20 @@ class SceneSource:
             self.path,
             downscale=self.downscale,
             holdout=self.holdout,
+            scene_format=self.scene_format,
             use_ndc=self.uses_ndc,
             on_image=on_image,
         )
+
+    def _asked_of_demo(self) -> list[str]:
+        """Return the flags that mean files, of which the demonstration has none."""
+        asked = []
+        if self.downscale != 1:
+            asked.append(f"--downscale {self.downscale}")
+        if self.holdout is not None:
+            asked.append(f"--holdout {self.holdout}")
+        if self.scene_format is not None:
+            asked.append(f"--format {self.scene_format}")
+        if not self.uses_ndc:
+            asked.append("--no-ndc")
+        return asked

@@ -18,6 +18,10 @@ from tangrid.registry import KINDS
 SCALARS = (bool, int, float, str)
 """Types that stand for themselves in JSON."""
 
+ADDED_LATER = {"added_later": True}
+"""Metadata of a field that may lack in a file: its default says what was done before it
+was there."""
+
 
 @cache
 def field_types(cls: type) -> dict[str, Any]:
@@ -33,6 +37,16 @@ def field_types(cls: type) -> dict[str, Any]:
     return {
         field.name: hints[field.name] for field in dataclasses.fields(cls) if field.init
     }
+
+
+def added_later(cls: type) -> set[str]:
+    """Return the fields that files of earlier versions do not have.
+
+    Args:
+        cls: A dataclass.
+    """
+    fields = dataclasses.fields(cls)
+    return {field.name for field in fields if field.metadata == ADDED_LATER}
 
 
 def is_config(annotation: object) -> bool:

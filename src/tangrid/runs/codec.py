@@ -15,6 +15,7 @@ from tangrid.errors import ConfigError
 from tangrid.registry import KINDS
 from tangrid.runs.annotations import (
     SCALARS,
+    added_later,
     describe,
     field_types,
     is_config,
@@ -325,7 +326,8 @@ def _decode_config(data: object, annotation: Any, where: str) -> Any:  # noqa: A
     for name in given:
         if name not in wanted:
             raise unknown_field(where, str(name), cls)
-    missing = [name for name in wanted if name not in given]
+    lacking = [name for name in wanted if name not in given]
+    missing = [name for name in lacking if name not in added_later(cls)]
     if missing:
         raise ConfigError(
             f"{place(where)}: expected all fields of "
@@ -334,6 +336,7 @@ def _decode_config(data: object, annotation: Any, where: str) -> Any:  # noqa: A
     values = {
         name: decode(given[name], kind, join(where, name))
         for name, kind in wanted.items()
+        if name in given
     }
     return cls(**values)
 

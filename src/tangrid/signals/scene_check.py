@@ -13,7 +13,7 @@ from tangrid.signals.camera import Camera
 from tangrid.signals.formats.scene_draft import SceneDraft
 from tangrid.signals.formats.scene_reading import (
     ReadingOptions,
-    find_format,
+    format_of,
     read_draft,
     scene_folder,
 )
@@ -74,28 +74,30 @@ def check_scene(
         DataError: If there is no scene of any known format.
     """
     findings = SceneFindings(folder=path)
-    folder = scene_folder(path)
-    named = scene_format
-    if path.is_dir():
-        named = find_format(folder, scene_format, SceneFindings(folder=path))
+    named = format_of(path, scene_format, SceneFindings(folder=path))
     draft, rule, views = None, "", ()
     try:
         draft = read_draft(path, findings, scene_format=scene_format, options=options)
     except DataError as error:
-        # Where nothing is left, the errors that were met on the way say why.
-        if not findings.errors:
+        # Where nothing is left, the first error that was met on the way is raised.
+        if not _is_told(str(error), findings):
             findings.add_error("broken", str(error))
     if draft is not None:
         frames, rule = split_frames(draft, findings, holdout=holdout, skip=skip)
         views = load_views(frames, draft.shrinking, findings, on_image)
         _remark(views, draft, findings)
     return SceneCheck(
-        folder=folder,
-        source_format=draft.source_format if draft else str(named),
+        folder=scene_folder(path),
+        source_format=named,
         views=views,
         scene=_made(views, draft, findings, rule),
         findings=findings,
     )
+
+
+def _is_told(message: str, findings: SceneFindings) -> bool:
+    told = (line for lines in findings.errors.values() for line in lines)
+    return any(message.startswith(line) for line in told)
 
 
 def _made(

@@ -130,7 +130,7 @@ def find_format(folder: Path, wanted: str | None, findings: SceneFindings) -> st
     if wanted is not None and wanted not in FORMATS:
         raise ConfigError(
             f"scene_format: expected one of {', '.join(FORMATS)}, got '{wanted}'. "
-            "Leave it out to have it recognised."
+            "Leave --format out to have it recognised."
         )
     found = [name for name, format_ in FORMATS.items() if format_.is_there(folder)]
     if wanted in found:
@@ -139,7 +139,7 @@ def find_format(folder: Path, wanted: str | None, findings: SceneFindings) -> st
         if len(found) > 1:
             findings.add_note(
                 f"The folder holds formats {', '.join(found)}: {found[0]} was read. "
-                "Name another one with scene_format."
+                "Name another one with --format."
             )
         return found[0]
     names = sorted(item.name for item in folder.iterdir())
@@ -150,6 +150,24 @@ def find_format(folder: Path, wanted: str | None, findings: SceneFindings) -> st
         f"{folder}: expected a folder with {expected}, got {got}. Name the folder that "
         "holds the cameras."
     )
+
+
+def format_of(path: Path, wanted: str | None, findings: SceneFindings) -> str:
+    """Return the name of the format of a folder, or of a file of cameras.
+
+    Args:
+        path: What was named.
+        wanted: The format that was asked for; None to look.
+        findings: Where it is noted if there is a choice.
+
+    Raises:
+        ConfigError: If the format asked for is unknown.
+        DataError: If there is nothing, or no format, or not the one asked for.
+    """
+    folder = scene_folder(path)
+    if _is_cameras(path) and wanted in (None, "transforms"):
+        return "transforms"
+    return find_format(folder, wanted, findings)
 
 
 def _any_format() -> str:
@@ -178,9 +196,8 @@ def read_draft(
     Raises:
         DataError: If there is no such scene, or its files are broken.
     """
-    folder = scene_folder(path)
     options = options or ReadingOptions()
-    if _is_cameras(path) and scene_format in (None, "transforms"):
-        return FORMATS["transforms"].read(path, findings, options)
-    name = find_format(folder, scene_format, findings)
-    return FORMATS[name].read(folder, findings, options)
+    name = format_of(path, scene_format, findings)
+    is_named = name == "transforms" and _is_cameras(path)
+    place = path if is_named else scene_folder(path)
+    return FORMATS[name].read(place, findings, options)
