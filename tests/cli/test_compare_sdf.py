@@ -21,6 +21,7 @@ COMPARE = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_two_models_on_two_meshes_with_a_stop_between(
     workplace: Path, tangrid: Type, monkeypatch: pytest.MonkeyPatch
 ):

@@ -182,6 +182,7 @@ def test_what_is_odd_about_a_mesh_is_said(workplace: Path, tangrid: Type):
     assert metrics["iou"] > 0.5
 
 
+@pytest.mark.slow
 def test_several_seeds_make_a_table(workplace: Path, tangrid: Type):
     outcome = tangrid(*FIT, "--seeds", 2, "--seed", 4)
     assert outcome.code == 0, outcome.err
