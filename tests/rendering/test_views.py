@@ -1,5 +1,6 @@
 """Whole pictures of an even ball: where it is, how large, how far away."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -14,6 +15,7 @@ from tangrid.rendering.views import RadianceScene, RenderedView, render_view
 from tangrid.rendering.volume import MarchSettings
 from tangrid.seeding import generator
 from tangrid.signals.camera import Camera
+from tangrid.signals.ndc import NDC_HIGH, NDC_LOW, NdcFrame
 from tangrid.signals.site import Site
 from tests.ops.comparison import assert_same_bits
 from tests.rendering.media import COLOUR, RADIUS, EvenMedium, in_ball
@@ -198,3 +200,22 @@ def test_a_camera_inside_sees_what_is_before_it():
     view = rendered(ball_scene(4.0), inside)
     exact = 1 - math.exp(-4.0 * RADIUS)
     assert float((view.opacity - exact).abs().max()) < 4.0 * MARCH.step
+
+
+def test_a_ray_along_the_planes_of_device_coordinates_sees_nothing():
+    """It has no place among them; its pixel is empty, and no number is lost."""
+    space = SceneSpace(
+        low=NDC_LOW, high=NDC_HIGH, ndc=NdcFrame(x_scale=1.4, y_scale=1.1, near=0.9)
+    )
+    scene = dataclasses.replace(ball_scene(1.0), space=space)
+    eye = np.array([0.0, 0.0, 1.0])
+    sideways = Camera(
+        pose=look_at(eye, eye + np.array([1.0, 0.0, 0.0])),
+        width=3,
+        height=3,
+        focal=(3.0, 3.0),
+        centre=(1.5, 1.5),
+    )
+    found = rendered(scene, sideways)
+    assert bool(found.depth.isfinite().all())
+    assert float(found.opacity[1, 1]) == float(found.depth[1, 1]) == 0

@@ -59,7 +59,7 @@ file_for_scene(
                 num_gates=2,
                 output_scale=0.0,
                 kernel_outputs="shared",
-                # Kernels on all eight double the time of a step for 0.1 dB.
+                # Kernels on all eight make a step half as long again for 0.1 dB.
                 num_kernel_levels=1,
             ),
         ),

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from tangrid.choices import check_choice
 from tangrid.errors import ConfigError, ShapeError
-from tangrid.ops.ray_march import OccupiedCells, RaySamples
-from tangrid.ops.ray_march.reference import cells_of, spans
+from tangrid.ops.ray_march import OccupiedCells, RaySamples, cells_of, spans
 from tangrid.rendering.scene_space import BoxRays
 
 Spacing = Literal["distance", "disparity"]

@@ -15,12 +15,11 @@ from torch import Tensor
 from tangrid.choices import check_choice
 from tangrid.errors import ConfigError
 from tangrid.notation import Coords
-from tangrid.ops.ray_march.reference import spans
+from tangrid.ops.ray_march import spans
 from tangrid.signals.ndc import NdcFrame
+from tangrid.signals.scene_bounds import MOST_CASCADES
 
 Outside = Literal["scaled", "contracted"]
-
-_MOST_CASCADES = 8
 
 
 class BoxRays(NamedTuple):
@@ -83,9 +82,9 @@ class SceneSpace:
                 f"space: expected 0 <= near < far, got {self.near:g} and {self.far:g}. "
                 "Say --set space.near=A and --set space.far=B in the scene's units."
             )
-        if not 1 <= self.cascades <= _MOST_CASCADES:
+        if not 1 <= self.cascades <= MOST_CASCADES:
             raise ConfigError(
-                f"space.cascades: expected 1 to {_MOST_CASCADES}, got {self.cascades}."
+                f"space.cascades: expected 1 to {MOST_CASCADES}, got {self.cascades}."
             )
 
     @property

@@ -106,7 +106,8 @@ def _found(
     origins, directions = (values[part] for values in camera.rays(rows))
     rays = scene.space.rays(origins, directions)
     seen = see(scene, rays, directions, workers)
-    far = seen.depth / rays.scales
+    # A ray along the planes of device coordinates has no scale, and sees nothing.
+    far = torch.where(seen.opacity > 0, seen.depth / rays.scales, 0)
     return torch.cat((seen.colour, seen.opacity[:, None], far[:, None]), dim=1)
 
 

@@ -33,7 +33,7 @@ def _density_head() -> ReluMlpConfig:
 
 
 def _colour_head() -> ReluMlpConfig:
-    # The paper has two hidden layers: twice the work of a sample that is seen.
+    # The paper has two hidden layers: nearly twice the products of a sample.
     return ReluMlpConfig(num_hidden=1, output_activation="sigmoid")
 
 

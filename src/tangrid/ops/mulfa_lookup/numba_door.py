@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numba
 import numpy as np
-import torch
 from torch import Tensor
 
 from tangrid.ops.grid_lookup.layout import GridLayout
@@ -83,15 +82,10 @@ def vjp(
         grad_into: Buffer that takes the table's gradient, which is then empty too.
         needs: Which of coordinates, table and kernel need a gradient.
     """
-    num_whole, levels = len(coords), len(layout.levels)
-    kernels = len(kernel.projection)
-    pulled = torch.arange(num_whole)
-    if kernels == levels:
-        # Points that a loss does not depend on, as behind a wall. Levels without a
-        # kernel leave them out where they find them.
-        found = grad_out.abs().amax(1).nonzero()[:, 0]
-        pulled = found if len(found) < _MOST_PULLED * num_whole else pulled
-    if len(pulled) < num_whole:
+    shape, levels, kernels = coords.shape, len(layout.levels), len(kernel.projection)
+    # Levels without a kernel leave points out where they find them.
+    pulled = _pulled(grad_out) if kernels == levels else None
+    if pulled is not None:
         coords, grad_out = coords[pulled], grad_out[pulled]
     empty = table.new_empty(0)
     grad_coords = coords.new_zeros(levels if needs[0] else 0, *coords.shape)
@@ -113,13 +107,19 @@ def vjp(
 
     _share_out(pull, levels, 1 if serial else levels)
     moves = grad_coords.sum(0) if needs[0] else empty
-    if needs[0] and len(moves) < num_whole:
-        moves = moves.new_zeros(num_whole, moves.shape[1]).index_copy(0, pulled, moves)
+    if needs[0] and pulled is not None:
+        moves = moves.new_zeros(shape).index_copy(0, pulled, moves)
     return (
         moves,
         grad_table if needs[1] and grad_into is None else empty,
         *(unpacked(sums, kernel, layout) if wants_kernel else [empty] * len(kernel)),
     )
+
+
+def _pulled(grad_out: Tensor) -> Tensor | None:
+    """Return the points with a gradient, where there are others, as behind a wall."""
+    found = grad_out.abs().amax(1).nonzero()[:, 0]
+    return found if len(found) < _MOST_PULLED * len(grad_out) else None
 
 
 def _array(tensor: Tensor) -> np.ndarray:
