@@ -11,6 +11,7 @@ from tangrid.ops.contract import (
     numba_refusals,
     resolve,
     single_threaded,
+    triton_refusals,
     used_implementations,
 )
 
@@ -66,3 +67,27 @@ def test_threads_of_the_caller_do_not_share_the_choice():
         assert pool.submit(copied.run, is_single_threaded).result()
         assert not pool.submit(is_single_threaded).result()
     assert not is_single_threaded()
+
+
+def test_triton_is_taken_on_a_gpu_alone(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    assert resolve("test-operator", ["x is on 'cuda'"], []) == "triton"
+    assert resolve("test-operator", [], []) == "numba"
+    assert resolve("test-operator", ["odd"], ["odd"]) == "reference"
+    assert triton_refusals({"x": torch.empty(1)})[0] == "x is on 'cpu' (needs cuda)"
+
+
+def test_interpreted_programs_run_for_those_who_ask(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    assert resolve("test-operator", ["odd"], []) == "reference"
+    with implementation("triton"):
+        assert resolve("test-operator", [], []) == "triton"
+        with pytest.raises(ImplementationError, match="no program for a GPU"):
+            resolve("test-operator", [])
+
+
+def test_triton_says_what_it_cannot_take(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    tensors = {"coords": torch.empty(1, dtype=torch.float64), "fine": torch.empty(1)}
+    refusals = triton_refusals(tensors)
+    assert refusals[0].startswith("coords has dtype torch.float64 (supports float32")

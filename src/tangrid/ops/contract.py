@@ -1,13 +1,17 @@
 """Which implementation of an operator runs, and with how many threads.
 
 Every operator has a plain PyTorch ``reference`` that defines the result; ``numba``
-gives the same numbers faster on a CPU. ``auto`` takes the fastest that can run the
-inputs; a name asked for explicitly is honoured or refused with the reason.
+gives the same numbers faster on a CPU, ``triton`` on an NVIDIA GPU. ``auto`` takes the
+fastest that can run the inputs; a name asked for explicitly is honoured or refused with
+the reason. With ``TRITON_INTERPRET=1`` in the environment Triton's programs run on a
+CPU, slowly, for those who ask for ``triton`` by name.
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib.util import find_spec
 from typing import Literal
 
 import torch
@@ -15,7 +19,8 @@ from torch import Tensor
 
 from tangrid.errors import ImplementationError
 
-ImplementationName = Literal["auto", "numba", "reference"]
+ImplementationName = Literal["auto", "numba", "triton", "reference"]
+Resolved = Literal["numba", "triton", "reference"]
 
 _choice: ContextVar[ImplementationName] = ContextVar("implementation", default="auto")
 _single_threaded: ContextVar[bool] = ContextVar("single_threaded", default=False)
@@ -64,35 +69,75 @@ def numba_refusals(
         tensors: Arguments by name.
         dtypes: Those that the loops are written for.
     """
+    return _unfit(tensors, dtypes, "cpu")
+
+
+def is_interpreted() -> bool:
+    """Return whether Triton's programs are run by its interpreter, on a CPU."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def triton_refusals(
+    tensors: Mapping[str, Tensor],
+    dtypes: Sequence[torch.dtype] = (torch.float32, torch.float16, torch.bfloat16),
+) -> list[str]:
+    """Return the reasons why Triton cannot take these tensors; empty means it can.
+
+    Args:
+        tensors: Arguments by name.
+        dtypes: Those that the programs are written for.
+    """
+    reasons = _unfit(tensors, dtypes, "cpu" if is_interpreted() else "cuda")
+    if find_spec("triton") is None:
+        reasons.append("triton is not installed (pip install triton)")
+    return reasons
+
+
+def _unfit(
+    tensors: Mapping[str, Tensor], dtypes: Sequence[torch.dtype], device: str
+) -> list[str]:
     names = " and ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
     reasons = []
     for name, tensor in tensors.items():
-        if tensor.device.type != "cpu":
-            reasons.append(f"{name} is on '{tensor.device}' (needs cpu)")
+        if tensor.device.type != device:
+            reasons.append(f"{name} is on '{tensor.device}' (needs {device})")
         if tensor.dtype not in dtypes:
             reasons.append(f"{name} has dtype {tensor.dtype} (supports {names})")
     return reasons
 
 
-def resolve(operator: str, refusals: Sequence[str]) -> Literal["numba", "reference"]:
+def resolve(
+    operator: str,
+    numba: Sequence[str] = ("it has no loops of its own for a CPU",),
+    triton: Sequence[str] = ("it has no program for a GPU",),
+) -> Resolved:
     """Return the implementation that runs now, and remember it.
 
     Args:
         operator: Name of the operator.
-        refusals: Why numba cannot run these inputs.
+        numba: Why numba cannot run these inputs.
+        triton: Why Triton cannot.
 
     Raises:
-        ImplementationError: If numba was asked for and cannot run.
+        ImplementationError: If one was asked for that cannot run.
     """
     choice = _choice.get()
-    if choice == "numba" and refusals:
+    refusals = {"numba": numba, "triton": triton, "reference": ()}
+    if choice != "auto" and refusals[choice]:
         raise ImplementationError(
-            f"{operator}(implementation='numba'): expected inputs it can run, got: "
-            f"{'; '.join(refusals)}. Use implementation('auto') or 'reference'."
+            f"{operator}(implementation='{choice}'): expected inputs it can run, got: "
+            f"{'; '.join(refusals[choice])}. Use implementation('auto') or 'reference'."
         )
-    name = "reference" if choice == "reference" or refusals else "numba"
+    name = _fastest(numba, triton) if choice == "auto" else choice
     _used[operator] = name
     return name
+
+
+def _fastest(numba: Sequence[str], triton: Sequence[str]) -> Resolved:
+    if not numba:
+        return "numba"
+    # Interpreted programs are a check, not a way to compute.
+    return "reference" if triton or is_interpreted() else "triton"
 
 
 def forget_implementations() -> None:
