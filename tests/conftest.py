@@ -71,3 +71,15 @@ def unchecked() -> Iterator[None]:
 def seeded(request: pytest.FixtureRequest) -> torch.Generator:
     """A generator of random numbers that is the same on every run of a test."""
     return generator(0, "tests", request.node.name)
+
+
+@pytest.fixture
+def pretend(monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
+    """A second device of ordinary memory that refuses what CUDA refuses."""
+    # Later than usual: it changes PyTorch for the rest of the process.
+    from tests import pretended_device  # noqa: PLC0415
+
+    monkeypatch.setattr(torch, "Generator", pretended_device.PretendedGenerator)
+    pretended_device.waits.clear()
+    yield pretended_device.PRETEND
+    pretended_device.waits.clear()
