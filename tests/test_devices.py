@@ -8,11 +8,17 @@ from tangrid import devices
 from tangrid.devices import (
     available_memory_mb,
     available_threads,
+    device_name,
+    find_device,
+    forget_peak_memory,
+    peak_device_memory_mb,
     peak_memory_mb,
     require_memory,
     torch_threads,
+    wait_for,
+    working_on,
 )
-from tangrid.errors import ResourceError
+from tangrid.errors import ConfigError, ResourceError
 
 
 def test_threads_are_those_the_process_may_use():
@@ -65,3 +71,70 @@ def test_a_container_limits_what_is_available(
         require_memory(1e8, "a matrix", "Take fewer points.")
     (tmp_path / "memory.max").write_text("max\n")
     assert available_memory_mb() == pytest.approx(machine, rel=0.2)
+
+
+def test_the_processor_is_always_there():
+    assert find_device("cpu") == torch.device("cpu")
+    assert device_name(torch.device("cpu")) == "cpu"
+    assert peak_device_memory_mb(torch.device("cpu")) is None
+
+
+def with_gpus(patch: pytest.MonkeyPatch, count: int, cuda: str | None = "13.0"):
+    patch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    patch.setattr(torch.cuda, "device_count", lambda: count)
+    patch.setattr(torch.version, "cuda", cuda)
+    patch.setattr(torch.version, "hip", None)
+
+
+def test_gpus_go_by_number(monkeypatch: pytest.MonkeyPatch):
+    with_gpus(monkeypatch, 2)
+    assert find_device("cuda") == find_device("auto") == torch.device("cuda", 0)
+    assert find_device("cuda:1") == torch.device("cuda", 1)
+    with_gpus(monkeypatch, 0)
+    assert find_device("auto") == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "cuda", "message"),
+    [
+        ("gpu", 1, "13.0", r"expected cpu, cuda, cuda:0 and so on, or auto, got 'gpu'"),
+        ("cuda:x", 1, "13.0", "and so on, or auto, got 'cuda:x'"),
+        ("cuda:", 1, "13.0", "and so on, or auto, got 'cuda:'"),
+        ("cuda", 0, None, "got 'cuda': this PyTorch was built without CUDA. Install"),
+        ("cuda", 0, "13.0", "got 'cuda': PyTorch sees no GPU. Check with nvidia-smi"),
+        ("cuda:2", 2, "13.0", r"PyTorch sees 2 GPU\(s\). Name one from cuda:0 to cuda"),
+    ],
+)
+def test_an_absent_device_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    count: int,
+    cuda: str | None,
+    message: str,
+):
+    with_gpus(monkeypatch, count, cuda)
+    with pytest.raises(ConfigError, match=f"^--device: .*{message}") as caught:
+        find_device(name, "--device")
+    assert "eave --device out" in str(caught.value)
+
+
+def test_another_device_is_waited_for(pretend: torch.device):
+    from tests.pretended_device import waits  # noqa: PLC0415 (after the fixture)
+
+    wait_for(torch.device("cpu"))
+    wait_for(pretend)
+    assert waits == {"synchronize": 1}
+    assert device_name(pretend) == "pretend: memory that pretends"
+    assert peak_device_memory_mb(pretend) == 123
+    forget_peak_memory(pretend)
+
+
+@pytest.mark.gpu
+def test_a_gpu_says_what_it_is():
+    device = find_device("cuda")
+    forget_peak_memory(device)
+    with working_on(device):
+        torch.zeros(2**20, device=device)
+    wait_for(device)
+    assert device_name(device).startswith("cuda: ")
+    assert peak_device_memory_mb(device) > 4

@@ -32,3 +32,11 @@ def test_the_global_generator_is_left_alone():
     before = torch.random.get_rng_state()
     draw(1, "batch", 2)
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_numbers_can_be_drawn_elsewhere(pretend: torch.device):
+    def draw_there(*stream: str) -> list[float]:
+        source = generator(0, *stream, device=pretend)
+        return torch.rand(4, generator=source, device=pretend).tolist()
+
+    assert draw_there("a") == draw_there("a") != draw_there("b")

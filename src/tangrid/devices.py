@@ -1,4 +1,4 @@
-"""Facts about the machine: threads and memory; the only place that sets threads."""
+"""Facts about the machine: threads, memory, GPUs; the only place that sets threads."""
 
 import os
 import sys
@@ -8,13 +8,119 @@ from pathlib import Path
 
 import torch
 
-from tangrid.errors import ResourceError
+from tangrid.errors import ConfigError, ResourceError
 
+HOST = torch.device("cpu")
+"""Ordinary memory, and the processor that works in it."""
 _SHARE_OF_MEMORY = 0.8
 """What one object may take of the free memory; the rest is for what is made of it."""
 _MEMINFO = Path("/proc/meminfo")
 _CONTAINER = Path("/sys/fs/cgroup")
 """Limits of the container, by version 2 of Linux's control groups."""
+
+
+def find_device(name: str, where: str = "device") -> torch.device:
+    """Return the device of a name, if it is there.
+
+    Args:
+        name: ``cpu``, ``cuda`` or ``cuda:0`` and so on, or ``auto``, which is a GPU
+            where PyTorch sees one.
+        where: What the name was given as, for messages.
+
+    Raises:
+        ConfigError: If there is no such device.
+
+    Example:
+        >>> find_device("cpu")
+        device(type='cpu')
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cpu":
+        return HOST
+    kind, _, number = name.partition(":")
+    is_numbered = number.isascii() and number.isdigit()
+    if kind != "cuda" or (kind != name and not is_numbered):
+        raise ConfigError(
+            f"{where}: expected cpu, cuda, cuda:0 and so on, or auto, got '{name}'. "
+            f"Leave {where} out to compute on the processor."
+        )
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    index = int(number) if number else 0
+    if index < count:
+        return torch.device("cuda", index)
+    raise ConfigError(
+        f"{where}: expected a device that is there, got '{name}': {_absence(count)}, "
+        f"or leave {where} out."
+    )
+
+
+def _absence(count: int) -> str:
+    """Return why a GPU is not there, and one thing to do."""
+    if count:
+        return f"PyTorch sees {count} GPU(s). Name one from cuda:0 to cuda:{count - 1}"
+    if torch.version.cuda is None and torch.version.hip is None:
+        return (
+            "this PyTorch was built without CUDA. Install one for GPUs from "
+            "https://pytorch.org/get-started"
+        )
+    return "PyTorch sees no GPU. Check with nvidia-smi that the driver runs"
+
+
+def device_name(device: torch.device) -> str:
+    """Return a device in words, such as ``cuda: NVIDIA H200``.
+
+    Args:
+        device: The device.
+    """
+    if device == HOST:
+        return "cpu"
+    return f"{device.type}: {torch.get_device_module(device).get_device_name(device)}"
+
+
+@contextmanager
+def working_on(device: torch.device) -> Iterator[None]:
+    """Make a device the current one inside: programs for GPUs start on that.
+
+    Args:
+        device: Where the tensors are.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    with torch.cuda.device(device):
+        yield
+
+
+def wait_for(device: torch.device) -> None:
+    """Return when a device has done all that it was given.
+
+    Args:
+        device: The device; the processor is never waited for.
+    """
+    if device != HOST:
+        torch.get_device_module(device).synchronize(device)
+
+
+def forget_peak_memory(device: torch.device) -> None:
+    """Begin anew to note the most memory that a GPU holds.
+
+    Args:
+        device: The device.
+    """
+    if device != HOST:
+        torch.get_device_module(device).reset_peak_memory_stats(device)
+
+
+def peak_device_memory_mb(device: torch.device) -> float | None:
+    """Return the most memory tensors have held on a GPU, in megabytes.
+
+    Args:
+        device: The device; None is returned for the processor.
+    """
+    if device == HOST:
+        return None
+    return torch.get_device_module(device).max_memory_allocated(device) / 1e6
 
 
 def available_threads() -> int:

@@ -71,3 +71,9 @@ def test_the_doors_let_transforms_through(field: Field):
 def test_a_transform_cannot_take_the_axis_of_points_away(field: Field):
     with pytest.raises(ShapeError, match=r"expected shape \[n, 2\], got \[2\]"):
         vmap(field)(torch.rand(5, 2))
+
+
+def test_points_on_another_device_are_refused(field: Field, pretend: torch.device):
+    field.to(pretend)
+    with pytest.raises(ShapeError, match="expected points on pretend:0, where the"):
+        field(torch.zeros(3, 2))

@@ -127,3 +127,20 @@ def test_gradients_need_no_graph_around_them():
         with torch.no_grad():
             found = predict_gradients(workers, field, coords)
     assert torch.equal(found, expected)
+
+
+def test_a_gpu_is_one_worker_with_whole_batches(pretend: torch.device):
+    threads = torch.get_num_threads()
+    field = build(GRID)
+    coords = torch.rand(100, 2)
+    expected = field(coords).detach()
+    field.to(pretend)
+    with Workers(3, pretend) as workers:
+        assert workers.count == 1
+        assert workers.run(lambda _: threading.get_ident()) == [threading.get_ident()]
+        assert not any(workers.run(lambda _: is_single_threaded()))
+        assert torch.get_num_threads() == threads
+        assert workers.piece_size(32) > 2**32
+        found = predict(workers, field, coords.to(pretend), piece_size=30)
+    assert found.device == field.device == pretend
+    assert_close({"values": found.cpu()}, {"values": expected})

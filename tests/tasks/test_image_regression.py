@@ -6,6 +6,7 @@ import tangrid.tasks.image_regression as module
 from tangrid.errors import ConfigError
 from tangrid.signals.image import ImageSignal
 from tangrid.tasks import ImageRegression, PointBatch
+from tests.ops.comparison import assert_close
 from tests.training.small_fits import LINE, build
 
 WIDTH, HEIGHT = 6, 4
@@ -148,3 +149,46 @@ def test_positions_between_all_pixels_leave_none_to_hold_out(image: ImageSignal)
         ConfigError, match="expected all, pixels or auto with a holdout"
     ):
         ImageRegression(image, batch_size=4, sampling="continuous", holdout=True)
+
+
+@pytest.mark.parametrize("sampling", ["all", "pixels", "continuous"])
+@pytest.mark.parametrize("holdout", [False, True])
+def test_batches_are_made_on_the_device(
+    image: ImageSignal, pretend: torch.device, sampling, holdout: bool
+):
+    from tests.pretended_device import waits  # noqa: PLC0415 (after the fixture)
+
+    if holdout and sampling == "continuous":
+        return
+
+    def task() -> ImageRegression:
+        return ImageRegression(
+            image, batch_size=5, sampling=sampling, holdout=holdout, device=pretend
+        )
+
+    one, other = task(), task()
+    one.batch(0)
+    waits.clear()
+    for step in range(3):
+        batch = one.batch(step)
+        assert batch.coords.device == batch.targets.device == pretend
+        assert not waits
+        again = other.batch(step)
+        assert torch.equal(batch.coords.cpu(), again.coords.cpu())
+        wanted = image.sample(batch.coords)
+        assert_close({"values": batch.targets.cpu()}, {"values": wanted})
+        waits.clear()
+
+
+def test_large_images_are_looked_up_on_the_host(
+    image: ImageSignal, pretend: torch.device, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "_PIXELS_IN_MEMORY", 10)
+    monkeypatch.setattr(module, "_PIXELS_ON_A_GPU", 10)
+    for sampling in ("pixels", "continuous"):
+        kind = {"batch_size": 5, "sampling": sampling}
+        batch = ImageRegression(image, device=pretend, **kind).batch(1)
+        like = ImageRegression(image, **kind).batch(1)
+        assert batch.coords.device == batch.targets.device == pretend
+        assert torch.equal(batch.coords.cpu(), like.coords)
+        assert torch.equal(batch.targets.cpu(), like.targets)

@@ -232,3 +232,24 @@ def test_a_ball_is_learned(config: FieldConfig, loss: SdfLoss):
     assert metrics["iou"] > 0.95
     assert metrics["sdf_error"] < 0.01
     assert metrics["surface_faces"] > 1000
+
+
+@pytest.mark.parametrize("name", SMOOTH_FIELDS)
+@pytest.mark.parametrize("loss", [PLAIN, SLOPED], ids=["plain", "sloped"])
+def test_batches_and_losses_are_on_the_device(
+    signal: MeshSignal, pool: PointPool, loss: SdfLoss, name: str, pretend: torch.device
+):
+    from tests.pretended_device import waits  # noqa: PLC0415 (after the fixture)
+
+    task = SdfRegression(signal, pool, loss=loss, batch_size=60, device=pretend)
+    field = build_in_space(SMOOTH_FIELDS[name])
+    batch = task.batch(2)
+    parts = [batch.coords, batch.targets, batch.normals]
+    assert {part.device for part in parts} == {pretend}
+    expected = task.loss(field, SdfBatch(*(part.cpu() for part in parts)))
+    field.to(pretend)
+    waits.clear()
+    found = task.loss(field, batch)
+    torch.autograd.grad(found, list(field.parameters()), allow_unused=True)
+    assert not waits
+    assert_close({"loss": found.detach().cpu()}, {"loss": expected.detach()})

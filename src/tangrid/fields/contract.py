@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import nn
 
+from tangrid.devices import HOST
 from tangrid.encodings.resampling import Resampling
 from tangrid.fields.doors import check_coords
 from tangrid.notation import Coords, Values
@@ -34,6 +35,12 @@ class Field(nn.Module, ABC):
     num_channels: int
     stops_gradients: bool = False
 
+    @property
+    def device(self) -> torch.device:
+        """Where its parameters are."""
+        first = next(self.parameters(), None)
+        return HOST if first is None else first.device
+
     def __call__(self, coords: Coords) -> Values:
         """Return the values at points, after a check of the points.
 
@@ -41,10 +48,9 @@ class Field(nn.Module, ABC):
             coords: Points in the unit box.
 
         Raises:
-            ShapeError: If the points have a wrong shape, dtype or range.
+            ShapeError: If the points have a wrong shape, dtype, device or range.
         """
-        first = next(self.parameters(), None)
-        check_coords(coords, self.num_dims, None if first is None else first.dtype)
+        check_coords(coords, self.num_dims, next(self.parameters(), None))
         return super().__call__(coords)
 
     @abstractmethod

@@ -6,19 +6,19 @@ from torch import Tensor
 from tangrid.errors import ShapeError
 
 
-def check_coords(coords: Tensor, num_dims: int, dtype: torch.dtype | None) -> None:
+def check_coords(coords: Tensor, num_dims: int, like: Tensor | None) -> None:
     """Refuse coordinates that a field cannot take.
 
-    Under a `torch.func` transform the numbers cannot be looked at, and only shape and
-    dtype are checked.
+    Under a `torch.func` transform the numbers cannot be looked at, and only shape,
+    dtype and device are checked.
 
     Args:
         coords: What the user gave.
         num_dims: Coordinates per point that the field takes.
-        dtype: Dtype of the field's parameters; None if it has none.
+        like: One of the field's parameters; None if it has none.
 
     Raises:
-        ShapeError: If type, shape, dtype or range is wrong.
+        ShapeError: If type, shape, dtype, device or range is wrong.
     """
     if not isinstance(coords, Tensor):
         raise ShapeError(
@@ -30,10 +30,15 @@ def check_coords(coords: Tensor, num_dims: int, dtype: torch.dtype | None) -> No
             f"field(coords=...): expected shape [n, {num_dims}], got "
             f"{list(coords.shape)}. Reshape the points to one row each."
         )
-    if dtype is not None and coords.dtype != dtype:
+    if like is not None and coords.dtype != like.dtype:
         raise ShapeError(
-            f"field(coords=...): expected dtype {dtype}, as the field has, got "
-            f"{coords.dtype}. Convert with coords.to({dtype}) or field.to(dtype)."
+            f"field(coords=...): expected dtype {like.dtype}, as the field has, got "
+            f"{coords.dtype}. Convert with coords.to({like.dtype}) or field.to(dtype)."
+        )
+    if like is not None and coords.device != like.device:
+        raise ShapeError(
+            f"field(coords=...): expected points on {like.device}, where the field is, "
+            f"got {coords.device}. Move one with .to(device)."
         )
     if _is_traced(coords) or coords.numel() == 0:
         return

@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tangrid.devices import HOST
 from tangrid.fields.contract import Field
 from tangrid.fields.workers import Workers
 from tangrid.notation import Coords, Values
@@ -65,9 +67,12 @@ class Task(ABC, Generic[AnyBatch]):
     Attributes:
         loss_is_squared: Whether the loss is a mean squared error of values from 0 to 1,
             which a PSNR belongs to.
+        device: Where the field is. All tensors of batches and losses are there, random
+            numbers are drawn there, and nothing waits for it in a step.
     """
 
     loss_is_squared: bool = False
+    device: torch.device = HOST
 
     @property
     @abstractmethod

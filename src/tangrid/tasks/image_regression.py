@@ -7,8 +7,10 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from tangrid.devices import HOST
 from tangrid.errors import ConfigError
 from tangrid.fields.contract import Field
+from tangrid.notation import Coords, Values
 from tangrid.seeding import generator
 from tangrid.signals.image import ImageSignal
 from tangrid.signals.site import Site
@@ -19,6 +21,8 @@ Sampling = Literal["auto", "all", "pixels", "continuous"]
 
 # Up to this many pixels, epochs are permutations and values are kept as floats.
 _PIXELS_IN_MEMORY = 2**21
+_PIXELS_ON_A_GPU = 2**26
+"""Up to this many, their values are kept there as floats."""
 
 
 class ImageRegression(Task[PointBatch]):
@@ -34,6 +38,7 @@ class ImageRegression(Task[PointBatch]):
         holdout: Whether every second pixel along each axis is trained on and the others
             are kept for evaluation.
         seed: Source of the batches.
+        device: Where the field is.
 
     Raises:
         ConfigError: If pixels are held out of positions between all of them.
@@ -49,6 +54,7 @@ class ImageRegression(Task[PointBatch]):
         sampling: Sampling = "auto",
         holdout: bool = False,
         seed: int = 0,
+        device: torch.device = HOST,
     ) -> None:
         if holdout and sampling == "continuous":
             raise ConfigError(
@@ -63,6 +69,11 @@ class ImageRegression(Task[PointBatch]):
         if sampling == "auto":
             sampling = "all" if self.num_points <= batch_size else "pixels"
         self.sampling: Sampling = sampling
+        self.device = device
+        largest = _PIXELS_IN_MEMORY if device == HOST else _PIXELS_ON_A_GPU
+        self._holds_all = self.num_points <= largest
+        # Pixels of a larger image are looked up on the host.
+        self._drawn_on = device if self._holds_all else HOST
         self._epoch: tuple[int, Tensor] | None = None
 
     @property
@@ -85,13 +96,15 @@ class ImageRegression(Task[PointBatch]):
         """
         if self.sampling == "all":
             return self._everything
-        source = generator(self._seed, "batch", step)
+        source = generator(self._seed, "batch", step, device=self._drawn_on)
         if self.sampling == "continuous":
-            coords = torch.rand(self.batch_size, 2, generator=source)
-            return PointBatch(coords, self.signal.sample(coords))
+            coords = torch.rand(
+                self.batch_size, 2, generator=source, device=self._drawn_on
+            )
+            return self._between(coords)
         # Neighbours in memory are neighbours in the grid: sorting keeps caches warm.
         chosen = self._draw(step, source).sort().values
-        if self.num_points <= _PIXELS_IN_MEMORY:
+        if self._holds_all:
             whole = self._everything
             return PointBatch(whole.coords[chosen], whole.targets[chosen])
         return self._points(chosen)
@@ -111,16 +124,35 @@ class ImageRegression(Task[PointBatch]):
 
     def _points(self, chosen: Int64[Tensor, " n"]) -> PointBatch:
         indices = chosen if self.split is None else self.split.train_indices[chosen]
-        coords = self.signal.pixel_coords(indices)
-        return PointBatch(coords, self.signal.pixel_values(indices))
+        return self._on_device(
+            self.signal.pixel_coords(indices), self.signal.pixel_values(indices)
+        )
+
+    def _between(self, coords: Coords) -> PointBatch:
+        """Return what the image is at places between pixel centres."""
+        if self._drawn_on == HOST:
+            return self._on_device(coords, self.signal.sample(coords))
+        shape = self.signal.height, self.signal.width, -1
+        image = self._everything.targets.view(shape).movedim(2, 0)
+        found = torch.nn.functional.grid_sample(
+            image[None], 2 * coords[None, None] - 1, padding_mode="border",
+            align_corners=False,
+        )  # fmt: skip
+        return PointBatch(coords, found[0, :, 0].T)
+
+    def _on_device(self, coords: Coords, targets: Values) -> PointBatch:
+        return PointBatch(coords.to(self.device), targets.to(self.device))
 
     def _draw(self, step: int, source: torch.Generator) -> Int64[Tensor, " n"]:
-        count = min(self.batch_size, self.num_points)
+        count, place = min(self.batch_size, self.num_points), self._drawn_on
         if self.num_points > _PIXELS_IN_MEMORY:
-            return torch.randint(self.num_points, (count,), generator=source)
+            return torch.randint(
+                self.num_points, (count,), generator=source, device=place
+            )
         per_epoch = self.num_points // count
-        epoch, place = divmod(step, per_epoch)
+        epoch, part = divmod(step, per_epoch)
         if self._epoch is None or self._epoch[0] != epoch:
-            order = generator(self._seed, "epoch", epoch)
-            self._epoch = epoch, torch.randperm(self.num_points, generator=order)
-        return self._epoch[1][place * count : (place + 1) * count]
+            source = generator(self._seed, "epoch", epoch, device=place)
+            order = torch.randperm(self.num_points, generator=source, device=place)
+            self._epoch = epoch, order
+        return self._epoch[1][part * count : (part + 1) * count]

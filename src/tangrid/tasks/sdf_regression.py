@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tangrid.devices import HOST
 from tangrid.fields.contract import Field
 from tangrid.fields.coordinate_gradient import value_and_gradient
 from tangrid.notation import Coords
@@ -55,6 +56,7 @@ class SdfRegression(Task[PointBatch]):
         loss: How an error is counted.
         batch_size: Points per step.
         seed: Source of the batches.
+        device: Where the field is.
     """
 
     def __init__(
@@ -65,14 +67,16 @@ class SdfRegression(Task[PointBatch]):
         loss: SdfLoss,
         batch_size: int,
         seed: int = 0,
+        device: torch.device = HOST,
     ) -> None:
         self.signal = signal
         self.settings = loss
         self.batch_size = min(batch_size, len(pool))
         self._seed = seed
-        self._coords = torch.from_numpy(pool.points)
-        self._targets = torch.from_numpy(pool.distances)[:, None]
-        self._normals = torch.from_numpy(pool.normals)
+        self.device = device
+        self._coords = torch.from_numpy(pool.points).to(device)
+        self._targets = torch.from_numpy(pool.distances)[:, None].to(device)
+        self._normals = torch.from_numpy(pool.normals).to(device)
         self._epoch: tuple[int, Tensor] | None = None
 
     @property
@@ -89,8 +93,11 @@ class SdfRegression(Task[PointBatch]):
         per_epoch = len(self._coords) // self.batch_size
         epoch, place = divmod(step, per_epoch)
         if self._epoch is None or self._epoch[0] != epoch:
-            order = generator(self._seed, "epoch", epoch)
-            self._epoch = epoch, torch.randperm(len(self._coords), generator=order)
+            source = generator(self._seed, "epoch", epoch, device=self.device)
+            order = torch.randperm(
+                len(self._coords), generator=source, device=self.device
+            )
+            self._epoch = epoch, order
         first = place * self.batch_size
         # Neighbours in the pool are neighbours in the grid: sorting keeps caches warm.
         chosen = self._epoch[1][first : first + self.batch_size].sort().values

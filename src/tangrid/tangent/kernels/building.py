@@ -220,7 +220,7 @@ def _points(inputs: Inputs, subject: Subject, name: str) -> Inputs:
     # A copy: the kernel stays what it is, whatever happens to the points.
     converted = tuple(t.detach().to(subject.dtype, copy=True) for t in tensors)
     if subject.field is not None and not several:
-        check_coords(converted[0], subject.field.num_dims, subject.dtype)
+        check_coords(converted[0], subject.field.num_dims, None)
     return converted if several else converted[0]
 
 
