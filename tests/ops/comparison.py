@@ -1,10 +1,13 @@
 """How two implementations of an operator are compared, by the name of each result."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from tangrid.ops.contract import ImplementationName, implementation
 from tests.tolerances import PARITY_FLOAT32
 
 
@@ -32,3 +35,37 @@ def assert_same_bits(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         assert torch.equal(found[name], value), f"{name}: other bits"
+
+
+_homes: list[torch.device] = [torch.device("cpu")]
+
+
+@contextmanager
+def running(choice: ImplementationName) -> Iterator[None]:
+    """Choose an implementation; programs run on a GPU if there is one."""
+    on_gpu = choice == "triton" and torch.cuda.is_available()
+    _homes.append(torch.device("cuda" if on_gpu else "cpu"))
+    try:
+        with implementation(choice):
+            yield
+    finally:
+        _homes.pop()
+
+
+def at_home(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let an operator work where the implementation that runs has its tensors."""
+
+    def moved(value: Any, place: torch.device) -> Any:
+        return value.to(place) if hasattr(value, "to") else value
+
+    def call(*inputs: Any, **named: Any) -> Any:
+        there, here = _homes[-1], _homes[0]
+        found = function(
+            *(moved(value, there) for value in inputs),
+            **{name: moved(value, there) for name, value in named.items()},
+        )
+        if isinstance(found, tuple):
+            return type(found)(*(moved(part, here) for part in found))
+        return moved(found, here)
+
+    return call

@@ -10,25 +10,37 @@ from torch import Tensor
 from torch.func import grad, jacrev, jvp, vmap
 
 from tangrid.errors import ShapeError
-from tangrid.ops.composite import composite, ray_weights, visible_samples
-from tangrid.ops.contract import (
-    implementation,
-    single_threaded,
-    used_implementations,
-)
+from tangrid.ops import composite as operators
+from tangrid.ops.composite import triton_gpu
+from tangrid.ops.contract import single_threaded, used_implementations
 from tangrid.seeding import generator
-from tests.ops.comparison import assert_close, assert_same_bits
+from tests.ops.comparison import assert_close, assert_same_bits, at_home, running
 from tests.tolerances import LINEAR_ALGEBRA, PARITY_FLOAT32
 
-BOTH = ("numba", "reference")
+composite = at_home(operators.composite)
+ray_weights = at_home(operators.ray_weights)
+visible_samples = at_home(operators.visible_samples)
+
+FAST = ("numba", "triton")
+EVERY = (*FAST, "reference")
 COUNTS = {
     "mixed": [0, 3, 1, 0, 0, 17, 40, 2, 0],
     "no-samples": [0, 0, 0],
     "no-rays": [],
     "one": [1],
+    "several": [k % 7 for k in range(45)],
+    # As many as a program takes at a time, and one more; three times.
+    "long": [32, 0, 33, 70],
     # More rays than a thread takes at a time.
     "many": [k % 7 for k in range(600)],
 }
+# Interpreted programs need 10 s for many rays.
+CASES = [
+    (name, choice)
+    for name in COUNTS
+    for choice in FAST
+    if (name, choice) != ("many", "triton")
+]
 LEAST = 1e-3
 
 
@@ -99,29 +111,29 @@ def plain(case: Medium) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("channels", [1, 3, 5])
-@pytest.mark.parametrize("name", COUNTS)
-def test_numba_is_the_reference(name: str, channels: int):
+@pytest.mark.parametrize(("name", "choice"), CASES)
+def test_fast_forms_are_the_reference(name: str, channels: int, choice):
     case = medium(COUNTS[name], channels)
-    with implementation("numba"):
+    with running(choice):
         found = results(case)
-    assert used_implementations()["composite"] == "numba"
-    with implementation("reference"):
+    assert used_implementations()["composite"] == choice
+    with running("reference"):
         assert_close(found, results(case))
 
 
-@pytest.mark.parametrize("choice", BOTH)
-@pytest.mark.parametrize("name", ["mixed", "many", "one"])
+@pytest.mark.parametrize("choice", EVERY)
+@pytest.mark.parametrize("name", ["mixed", "several", "long", "one"])
 def test_it_is_what_products_of_transparencies_give(name: str, choice):
     case = medium(COUNTS[name])
-    with implementation(choice):
+    with running(choice):
         found = results(case)
     expected = plain(case)
     assert_close({key: found[key] for key in expected}, expected)
 
 
-@pytest.mark.parametrize("choice", BOTH)
+@pytest.mark.parametrize("choice", EVERY)
 def test_rays_without_samples_see_nothing(choice):
-    with implementation(choice):
+    with running(choice):
         found = results(medium(COUNTS["mixed"]))
         nothing = results(medium(COUNTS["no-samples"]))
     empty = [count == 0 for count in COUNTS["mixed"]]
@@ -144,6 +156,53 @@ def test_threads_and_memory_order_do_not_change_the_bits():
     assert_same_bits(results(other), expected)
 
 
+def test_programs_give_the_same_bits_twice_and_in_any_memory_order():
+    case = medium(COUNTS["long"])
+    every_second = torch.stack((case.thickness, case.thickness), dim=1)[:, 0]
+    other = case._replace(thickness=every_second, colours=case.colours.T.contiguous().T)
+    with running("triton"):
+        assert_same_bits(results(other), results(case))
+
+
+@pytest.mark.parametrize("choice", FAST)
+def test_colours_may_have_more_channels_than_are_read_at_once(choice):
+    case = medium(COUNTS["mixed"], channels=19)
+    with running(choice):
+        found = results(case)
+    with running("reference"):
+        assert_close(found, results(case))
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_colours_may_be_of_half_precision(kind: torch.dtype):
+    case = medium(COUNTS["mixed"])
+    case = case._replace(colours=case.colours.to(kind))
+    with running("triton"):
+        found = results(case)
+    with running("reference"):
+        expected = results(case)
+    key = "gradient of colours"
+    assert found["colour"].dtype == torch.float32
+    assert found[key].dtype == expected[key].dtype == kind
+    # Of the gradient no more than the last rounding may differ.
+    near = {"rtol": torch.finfo(kind).eps, "atol": torch.finfo(kind).tiny}
+    torch.testing.assert_close(found.pop(key), expected.pop(key), **near)
+    assert_close(found, expected)
+
+
+def test_programs_stay_among_the_samples_there_are():
+    """On a GPU nobody looks at the numbers of bounds."""
+    case = medium([3, 4])
+    wrong = case.bounds + torch.tensor([-5, 0, 100])
+    passes = triton_gpu.PASSES
+    place = "cuda" if torch.cuda.is_available() else "cpu"
+    found = [
+        passes.composite(*(t.to(place) for t in (*case[:3], bounds)))
+        for bounds in (wrong, case.bounds)
+    ]
+    assert all(map(torch.equal, *found))
+
+
 def second_order(case: Medium) -> dict[str, Tensor]:
     upstream = [tensor.requires_grad_() for tensor in upstream_of(case)]
     leaves = [tensor.detach().requires_grad_() for tensor in case[:3]]
@@ -157,11 +216,12 @@ def second_order(case: Medium) -> dict[str, Tensor]:
     return dict(zip(names, found, strict=True))
 
 
-def test_second_derivatives_are_the_references():
+@pytest.mark.parametrize("choice", FAST)
+def test_second_derivatives_are_the_references(choice):
     case = medium(COUNTS["mixed"])
-    with implementation("numba"):
+    with running(choice):
         found = second_order(case)
-    with implementation("reference"):
+    with running("reference"):
         assert_close(found, second_order(case))
 
 
@@ -176,7 +236,13 @@ def test_derivatives_are_exact_in_float64():
     assert torch.autograd.gradgradcheck(compute, leaves)
 
 
-def test_reverse_transforms_agree_with_autograd():
+@pytest.mark.parametrize("choice", FAST)
+def test_reverse_transforms_agree_with_autograd(choice):
+    with running(choice):
+        check_reverse_transforms()
+
+
+def check_reverse_transforms() -> None:
     case = medium(COUNTS["mixed"])
     upstream = upstream_of(case)
     expected = results(case)
@@ -205,7 +271,13 @@ def test_reverse_transforms_agree_with_autograd():
     assert_close({"depth": upstream[2] @ jacobian}, {"depth": pulled})
 
 
-def test_weights_under_reverse_transforms():
+@pytest.mark.parametrize("choice", FAST)
+def test_weights_under_reverse_transforms(choice):
+    with running(choice):
+        check_weights_under_transforms()
+
+
+def check_weights_under_transforms() -> None:
     case = medium(COUNTS["mixed"])
 
     def total(thickness: Tensor) -> Tensor:
@@ -225,9 +297,10 @@ def test_forward_mode_belongs_to_the_reference():
         return composite(thickness, *case[1:]).opacity
 
     pair = (case.thickness,), (torch.ones(3),)
-    with implementation("numba"), pytest.raises(RuntimeError, match="jvp"):
-        jvp(opacity, *pair)
-    with implementation("reference"):
+    for choice in FAST:
+        with running(choice), pytest.raises(RuntimeError, match="jvp"):
+            jvp(opacity, *pair)
+    with running("reference"):
         _, slope = jvp(opacity, *pair)
     total = torch.tensor([float(case.thickness[:2].sum()), float(case.thickness[2])])
     exact = torch.tensor([2.0, 1.0]) * torch.exp(-total)
@@ -266,7 +339,7 @@ def test_a_sample_may_be_split():
         assert same(found, expected)
 
 
-@pytest.mark.parametrize("choice", BOTH)
+@pytest.mark.parametrize("choice", EVERY)
 def test_samples_of_nothing_fill_rows_up(choice):
     case = medium(COUNTS["mixed"])
     rays = len(COUNTS["mixed"])
@@ -279,13 +352,13 @@ def test_samples_of_nothing_fill_rows_up(choice):
     for table, tensor in zip(dense, case[:3], strict=True):
         table[places] = tensor
     flat = [table.flatten(0, 1) for table in dense]
-    with implementation(choice):
+    with running(choice):
         found = composite(*flat, longest * torch.arange(rays + 1))
         expected = composite(*case)
     assert_close(found._asdict(), expected._asdict())
 
 
-@pytest.mark.parametrize("choice", BOTH)
+@pytest.mark.parametrize("choice", EVERY)
 def test_rays_do_not_know_each_other(choice):
     """What follows in memory changes nothing, not a bit in the loops."""
     first, second = medium(COUNTS["mixed"]), medium([4, 0, 2])
@@ -293,21 +366,21 @@ def test_rays_do_not_know_each_other(choice):
         *(torch.cat(pair) for pair in zip(first[:3], second[:3], strict=True)),
         torch.cat((first.bounds, second.bounds[1:] + first.bounds[-1])),
     )
-    with implementation(choice):
+    with running(choice):
         alone = [composite(*first), composite(*second)]
         found = composite(*both)
     for key in ("colour", "opacity", "depth"):
         expected = torch.cat([getattr(part, key) for part in alone])
-        if choice == "numba":
+        if choice in FAST:
             assert_same_bits({key: getattr(found, key)}, {key: expected})
         assert_close({key: getattr(found, key)}, {key: expected})
 
 
-@pytest.mark.parametrize("choice", BOTH)
+@pytest.mark.parametrize("choice", EVERY)
 def test_a_wall_hides_what_is_behind(choice):
     thickness = torch.tensor([0.3, 1e4, 3.0])
     case = Medium(thickness, torch.eye(3), torch.arange(3.0), bounds_of([3]))
-    with implementation(choice):
+    with running(choice):
         found = results(case)
     expected = plain(case)
     assert_close({key: found[key] for key in expected}, expected)
@@ -316,11 +389,11 @@ def test_a_wall_hides_what_is_behind(choice):
     assert not found["gradient of thickness"][2]
 
 
-@pytest.mark.parametrize("choice", BOTH)
+@pytest.mark.parametrize("choice", EVERY)
 def test_thin_samples_keep_their_digits(choice):
     thickness = torch.full((5,), 1e-8)
     case = Medium(thickness, torch.ones(5, 1), torch.ones(5), bounds_of([5]))
-    with implementation(choice):
+    with running(choice):
         seen = composite(*case)
         weights = ray_weights(thickness, case.bounds)
     exact = -torch.expm1(-5 * thickness.double()[:1])
@@ -329,12 +402,12 @@ def test_thin_samples_keep_their_digits(choice):
         assert torch.allclose(found.double(), exact, rtol=PARITY_FLOAT32, atol=0)
 
 
-@pytest.mark.parametrize("choice", BOTH)
+@pytest.mark.parametrize("choice", EVERY)
 def test_a_ray_that_is_no_number_stays_so_and_alone(choice):
     """A loop that repaired it would hide that training has failed."""
     case = medium([2, 3, 2])
     case.thickness[3] = torch.nan
-    with implementation(choice):
+    with running(choice):
         found = results(case)
     assert found["opacity"].isnan().tolist() == [False, True, False]
     hurt = [False, False, False, True, True, False, False]
@@ -342,11 +415,11 @@ def test_a_ray_that_is_no_number_stays_so_and_alone(choice):
     assert bool(found["gradient of thickness"][[0, 1, 5, 6]].isfinite().all())
 
 
-@pytest.mark.parametrize("choice", BOTH)
+@pytest.mark.parametrize("choice", EVERY)
 def test_an_infinite_thickness_is_a_wall(choice):
     case = medium([2, 3, 2])
     case.thickness[3] = torch.inf
-    with implementation(choice):
+    with running(choice):
         found = results(case)
     expected = plain(case)
     assert_close({key: found[key] for key in expected}, expected)
@@ -358,21 +431,21 @@ def visible(case: Medium) -> dict[str, Tensor]:
     return visible_samples(case.thickness, case.bounds, LEAST)._asdict()
 
 
-@pytest.mark.parametrize("name", COUNTS)
-def test_visible_samples_are_the_references(name: str):
+@pytest.mark.parametrize(("name", "choice"), CASES)
+def test_visible_samples_are_the_references(name: str, choice):
     case = medium(COUNTS[name], mean=1.0)
-    with implementation("numba"):
+    with running(choice):
         found = visible(case)
-    with implementation("reference"):
+    with running("reference"):
         assert_same_bits(found, visible(case))
     if name == "mixed":
         assert 0 < len(found["numbers"]) < len(case.thickness)
 
 
-@pytest.mark.parametrize("choice", BOTH)
+@pytest.mark.parametrize("choice", EVERY)
 def test_visible_samples_are_the_front_of_each_ray(choice):
-    case = medium(COUNTS["many"], mean=3.0)
-    with implementation(choice):
+    case = medium(COUNTS["several"], mean=3.0)
+    with running(choice):
         kept = visible_samples(case.thickness, case.bounds, LEAST)
         whole = composite(*case)
         parts = (tensor[kept.numbers] for tensor in case[:3])
@@ -393,11 +466,11 @@ def test_visible_samples_are_the_front_of_each_ray(choice):
     assert float((whole.opacity - seen.opacity).abs().max()) < LEAST
 
 
-@pytest.mark.parametrize("choice", BOTH)
+@pytest.mark.parametrize("choice", EVERY)
 def test_a_thickness_that_is_no_number_is_not_hidden(choice):
     case = medium([3, 1])
     case.thickness[1] = torch.nan
-    with implementation(choice):
+    with running(choice):
         kept = visible_samples(case.thickness, case.bounds, LEAST)
     assert kept.numbers.tolist() == [0, 1, 3]
     assert kept.bounds.tolist() == [0, 2, 3]
@@ -418,7 +491,7 @@ def test_float64_runs_in_the_reference():
         ({"bounds": torch.tensor([0, 2, 5])}, "to the 3 samples, got 0 to 5"),
         ({"bounds": torch.tensor([0, 1, 2])}, "to the 3 samples, got 0 to 2"),
         ({"bounds": torch.tensor([1, 2, 3])}, "from 0 to the 3 samples, got 1 to 3"),
-        ({"bounds": torch.tensor([0, 4, 3])}, "whole numbers that do not fall"),
+        ({"bounds": torch.tensor([0, 4, 3])}, "expected bounds that do not fall, from"),
         ({"bounds": torch.tensor([0, 2, 3]).int()}, r"got torch\.int32"),
         ({"colours": torch.ones(4, 3)}, r"expected colours \[3, c\]"),
         ({"colours": torch.ones(3)}, r"expected colours \[3, c\]"),

@@ -4,7 +4,8 @@ First-order derivatives run in the chosen implementation; higher orders, ``vmap`
 forward mode belong to the reference.
 """
 
-import math
+from collections.abc import Mapping
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
@@ -12,8 +13,17 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from tangrid.errors import ShapeError
-from tangrid.ops.composite import numba_cpu, reference
-from tangrid.ops.contract import is_single_threaded, numba_refusals, resolve
+from tangrid.ops.composite import numba_door, reference
+from tangrid.ops.composite.passes import Passes
+from tangrid.ops.contract import (
+    Resolved,
+    is_single_threaded,
+    numba_refusals,
+    resolve,
+    triton_refusals,
+)
+
+_HALF = torch.float16, torch.bfloat16
 
 
 class Composited(NamedTuple):
@@ -77,17 +87,20 @@ def composite(
             f"composite: expected colours [{count}, c] and distances [{count}] for "
             f"{count} samples, got {list(colours.shape)} and {list(distances.shape)}."
         )
-    if not thickness.dtype == colours.dtype == distances.dtype:
+    is_like = colours.dtype in (thickness.dtype, *_HALF)
+    if not is_like or thickness.dtype != distances.dtype:
         raise ShapeError(
             "composite: expected thickness, colours and distances of one dtype, got "
-            f"{thickness.dtype}, {colours.dtype} and {distances.dtype}."
+            f"{thickness.dtype}, {colours.dtype} and {distances.dtype}. Colours alone "
+            "may be of half precision."
         )
-    tensors = {"thickness": thickness, "colours": colours, "distances": distances}
-    if resolve("composite", numba_refusals(tensors)) == "reference":
+    medium = {"thickness": thickness, "distances": distances}
+    chosen = _resolved(medium, colours={"colours": colours})
+    if chosen == "reference":
         found = reference.composite(thickness, colours, distances, bounds)
         return Composited(*found)
-    serial = is_single_threaded()
-    *found, _, _ = _Composite.apply(thickness, colours, distances, bounds, serial)
+    passes = _passes(chosen)
+    *found, _, _ = _Composite.apply(thickness, colours, distances, bounds, passes)
     return Composited(*found)
 
 
@@ -108,10 +121,10 @@ def ray_weights(
         tensor(1.)
     """
     _check_packed("ray_weights", thickness, bounds)
-    refusals = numba_refusals({"thickness": thickness})
-    if resolve("composite", refusals) == "reference":
+    chosen = _resolved({"thickness": thickness})
+    if chosen == "reference":
         return reference.ray_weights(thickness, bounds)
-    return _RayWeights.apply(thickness, bounds, is_single_threaded())[0]
+    return _RayWeights.apply(thickness, bounds, _passes(chosen))[0]
 
 
 @torch.no_grad()
@@ -142,21 +155,35 @@ def visible_samples(
         ([0, 2], [0, 1], [0, 1, 2])
     """
     _check_packed("visible_samples", thickness, bounds)
-    refusals = numba_refusals({"thickness": thickness})
-    if resolve("composite", refusals) == "reference":
-        found = reference.visible_samples(thickness, bounds, least_transmittance)
-        return VisibleSamples(*found)
-    numbers, rays = bounds.new_empty(2, len(thickness)).unbind()
-    kept_bounds = torch.empty_like(bounds)
-    count = numba_cpu.visible(
-        _array(thickness),
-        bounds.numpy(),
-        -math.log(least_transmittance),
-        numbers.numpy(),
-        rays.numpy(),
-        kept_bounds.numpy(),
+    chosen = _resolved({"thickness": thickness})
+    where: ModuleType = reference
+    if chosen != "reference":
+        where = numba_door if chosen == "numba" else _programs()
+    return VisibleSamples(
+        *where.visible_samples(thickness, bounds, least_transmittance)
     )
-    return VisibleSamples(numbers[:count], rays[:count], kept_bounds)
+
+
+def _resolved(
+    medium: Mapping[str, Tensor], colours: Mapping[str, Tensor] | None = None
+) -> Resolved:
+    """Return what runs; programs for a GPU read colours of half precision too."""
+    more = colours or {}
+    triton = triton_refusals(medium, (torch.float32,)) + triton_refusals(more)
+    return resolve("composite", numba_refusals({**medium, **more}), triton)
+
+
+def _programs() -> ModuleType:
+    # Triton is an extra, and not for every platform.
+    from tangrid.ops.composite import triton_gpu  # noqa: PLC0415
+
+    return triton_gpu
+
+
+def _passes(chosen: Resolved) -> Passes:
+    if chosen == "triton":
+        return _programs().PASSES
+    return numba_door.passes(serial=is_single_threaded())
 
 
 def _check_packed(name: str, thickness: Tensor, bounds: Tensor) -> None:
@@ -166,23 +193,26 @@ def _check_packed(name: str, thickness: Tensor, bounds: Tensor) -> None:
             f"entry than there are rays, got shapes {list(thickness.shape)} and "
             f"{list(bounds.shape)}."
         )
-    # Loops go where bounds send them, without another look.
-    is_whole = bounds.dtype == torch.int64 and bounds.device.type == "cpu"
-    ends = (int(bounds[0]), int(bounds[-1])) if is_whole else None
+    is_whole = bounds.dtype == torch.int64 and bounds.device == thickness.device
+    if not is_whole:
+        raise ShapeError(
+            f"{name}: expected bounds as 64-bit whole numbers on {thickness.device}, "
+            f"got {bounds.dtype} on {bounds.device}."
+        )
+    # Loops go where bounds send them, without another look. Programs stay among the
+    # samples there are: to look at numbers on a GPU would wait for it at every call.
+    if bounds.device.type != "cpu":
+        return
+    ends = int(bounds[0]), int(bounds[-1])
     if ends != (0, len(thickness)) or bool((bounds.diff() < 0).any()):
         raise ShapeError(
-            f"{name}: expected bounds as 64-bit whole numbers that do not fall, from 0 "
-            f"to the {len(thickness)} samples, got "
-            + (f"{bounds.dtype}." if ends is None else f"{ends[0]} to {ends[1]}.")
+            f"{name}: expected bounds that do not fall, from 0 to the "
+            f"{len(thickness)} samples, got {ends[0]} to {ends[1]}."
         )
 
 
-def _array(tensor: Tensor) -> Any:
-    return tensor.detach().contiguous().numpy()
-
-
 class _Composite(torch.autograd.Function):
-    """Numba forward; weights and the light that is left come out for the backward."""
+    """One pass forward; weights and the light left come out for the way back."""
 
     @staticmethod
     def forward(
@@ -190,21 +220,13 @@ class _Composite(torch.autograd.Function):
         colours: Tensor,
         distances: Tensor,
         bounds: Tensor,
-        serial: bool,
+        passes: Passes,
     ) -> tuple[Tensor, ...]:
-        num_rays = len(bounds) - 1
-        rgb = colours.new_empty(num_rays, colours.shape[1])
-        opacity, depth, left = thickness.new_empty(3, num_rays).unbind()
-        weights = thickness.new_empty(len(thickness))
-        run = numba_cpu.composite_serial if serial else numba_cpu.composite_parallel
-        out = (rgb.numpy(), opacity.numpy(), depth.numpy())
-        arrays = (_array(thickness), _array(colours), _array(distances))
-        run(*arrays, _array(bounds), weights.numpy(), left.numpy(), out)
-        return rgb, opacity, depth, weights, left
+        return passes.composite(thickness, colours, distances, bounds)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        thickness, colours, distances, bounds, ctx.serial = inputs
+        thickness, colours, distances, bounds, ctx.passes = inputs
         *_, weights, left = output
         ctx.mark_non_differentiable(weights, left)
         ctx.save_for_backward(thickness, colours, distances, bounds, weights, left)
@@ -212,7 +234,7 @@ class _Composite(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         saved = ctx.saved_tensors
-        grads = _CompositeVjp.apply(*upstream[:3], *saved, ctx.serial)
+        grads = _CompositeVjp.apply(*upstream[:3], *saved, ctx.passes)
         return (*grads, None, None)
 
     @staticmethod
@@ -243,19 +265,10 @@ class _CompositeVjp(torch.autograd.Function):
 
     @staticmethod
     def forward(*inputs: Any) -> tuple[Tensor, ...]:
-        *tensors, serial = inputs
-        upstream = tuple(_array(tensor) for tensor in tensors[:3])
-        thickness, colours, distances, bounds, weights, left = tensors[3:]
-        grads = tuple(t.new_empty(t.shape) for t in (thickness, colours, distances))
-        run = (
-            numba_cpu.composite_vjp_serial
-            if serial
-            else numba_cpu.composite_vjp_parallel
-        )
-        arrays = tuple(grad.numpy() for grad in grads)
-        medium = _array(colours), _array(distances), _array(bounds)
-        run(_array(weights), _array(left), *medium, upstream, arrays)
-        return grads
+        *tensors, passes = inputs
+        _, colours, distances, bounds, weights, left = tensors[3:]
+        upstream = tuple(tensors[:3])
+        return passes.composite_vjp(upstream, colours, distances, bounds, weights, left)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -284,28 +297,24 @@ class _CompositeVjp(torch.autograd.Function):
 
 
 class _RayWeights(torch.autograd.Function):
-    """Numba forward; the light that is left comes out for the backward pass."""
+    """One pass forward; the light that is left comes out for the way back."""
 
     @staticmethod
     def forward(
-        thickness: Tensor, bounds: Tensor, serial: bool
+        thickness: Tensor, bounds: Tensor, passes: Passes
     ) -> tuple[Tensor, Tensor]:
-        weights = thickness.new_empty(len(thickness))
-        left = thickness.new_empty(len(bounds) - 1)
-        run = numba_cpu.weights_serial if serial else numba_cpu.weights_parallel
-        run(_array(thickness), _array(bounds), weights.numpy(), left.numpy())
-        return weights, left
+        return passes.weigh(thickness, bounds)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        thickness, bounds, ctx.serial = inputs
+        thickness, bounds, ctx.passes = inputs
         weights, left = output
         ctx.mark_non_differentiable(left)
         ctx.save_for_backward(thickness, bounds, weights.detach(), left)
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
-        grad = _RayWeightsVjp.apply(upstream[0], *ctx.saved_tensors, ctx.serial)
+        grad = _RayWeightsVjp.apply(upstream[0], *ctx.saved_tensors, ctx.passes)
         return grad, None, None
 
     @staticmethod
@@ -338,13 +347,9 @@ class _RayWeightsVjp(torch.autograd.Function):
         bounds: Tensor,
         weights: Tensor,
         left: Tensor,
-        serial: bool,
+        passes: Passes,
     ) -> Tensor:
-        grad = thickness.new_empty(len(thickness))
-        run = numba_cpu.weights_vjp_serial if serial else numba_cpu.weights_vjp_parallel
-        rays = _array(weights), _array(left), _array(bounds)
-        run(*rays, _array(upstream), grad.numpy())
-        return grad
+        return passes.weigh_vjp(upstream, bounds, weights, left)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:

@@ -9,9 +9,10 @@ def _rows_and_places(
     bounds: Int64[Tensor, " b"], count: int
 ) -> tuple[Int64[Tensor, " m"], Int64[Tensor, " m"]]:
     """Return the ray of each sample, and its place on that ray."""
-    counts = bounds.diff()
-    rays = torch.arange(len(counts)).repeat_interleave(counts, output_size=count)
-    return rays, torch.arange(count) - bounds[rays]
+    counts, device = bounds.diff(), bounds.device
+    every = torch.arange(len(counts), device=device)
+    rays = every.repeat_interleave(counts, output_size=count)
+    return rays, torch.arange(count, device=device) - bounds[rays]
 
 
 def ray_weights(
