@@ -17,7 +17,7 @@ from tests.ops.comparison import assert_close, assert_same_bits
 
 NUMBERS = AdamNumbers(rate=1e-2, betas=(0.9, 0.99), eps=1e-15, skips_zeros=False)
 SKIPPING = NUMBERS._replace(skips_zeros=True)
-BOTH = pytest.mark.parametrize("name", ["numba", "reference"])
+ALL = pytest.mark.parametrize("name", ["numba", "triton", "reference"])
 
 
 def gradients(
@@ -59,7 +59,7 @@ def run(
     }
 
 
-@BOTH
+@ALL
 def test_without_skipping_it_is_the_adam_of_pytorch(name: ImplementationName):
     values = torch.randn(13, 5, generator=generator(0, "values"))
     steps = gradients((13, 5), 30)
@@ -79,7 +79,7 @@ def test_without_skipping_it_is_the_adam_of_pytorch(name: ImplementationName):
     assert_close(found, expected)
 
 
-@BOTH
+@ALL
 def test_entries_without_gradient_are_left_alone(name: ImplementationName):
     values = torch.randn(200, 2, generator=generator(0, "values"))
     steps = gradients((200, 2), 3)
@@ -93,7 +93,7 @@ def test_entries_without_gradient_are_left_alone(name: ImplementationName):
         assert found[key][~untouched].all(), key
 
 
-@BOTH
+@ALL
 def test_a_pause_changes_nothing(name: ImplementationName):
     """Zero gradients between two steps do not age the moments of an entry."""
     values = torch.randn(50, generator=generator(0, "values"))
@@ -105,7 +105,7 @@ def test_a_pause_changes_nothing(name: ImplementationName):
     )
 
 
-@BOTH
+@ALL
 def test_a_late_first_touch_moves_by_the_rate(name: ImplementationName):
     """The bias correction counts an entry's own updates, not the steps of training."""
     values = torch.zeros(8)
@@ -117,7 +117,7 @@ def test_a_late_first_touch_moves_by_the_rate(name: ImplementationName):
     assert found["counts"].tolist() == [100] * 5 + [1] + [100] * 2
 
 
-@BOTH
+@ALL
 def test_without_skipping_a_zero_gradient_still_moves(name: ImplementationName):
     values = torch.zeros(4)
     steps = [torch.ones(1, 4), torch.zeros(1, 4)]
@@ -129,18 +129,19 @@ def test_without_skipping_a_zero_gradient_still_moves(name: ImplementationName):
 @pytest.mark.parametrize("shape", [(1,), (63,), (64,), (65, 2), (20_000, 3)])
 @pytest.mark.parametrize("workers", [1, 2, 3])
 @pytest.mark.parametrize("numbers", [NUMBERS, SKIPPING], ids=["all", "skipping"])
-def test_numba_is_the_reference(
-    shape: tuple[int, ...], workers: int, numbers: AdamNumbers
+@pytest.mark.parametrize("name", ["numba", "triton"])
+def test_fast_forms_are_the_reference(
+    name: ImplementationName, shape: tuple[int, ...], workers: int, numbers: AdamNumbers
 ):
     values = torch.randn(shape, generator=generator(0, "values"))
     steps = gradients(shape, 5, workers, zeros=0.6)
-    found = run(values, steps, numbers, "numba")
+    found = run(values, steps, numbers, name)
     expected = run(values, steps, numbers, "reference")
     assert_same_bits({"c": found.pop("counts")}, {"c": expected.pop("counts")})
     assert_close(found, expected)
 
 
-@BOTH
+@ALL
 def test_summands_of_workers_are_added(name: ImplementationName):
     values = torch.randn(300, generator=generator(0, "values"))
     steps = gradients((300,), 4, workers=3, zeros=0.3)
@@ -149,7 +150,7 @@ def test_summands_of_workers_are_added(name: ImplementationName):
     assert_close(found, run(values, alone, SKIPPING, name))
 
 
-@BOTH
+@ALL
 def test_spans_of_any_size_give_the_bits_of_the_whole(name: ImplementationName):
     values = torch.randn(125, 8, generator=generator(0, "values"))
     steps = gradients((125, 8), 3, workers=2, zeros=0.5)
@@ -166,7 +167,7 @@ def test_a_span_leaves_other_entries_and_their_gradients_alone():
     assert grads.sum() == 90
 
 
-@BOTH
+@ALL
 def test_counts_stop_where_the_correction_is_one(name: ImplementationName):
     """With decays 0.6 and 0.5 it is 1 in float32 after 36 updates."""
     numbers = NUMBERS._replace(betas=(0.6, 0.5))
@@ -188,3 +189,56 @@ def test_float64_runs_in_the_reference():
     adam_update(parameter, state, torch.ones(1, 3).double(), NUMBERS)
     assert used_implementations()["adam_update"] == "reference"
     assert parameter.tolist() == pytest.approx([-1e-2] * 3)
+
+
+@ALL
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_step_that_is_held_only_clears_gradients(
+    name: ImplementationName, workers: int
+):
+    values = torch.randn(70, generator=generator(0, "values"))
+    steps = gradients((70,), 2, workers)
+    for numbers in (NUMBERS, SKIPPING):
+        parameter, state = values.clone(), AdamState.zeros_like(values)
+        broken = torch.full((workers, 70), torch.nan)
+        with implementation(name):
+            for grads, held in ((steps[0], 0.0), (broken, 1.0), (steps[1], 0.0)):
+                adam_update(
+                    parameter, state, grads.clone(), numbers, held=torch.tensor(held)
+                )
+            adam_update(parameter, state, broken, numbers, held=torch.ones(()))
+        assert not broken.any()
+        expected = run(values, steps, numbers, name)
+        found = {"parameter": parameter, "first": state.first, "second": state.second}
+        assert_same_bits(found, {key: expected[key] for key in found})
+
+
+def test_an_update_happens_on_the_device(pretend: torch.device):
+    values = torch.randn(70, generator=generator(0, "values"))
+    steps = gradients((70,), 3, zeros=0.5)
+    expected = run(values, steps, SKIPPING, "reference")
+    parameter = values.to(pretend)
+    state = AdamState.zeros_like(parameter)
+    for grads in steps:
+        held = torch.zeros((), device=pretend)
+        adam_update(parameter, state, grads.to(pretend), SKIPPING, held=held)
+    assert used_implementations()["adam_update"] == "reference"
+    found = {"parameter": parameter, "first": state.first, "second": state.second}
+    found = {key: tensor.cpu() for key, tensor in found.items()}
+    assert_same_bits(found, {key: expected[key] for key in found})
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("numbers", [NUMBERS, SKIPPING], ids=["all", "skipping"])
+def test_a_gpu_gives_the_reference(numbers: AdamNumbers):
+    values = torch.randn(20_000, 3, generator=generator(0, "values"))
+    steps = gradients((20_000, 3), 5, zeros=0.6)
+    expected = run(values, steps, numbers, "reference")
+    parameter = values.cuda()
+    state = AdamState.zeros_like(parameter)
+    for grads in steps:
+        adam_update(parameter, state, grads.cuda(), numbers)
+    assert used_implementations()["adam_update"] == "triton"
+    found = {"parameter": parameter, "first": state.first, "second": state.second}
+    found = {key: tensor.cpu() for key, tensor in found.items()}
+    assert_close(found, {key: expected[key] for key in found})

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tangrid.ops.adam_update import numba_cpu, reference
 from tangrid.ops.adam_update.reference import AdamNumbers
-from tangrid.ops.contract import numba_refusals, resolve
+from tangrid.ops.contract import numba_refusals, resolve, triton_refusals
 
 # Beyond this exponent 1 - beta^t is 1 in float32.
 _NEGLIGIBLE = 2.0**-26
@@ -60,16 +60,24 @@ def _corrections(betas: tuple[float, float]) -> NDArray[np.float32]:
     return np.stack([1 / (1 - beta**counts) for beta in betas]).astype(np.float32)
 
 
+@functools.lru_cache(maxsize=8)
+def _corrections_on(device: torch.device, betas: tuple[float, float]) -> Tensor:
+    return torch.from_numpy(_corrections(betas)).to(device)
+
+
 def adam_update(
     parameter: Tensor,
     state: AdamState,
     grads: Tensor,
     numbers: AdamNumbers,
     span: tuple[int, int] | None = None,
+    *,
+    held: Tensor | None = None,
 ) -> None:
     """Move a parameter and its state by one step of Adam, and clear the gradients.
 
-    The calling thread does all the work; several may share a parameter by spans.
+    On a CPU the calling thread does all the work; several may share a parameter by
+    spans.
 
     Args:
         parameter: Values, changed in place.
@@ -78,31 +86,50 @@ def adam_update(
         numbers: Rate, decays, eps, and whether entries of zero gradient are skipped.
         span: First entry to update and the one after the last, in the order of memory;
             None for all.
+        held: One number where the parameter is; if it is not 0 the gradients are
+            cleared and nothing moves. On a GPU nobody has to wait to look at it.
     """
     values = parameter.detach().view(-1)
     first, second = state.first.view(-1), state.second.view(-1)
     counts, summands = state.counts.view(-1), grads.view(len(grads), -1)
     start, stop = span or (0, len(values))
     tensors = {"parameter": values, "grads": grads}
-    if resolve("adam_update", numba_refusals(tensors)) == "reference":
+    dtypes = (torch.float32,)
+    name = resolve(
+        "adam_update",
+        numba_refusals(tensors, dtypes),
+        triton_refusals(tensors, dtypes),
+    )
+    if name == "reference":
         part = slice(start, stop)
         wide = counts[part].to(torch.int32)
-        reference.adam_update(
-            values[part], first[part], second[part], wide, summands[:, part], numbers
-        )
+        moved = values[part], first[part], second[part], wide, summands[:, part]
+        reference.adam_update(*moved, numbers, held)
         limit = _corrections(numbers.betas).shape[1] - 1
         counts[part] = wide.clamp(max=limit).to(torch.uint16)
-        return
-    beta1, beta2 = numbers.betas
-    numba_cpu.update_range(
-        values.numpy(),
-        first.numpy(),
-        second.numpy(),
-        counts.numpy(),
-        summands.numpy(),
-        _corrections(numbers.betas),
-        tuple(np.float32(x) for x in (numbers.rate, 1 - beta1, 1 - beta2, numbers.eps)),
-        numbers.skips_zeros,
-        start,
-        stop,
-    )
+    elif name == "triton":
+        # An optional package, and not for every system.
+        from tangrid.ops.adam_update import triton_gpu  # noqa: PLC0415
+
+        corrections = _corrections_on(values.device, numbers.betas)
+        moments, span = (first, second), (start, stop)
+        triton_gpu.update_range(
+            values, moments, counts, summands, corrections, numbers, held, span
+        )
+    elif held is not None and held.item():
+        summands[:, start:stop].zero_()
+    else:
+        beta1, beta2 = numbers.betas
+        factors = (numbers.rate, 1 - beta1, 1 - beta2, numbers.eps)
+        numba_cpu.update_range(
+            values.numpy(),
+            first.numpy(),
+            second.numpy(),
+            counts.numpy(),
+            summands.numpy(),
+            _corrections(numbers.betas),
+            tuple(np.float32(x) for x in factors),
+            numbers.skips_zeros,
+            start,
+            stop,
+        )

@@ -29,6 +29,7 @@ def adam_update(
     counts: Tensor,
     grads: Tensor,
     numbers: AdamNumbers,
+    held: Tensor | None = None,
 ) -> None:
     """Move a parameter and its moments by one step, and clear the gradients.
 
@@ -39,10 +40,13 @@ def adam_update(
         counts: Updates that each entry has had.
         grads: Summands of the gradient, [w, *shape]; zero afterwards.
         numbers: Rate, decays and so on.
+        held: One number; where it is not 0 nothing moves.
     """
     rate, (beta1, beta2), eps, skips_zeros = numbers
     grad = grads.sum(0)
     active = grad != 0 if skips_zeros else torch.ones_like(grad, dtype=torch.bool)
+    if held is not None:
+        active = active & (held == 0)
     counts += active
     first.copy_(torch.where(active, first + (1 - beta1) * (grad - first), first))
     squared = second + (1 - beta2) * (grad * grad - second)
