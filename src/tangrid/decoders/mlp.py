@@ -22,6 +22,7 @@ from tangrid.decoders.layers import LayerInit, apply_dense, dense_layer
 from tangrid.errors import ConfigError
 from tangrid.notation import Features, Values
 from tangrid.ops.sine_residual import sine_residual
+from tangrid.ops.small_mlp import small_mlp
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +157,11 @@ class Mlp(Decoder):
         Args:
             features: What the encoding gave.
         """
-        first, *inner, last = cast("list[nn.Linear]", list(self.layers))
+        layers = cast("list[nn.Linear]", list(self.layers))
+        first, *inner, last = layers
+        if self.sine_frequencies is None and all(x.bias is None for x in layers):
+            weights = [layer.weight for layer in layers]
+            return small_mlp(features, weights, "relu", self.output_activation)
         hidden = apply_dense(first, features)
         if self.sine_frequencies is None:
             hidden = hidden.relu_()

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from importlib.util import find_spec
 from typing import Literal
 
@@ -88,9 +89,14 @@ def triton_refusals(
         dtypes: Those that the programs are written for.
     """
     reasons = _unfit(tensors, dtypes, "cpu" if is_interpreted() else "cuda")
-    if find_spec("triton") is None:
+    if not _has_triton():
         reasons.append("triton is not installed (pip install triton)")
     return reasons
+
+
+@cache
+def _has_triton() -> bool:
+    return find_spec("triton") is not None
 
 
 def _unfit(
@@ -110,6 +116,7 @@ def resolve(
     operator: str,
     numba: Sequence[str] = ("it has no loops of its own for a CPU",),
     triton: Sequence[str] = ("it has no program for a GPU",),
+    on_cpu: Resolved = "numba",
 ) -> Resolved:
     """Return the implementation that runs now, and remember it.
 
@@ -117,6 +124,8 @@ def resolve(
         operator: Name of the operator.
         numba: Why numba cannot run these inputs.
         triton: Why Triton cannot.
+        on_cpu: What runs where numba could: ``reference`` where the loops that a CPU
+            wants are PyTorch's own.
 
     Raises:
         ImplementationError: If one was asked for that cannot run.
@@ -129,6 +138,7 @@ def resolve(
             f"{'; '.join(refusals[choice])}. Use implementation('auto') or 'reference'."
         )
     name = _fastest(numba, triton) if choice == "auto" else choice
+    name = on_cpu if name == "numba" else name
     _used[operator] = name
     return name
 
