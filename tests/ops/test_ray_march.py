@@ -1,5 +1,6 @@
 """Marching: the fast form against a look at every place, and the lattice of steps."""
 
+import itertools
 from typing import NamedTuple
 
 import pytest
@@ -9,20 +10,25 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tangrid.errors import ConfigError, ShapeError
-from tangrid.ops.contract import implementation, used_implementations
+from tangrid.ops import ray_march as operators
+from tangrid.ops.contract import ImplementationName, used_implementations
 from tangrid.ops.ray_march import (
     OccupiedCells,
     RaySamples,
     Steps,
-    march,
-    observe,
     occupied_cells,
 )
 from tangrid.seeding import generator
-from tests.ops.comparison import assert_close
+from tests.ops.comparison import assert_close, at_home, running
 from tests.tolerances import CELLS_FLOAT32, PARITY_FLOAT32, PARITY_FLOAT64
 
-BOTH = ("numba", "reference")
+march = at_home(operators.march)
+observe = at_home(operators.observe)
+
+FAST = ("numba", "triton")
+EVERY = (*FAST, "reference")
+# Interpreted programs need seconds for one long ray: they are compared with these.
+QUICK = ("numba", "reference")
 SIDE = 32
 
 
@@ -94,12 +100,16 @@ def clear_of_borders(found: RaySamples, cells: OccupiedCells) -> Tensor:
 
 
 def assert_same_samples(
-    rays: Rays, cells: OccupiedCells, steps: Steps, **more
+    choice: ImplementationName,
+    rays: Rays,
+    cells: OccupiedCells,
+    steps: Steps,
+    **more,
 ) -> RaySamples:
-    with implementation("numba"):
+    with running(choice):
         found = march(*rays, cells, steps, **more)
-    assert used_implementations()["ray_march"] == "numba"
-    with implementation("reference"):
+    assert used_implementations()["ray_march"] == choice
+    with running("reference"):
         expected = march(*rays, cells, steps, **more)
     if found.bounds.equal(expected.bounds):
         assert_close(
@@ -123,13 +133,21 @@ def assert_same_samples(
     return found
 
 
-@pytest.mark.parametrize("fraction", [0.0, 1e-3, 0.5, 1.0])
-@pytest.mark.parametrize("slope", [0.0, 1 / 64])
-@pytest.mark.parametrize("cascades", [1, 2, 3])
-def test_numba_is_the_reference(cascades: int, slope: float, fraction: float):
+CASES = list(itertools.product([1, 2, 3], [0.0, 1 / 64], [0.0, 1e-3, 0.5, 1.0]))
+FEW = [(1, 0.0, 0.5), (1, 1 / 64, 1e-3), (1, 1 / 64, 1.0), (3, 0.0, 1e-3)]
+FEW += [(3, 1 / 64, 0.5), (2, 0.0, 0.0)]
+
+
+@pytest.mark.parametrize(
+    ("choice", "cascades", "slope", "fraction"),
+    [*(("numba", *case) for case in CASES), *(("triton", *case) for case in FEW)],
+)
+def test_fast_forms_are_the_reference(
+    choice, cascades: int, slope: float, fraction: float
+):
     steps = Steps(shortest=0.011, longest=0.011 * 2 ** (cascades - 1), slope=slope)
     rays, cells = random_rays(200), random_cells(fraction, cascades)
-    found = assert_same_samples(rays, cells, steps)
+    found = assert_same_samples(choice, rays, cells, steps)
     if fraction == 0:
         assert not len(found.points)
     elif fraction == 1:
@@ -160,13 +178,13 @@ def test_samples_are_where_they_say():
     assert torch.allclose(found.lengths, (distances / 64).clamp(0.013, 0.03))
 
 
-@pytest.mark.parametrize("choice", BOTH)
+@pytest.mark.parametrize("choice", QUICK)
 @pytest.mark.parametrize("slope", [0.0, 1 / 64])
 def test_samples_stand_on_a_lattice(choice, slope: float):
     """Gaps are whole steps, so that filling a cell moves no other sample."""
     steps = Steps(shortest=0.012, longest=0.05, slope=slope)
     rays = random_rays(100)
-    with implementation(choice):
+    with running(choice):
         dense = places_on_rays(march(*rays, full(), steps), rays, steps)
         found = march(*rays, random_cells(0.2, 1), steps)
     sparse = places_on_rays(found, rays, steps)
@@ -177,11 +195,11 @@ def test_samples_stand_on_a_lattice(choice, slope: float):
         assert float((gaps - gaps.round()).abs()[inside].max()) < 1e-3
 
 
-@pytest.mark.parametrize("choice", BOTH)
+@pytest.mark.parametrize("choice", QUICK)
 def test_a_full_box_is_crossed_evenly(choice):
     steps = Steps(shortest=0.01)
     through = ray([-1.0, 0.505, 0.505], [1.0, 0.0, 0.0], offset=0.25)
-    with implementation(choice):
+    with running(choice):
         found = march(*through, full(), steps)
     assert found.bounds.tolist() == [0, 100]
     exact = 1 + 0.01 * (torch.arange(100) + 0.25)
@@ -189,12 +207,12 @@ def test_a_full_box_is_crossed_evenly(choice):
     assert float(found.lengths.sum()) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("choice", BOTH)
+@pytest.mark.parametrize("choice", QUICK)
 @pytest.mark.parametrize("cascades", [1, 3])
 def test_lengths_add_up_to_the_way_inside(choice, cascades: int):
     steps = Steps(shortest=0.004)
     rays = random_rays(60)._replace(nears=torch.zeros(60), fars=torch.full((60,), 1e6))
-    with implementation(choice):
+    with running(choice):
         found = march(*rays, full(cascades), steps)
     edges = 0.5 + 2.0 ** (cascades - 2) * torch.tensor([-1.0, 1.0]).double()
     ways = (edges[:, None, None] - rays.origins) / rays.directions.double()
@@ -227,11 +245,11 @@ SPECIAL = {
 }
 
 
-@pytest.mark.parametrize("choice", BOTH)
+@pytest.mark.parametrize("choice", QUICK)
 @pytest.mark.parametrize("name", SPECIAL)
 def test_rays_of_every_kind(name: str, choice):
     rays, span = SPECIAL[name]
-    with implementation(choice):
+    with running(choice):
         found = march(*rays, full(), Steps(shortest=0.01))
     if span is None:
         assert found.bounds.tolist() == [0, 0]
@@ -242,53 +260,69 @@ def test_rays_of_every_kind(name: str, choice):
     assert len(found.distances) == round((last - first) / 0.01) + 1
 
 
-@pytest.mark.parametrize("choice", BOTH)
+def test_programs_take_rays_of_every_kind_at_once():
+    parts = zip(*(rays for rays, _ in SPECIAL.values()), strict=True)
+    every, steps = Rays(*map(torch.cat, parts)), Steps(shortest=0.02)
+    with running("triton"):
+        found = march(*every, full(), steps)
+        again = march(*every, full(), steps)
+    with running("numba"):
+        expected = march(*every, full(), steps)
+    assert found.bounds.equal(expected.bounds)
+    assert found.cells.equal(expected.cells)
+    for key in ("points", "distances", "lengths"):
+        assert_close({key: getattr(found, key)}, {key: getattr(expected, key)})
+        assert getattr(again, key).equal(getattr(found, key))
+
+
+@pytest.mark.parametrize("choice", EVERY)
 def test_no_rays_have_no_samples(choice):
-    with implementation(choice):
+    with running(choice):
         found = march(*(part[:0] for part in random_rays(3)), full(), Steps(shortest=1))
     assert found.bounds.tolist() == [0]
     assert found.points.shape == (0, 3)
 
 
-@pytest.mark.parametrize("choice", BOTH)
+@pytest.mark.parametrize("choice", EVERY)
 @pytest.mark.parametrize("bad", ["origins", "directions", "nears", "offsets"])
 def test_a_ray_that_is_no_number_ends_at_once(choice, bad: str):
     rays = random_rays(2, reach=0.2)
     getattr(rays, bad)[0] = torch.nan
-    with implementation(choice):
-        found = march(*rays, full(), Steps(shortest=0.01))
+    with running(choice):
+        found = march(*rays, full(), Steps(shortest=0.04))
     assert int(found.bounds[1]) == 0
     assert int(found.bounds[2]) > 0
     assert bool(found.points.isfinite().all())
 
 
-@pytest.mark.parametrize("choice", BOTH)
+@pytest.mark.parametrize("choice", EVERY)
 def test_a_density_that_is_no_number_stays_so(choice):
     highest, lowest = torch.zeros(2), torch.full((2,), torch.inf)
     values = torch.tensor([1.0, torch.nan, 2.0, 3.0])
-    with implementation(choice):
+    with running(choice):
         observe(torch.tensor([0, 0, 0, 1]), values, highest, lowest)
     assert highest.isnan().tolist() == lowest.isnan().tolist() == [True, False]
     assert highest[1] == lowest[1] == 3
 
 
-def test_a_ray_from_where_steps_are_lost_is_refused():
+@pytest.mark.parametrize("choice", FAST)
+def test_a_ray_from_where_steps_are_lost_is_refused(choice):
     """In single precision it would stand still for ever."""
     rays = ray([-1e6, 0.5, 0.5], [1.0, 0.0, 0.0], far=1e9)
     with (
-        implementation("numba"),
+        running(choice),
         pytest.raises(ConfigError, match=r"march: .* move every ray on, got .* 0\.01"),
     ):
         march(*rays, full(), Steps(shortest=0.01))
 
 
-@pytest.mark.parametrize("choice", BOTH)
+@pytest.mark.parametrize("choice", QUICK)
 def test_directions_may_have_any_length(choice):
     rays, cells = random_rays(80), random_cells(0.5, 1)
     twice = rays._replace(
         directions=2 * rays.directions, nears=rays.nears / 2, fars=rays.fars / 2
     )
-    with implementation(choice):
+    with running(choice):
         expected = march(*rays, cells, Steps(shortest=0.02))
         found = march(*twice, cells, Steps(shortest=0.01))
     assert found.bounds.equal(expected.bounds)
@@ -296,13 +330,13 @@ def test_directions_may_have_any_length(choice):
     assert_close({"t": 2 * found.distances}, {"t": expected.distances})
 
 
-@pytest.mark.parametrize("choice", BOTH)
+@pytest.mark.parametrize("choice", EVERY)
 def test_a_ray_ends_where_cells_are_thick(choice):
     """A step is worth 0.5: after five of them more than two have been passed."""
     rays = ray([-1.0, 0.505, 0.505], [1.0, 0.0, 0.0])
     densities = torch.full((SIDE**3,), 50.0)
     more = {"densities": densities, "most_thickness": 2.25}
-    with implementation(choice):
+    with running(choice):
         found = march(*rays, full(), Steps(shortest=0.01), **more)
         densities.mul_(0.5)
         thinner = march(*rays, full(), Steps(shortest=0.01), **more)
@@ -311,14 +345,16 @@ def test_a_ray_ends_where_cells_are_thick(choice):
     assert [len(part.points) for part in (found, thinner, empty)] == [5, 10, 100]
 
 
-@pytest.mark.parametrize("cascades", [1, 2])
-def test_random_densities_end_the_same_rays(cascades: int):
+@pytest.mark.parametrize(
+    ("choice", "cascades"), [("numba", 1), ("numba", 2), ("triton", 2)]
+)
+def test_random_densities_end_the_same_rays(choice, cascades: int):
     rays, cells = random_rays(200), random_cells(0.5, cascades)
     steps = Steps(shortest=0.013, longest=0.03, slope=1 / 64)
     source = generator(0, "densities", cascades)
     densities = torch.empty(cascades * SIDE**3).exponential_(0.02, generator=source)
     found = assert_same_samples(
-        rays, cells, steps, densities=densities, most_thickness=4.0
+        choice, rays, cells, steps, densities=densities, most_thickness=4.0
     )
     every = march(*rays, cells, steps)
     assert len(found.points) < 0.8 * len(every.points)
@@ -333,14 +369,14 @@ def test_random_densities_end_the_same_rays(cascades: int):
     assert int(ended.sum()) > 20
 
 
-@pytest.mark.parametrize("choice", BOTH)
+@pytest.mark.parametrize("choice", EVERY)
 def test_what_stands_in_front_of_a_wall_is_not_rounded_away(choice):
     """Twenty-five steps of 9.99, and then a wall: it is not looked at."""
     rays = ray([-1.0, 0.505, 0.505], [1.0, 0.0, 0.0])
     densities = torch.full((SIDE, SIDE, SIDE), 999.0)
     densities[:, :, 8:] = 1e12
     more = {"densities": densities.flatten(), "most_thickness": 249.7}
-    with implementation(choice):
+    with running(choice):
         found = march(*rays, full(), Steps(shortest=0.01), **more)
     assert len(found.points) == 25
 

@@ -46,8 +46,10 @@ def cells_of(
     """
     centred = points - 0.5
     reach = centred.abs().amax(1)
-    edges = 2.0 ** torch.arange(-1, num_cascades - 2, dtype=points.dtype)
-    cascade = torch.bucketize(reach, edges, right=True)
+    powers = torch.arange(
+        -1, num_cascades - 2, dtype=points.dtype, device=points.device
+    )
+    cascade = torch.bucketize(reach, 2.0**powers, right=True)
     places = centred / 2.0 ** cascade[:, None].to(points.dtype) + 0.5
     x, y, z = (places * resolution).long().clamp(0, resolution - 1).unbind(1)
     return ((cascade * resolution + z) * resolution + y) * resolution + x

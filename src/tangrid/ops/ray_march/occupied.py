@@ -6,7 +6,8 @@ bytes, a cache line, and a byte holds a row of cells along x. A coarser grid say
 blocks hold anything.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import torch
@@ -35,12 +36,21 @@ class OccupiedCells:
         """Number of nested grids."""
         return len(self.bits)
 
+    def to(self, device: torch.device) -> Self:
+        """Return the same cells on another device.
+
+        Args:
+            device: Where rays are marched through them.
+        """
+        bits, blocks = self.bits.to(device), self.blocks.to(device)
+        return replace(self, bits=bits, blocks=blocks)
+
     def unpacked(self) -> Bool[Tensor, "cascades z y x"]:
         """Return whether each cell is occupied."""
         num = self.resolution // BLOCK
         shape = (self.num_cascades, num, num, num, BLOCK, BLOCK)
         rows = self.bits.view(shape).permute(0, 1, 4, 2, 5, 3)
-        cells = rows[..., None] >> torch.arange(BLOCK, dtype=torch.uint8) & 1
+        cells = rows[..., None] >> _places(rows) & 1
         side = self.resolution
         return cells.bool().reshape(self.num_cascades, side, side, side)
 
@@ -49,7 +59,8 @@ def occupied_cells(cells: Bool[Tensor, "cascades z y x"]) -> OccupiedCells:
     """Return cells as bits, in blocks.
 
     Args:
-        cells: Whether each is occupied; as many along each axis, a multiple of 8.
+        cells: Whether each is occupied; as many along each axis, a multiple of 8. The
+            bits are where they are.
 
     Raises:
         ShapeError: If the grid is not cubic, or not made of blocks.
@@ -69,11 +80,22 @@ def occupied_cells(cells: Bool[Tensor, "cascades z y x"]) -> OccupiedCells:
             f"{BLOCK}, got {list(cells.shape)}."
         )
     num = side // BLOCK
-    packed = np.packbits(cells.numpy(), axis=-1, bitorder="little")
-    rows = torch.from_numpy(packed).view(count, num, BLOCK, num, BLOCK, num)
+    rows = _packed(cells).view(count, num, BLOCK, num, BLOCK, num)
     bits = rows.permute(0, 1, 3, 5, 2, 4).reshape(count, num**3, BLOCK * BLOCK)
     return OccupiedCells(
         bits=bits,
         blocks=(bits.view(torch.int64) != 0).any(-1).to(torch.uint8),
         resolution=side,
     )
+
+
+def _packed(cells: Bool[Tensor, "*shape x"]) -> UInt8[Tensor, "*shape bytes"]:
+    """Return rows of eight cells as bytes, the first in the lowest bit."""
+    if cells.device.type == "cpu":
+        return torch.from_numpy(np.packbits(cells.numpy(), axis=-1, bitorder="little"))
+    eights = cells.unflatten(-1, (-1, BLOCK)).to(torch.uint8)
+    return (eights << _places(eights)).sum(-1, dtype=torch.uint8)
+
+
+def _places(like: Tensor) -> UInt8[Tensor, " eight"]:
+    return torch.arange(BLOCK, dtype=torch.uint8, device=like.device)

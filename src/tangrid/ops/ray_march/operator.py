@@ -1,5 +1,6 @@
 """The public marching: checks and choice of implementation. It has no gradients."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -7,7 +8,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from tangrid.errors import ConfigError, ShapeError
-from tangrid.ops.contract import numba_refusals, resolve
+from tangrid.ops.contract import Resolved, numba_refusals, resolve, triton_refusals
 from tangrid.ops.ray_march import numba_cpu, reference
 from tangrid.ops.ray_march.occupied import BLOCK, OccupiedCells
 from tangrid.ops.ray_march.steps import Steps
@@ -33,7 +34,7 @@ class RaySamples(NamedTuple):
     def rays(self) -> Int64[Tensor, " m"]:
         """Return the number of each sample's ray."""
         counts = self.bounds.diff()
-        every = torch.arange(len(counts))
+        every = torch.arange(len(counts), device=counts.device)
         return every.repeat_interleave(counts, output_size=len(self.distances))
 
 
@@ -72,7 +73,8 @@ def march(
         The samples.
 
     Raises:
-        ShapeError: If the shapes do not belong together.
+        ShapeError: If the shapes do not belong together, or rays and cells are on two
+            devices.
         ConfigError: If cascades are not made of whole blocks, or a ray begins so many
             steps away that single precision does not tell two of them apart.
 
@@ -95,8 +97,17 @@ def march(
     named |= {"fars": fars, "offsets": offsets}
     if densities is not None:
         named["densities"] = densities
-    if resolve("ray_march", numba_refusals(named)) == "reference":
+    chosen = _resolved(named)
+    if chosen == "reference":
         found = reference.march(rays, offsets, cells, steps, densities, most_thickness)
+        return RaySamples(*found)
+    if chosen == "triton":
+        # Triton is an extra, and not for every platform.
+        from tangrid.ops.ray_march import triton_gpu  # noqa: PLC0415
+
+        found = triton_gpu.march(rays, offsets, cells, steps, densities, most_thickness)
+        if found is None:
+            raise _lost(steps)
         return RaySamples(*found)
     known = origins.new_empty(0) if densities is None else densities
     room = _USUAL_SAMPLES * max(len(origins), _USUAL_SAMPLES)
@@ -129,10 +140,17 @@ def observe(
         ([0.0, 5.0, 0.0], [inf, 2.0, inf])
     """
     named = {"values": values, "highest": highest, "lowest": lowest}
-    if resolve("ray_march", numba_refusals(named)) == "reference":
+    # On a GPU PyTorch's own scatter is the program: no order, no wait, and what is no
+    # number stays so.
+    if _resolved(named) != "numba":
         reference.observe(cells, values, highest, lowest)
         return
     numba_cpu.observe(_array(cells), _array(values), highest.numpy(), lowest.numpy())
+
+
+def _resolved(named: Mapping[str, Tensor]) -> Resolved:
+    triton = triton_refusals(named, (torch.float32,))
+    return resolve("ray_march", numba_refusals(named), triton)
 
 
 def _march(
@@ -173,12 +191,16 @@ def _march(
         out.cells.numpy(),
     )
     if count < 0:
-        raise ConfigError(
-            f"march: expected steps that move every ray on, got a step of "
-            f"{steps.shortest:g} for a ray that begins millions of steps away. Take "
-            "longer steps, or a larger box."
-        )
+        raise _lost(steps)
     return out
+
+
+def _lost(steps: Steps) -> ConfigError:
+    return ConfigError(
+        f"march: expected steps that move every ray on, got a step of "
+        f"{steps.shortest:g} for a ray that begins millions of steps away. Take "
+        "longer steps, or a larger box."
+    )
 
 
 def _array(tensor: Tensor) -> Any:
@@ -197,6 +219,11 @@ def _check(
         raise ShapeError(
             "march: expected origins and directions [r, 3] and nears, fars and offsets "
             f"[r], got shapes {[list(shape) for shape in shapes]}."
+        )
+    if cells.bits.device != offsets.device:
+        raise ShapeError(
+            f"march: expected cells where the rays are, on {offsets.device}, got "
+            f"{cells.bits.device}. Move them with `to`."
         )
     size = cells.num_cascades * cells.resolution**3
     if densities is not None and densities.shape != (size,):

@@ -32,7 +32,7 @@ def march(
     start = steps.number(first.clamp(min=0)) + offsets
     counts = (steps.number(last.clamp(min=0)) - start).nan_to_num(0).clamp(min=0)
     most = int(counts.max()) if len(counts) else 0
-    numbers = start[:, None] + torch.arange(most + 2)
+    numbers = start[:, None] + torch.arange(most + 2, device=start.device)
     distances = steps.distance(numbers)
     points = origins[:, None] + distances[..., None] * directions[:, None]
     flat = cells_of(points.flatten(0, 1), cells.resolution, cells.num_cascades)
@@ -45,7 +45,8 @@ def march(
         # Not a sum less its last term, which keeps no digits in front of a wall.
         before = torch.nn.functional.pad(passed[:, :-1], (1, 0))
         is_taken = is_taken & ~(before > most_thickness)
-    bounds = torch.cat((torch.zeros(1).long(), is_taken.sum(1).cumsum(0)))
+    counts = is_taken.sum(1)
+    bounds = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
     chosen = flat.view_as(distances)[is_taken]
     return bounds, points[is_taken], distances[is_taken], lengths[is_taken], chosen
 
