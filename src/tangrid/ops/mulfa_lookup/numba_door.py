@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -24,96 +25,113 @@ _MOST_PULLED = 0.9
 """Share of points with a gradient below which the others are left out."""
 
 
-def forward(
-    coords: Tensor,
-    table: Tensor,
-    kernel: FilterKernel,
-    layout: GridLayout,
-    settings: KernelSettings,
-    *,
-    serial: bool,
-) -> Tensor:
-    """Return what numba reads.
+class Loops(NamedTuple):
+    """The numba implementation.
 
-    Args:
-        coords: Points in the unit box.
-        table: Features of all levels' nodes.
-        kernel: Parameters of all levels, or of the coarsest ones.
-        layout: Where the nodes are.
-        settings: The kernel's settings.
+    Attributes:
         serial: Whether to stay on the calling thread.
     """
-    out = coords.new_empty(len(coords), len(layout.levels) * table.shape[1])
-    plan = _plan(coords, kernel, layout, settings)
-    points, values, filters = _array(coords), _array(table), packed(kernel, layout)
-    features, channels = out.numpy(), table.shape[1]
 
-    def read(first: int, last: int) -> None:
-        own = slice(first, last)
-        work = new_work(last - first, layout.num_dims, channels, filters, plan)
-        numba_cpu.forward(points[own], values, filters, plan, work, features[own])
+    serial: bool
 
-    _share_out(read, len(coords), 1 if serial else len(coords) // _LEAST_POINTS)
-    return out
+    def forward(
+        self,
+        coords: Tensor,
+        table: Tensor,
+        kernel: FilterKernel,
+        layout: GridLayout,
+        settings: KernelSettings,
+    ) -> Tensor:
+        """Return what numba reads.
 
+        Args:
+            coords: Points in the unit box.
+            table: Features of all levels' nodes.
+            kernel: Parameters of all levels, or of the coarsest ones.
+            layout: Where the nodes are.
+            settings: The kernel's settings.
+        """
+        out = coords.new_empty(len(coords), len(layout.levels) * table.shape[1])
+        plan = _plan(coords, kernel, layout, settings)
+        points, values, filters = _array(coords), _array(table), packed(kernel, layout)
+        features, channels = out.numpy(), table.shape[1]
 
-def vjp(
-    grad_out: Tensor,
-    coords: Tensor,
-    table: Tensor,
-    kernel: FilterKernel,
-    layout: GridLayout,
-    settings: KernelSettings,
-    *,
-    serial: bool,
-    grad_into: Tensor | None,
-    needs: tuple[bool, ...],
-) -> tuple[Tensor, ...]:
-    """Return gradients of coordinates, table and kernel; empty where not needed.
+        def read(first: int, last: int) -> None:
+            own = slice(first, last)
+            work = new_work(last - first, layout.num_dims, channels, filters, plan)
+            numba_cpu.forward(points[own], values, filters, plan, work, features[own])
 
-    Args:
-        grad_out: Gradient of the features.
-        coords: Points in the unit box.
-        table: Features of all levels' nodes.
-        kernel: Parameters of all levels, or of the coarsest ones.
-        layout: Where the nodes are.
-        settings: The kernel's settings.
-        serial: Whether to stay on the calling thread.
-        grad_into: Buffer that takes the table's gradient, which is then empty too.
-        needs: Which of coordinates, table and kernel need a gradient.
-    """
-    shape, levels, kernels = coords.shape, len(layout.levels), len(kernel.projection)
-    # Levels without a kernel leave points out where they find them.
-    pulled = _pulled(grad_out) if kernels == levels else None
-    if pulled is not None:
-        coords, grad_out = coords[pulled], grad_out[pulled]
-    empty = table.new_empty(0)
-    grad_coords = coords.new_zeros(levels if needs[0] else 0, *coords.shape)
-    grad_table = grad_into
-    if grad_table is None or not needs[1]:
-        # Not zeros_like: it copies the order in memory, and numba compiles for each.
-        grad_table = table.new_zeros(len(table) if needs[1] else 0, table.shape[1])
-    filters = packed(kernel, layout)
-    wants_kernel = any(needs[2:])
-    sums = Filters(*(np.zeros((wants_kernel * kernels, a.shape[1])) for a in filters))
-    plan = _plan(coords, kernel, layout, settings)
-    num_points, channels = len(coords), table.shape[1]
-    inputs = (_array(coords), _array(table), filters, plan)
-    outputs = (_array(grad_out), grad_table.numpy(), sums, grad_coords.numpy())
+        _share_out(
+            read, len(coords), 1 if self.serial else len(coords) // _LEAST_POINTS
+        )
+        return out
 
-    def pull(first: int, last: int) -> None:
-        work = new_work(num_points, layout.num_dims, channels, filters, plan)
-        numba_cpu.vjp(*inputs, work, new_sums(filters), *outputs, first, last)
+    def vjp(
+        self,
+        grad_out: Tensor,
+        coords: Tensor,
+        table: Tensor,
+        kernel: FilterKernel,
+        layout: GridLayout,
+        settings: KernelSettings,
+        *,
+        grad_into: Tensor | None,
+        needs: tuple[bool, ...],
+    ) -> tuple[Tensor, ...]:
+        """Return gradients of coordinates, table and kernel; empty where not needed.
 
-    _share_out(pull, levels, 1 if serial else levels)
-    moves = grad_coords.sum(0) if needs[0] else empty
-    if needs[0] and pulled is not None:
-        moves = moves.new_zeros(shape).index_copy(0, pulled, moves)
-    return (
-        moves,
-        grad_table if needs[1] and grad_into is None else empty,
-        *(unpacked(sums, kernel, layout) if wants_kernel else [empty] * len(kernel)),
-    )
+        Args:
+            grad_out: Gradient of the features.
+            coords: Points in the unit box.
+            table: Features of all levels' nodes.
+            kernel: Parameters of all levels, or of the coarsest ones.
+            layout: Where the nodes are.
+            settings: The kernel's settings.
+            grad_into: Buffer that takes the table's gradient, which is then empty too.
+            needs: Which of coordinates, table and kernel need a gradient.
+        """
+        shape, levels, kernels = (
+            coords.shape,
+            len(layout.levels),
+            len(kernel.projection),
+        )
+        # Levels without a kernel leave points out where they find them.
+        pulled = _pulled(grad_out) if kernels == levels else None
+        if pulled is not None:
+            coords, grad_out = coords[pulled], grad_out[pulled]
+        empty = table.new_empty(0)
+        grad_coords = coords.new_zeros(levels if needs[0] else 0, *coords.shape)
+        grad_table = grad_into
+        if grad_table is None or not needs[1]:
+            # Not zeros_like: it copies the order in memory; numba compiles for each.
+            grad_table = table.new_zeros(len(table) if needs[1] else 0, table.shape[1])
+        filters = packed(kernel, layout)
+        wants_kernel = any(needs[2:])
+        sums = Filters(
+            *(np.zeros((wants_kernel * kernels, a.shape[1])) for a in filters)
+        )
+        plan = _plan(coords, kernel, layout, settings)
+        num_points, channels = len(coords), table.shape[1]
+        inputs = (_array(coords), _array(table), filters, plan)
+        outputs = (_array(grad_out), grad_table.numpy(), sums, grad_coords.numpy())
+
+        def pull(first: int, last: int) -> None:
+            work = new_work(num_points, layout.num_dims, channels, filters, plan)
+            numba_cpu.vjp(*inputs, work, new_sums(filters), *outputs, first, last)
+
+        _share_out(pull, levels, 1 if self.serial else levels)
+        moves = grad_coords.sum(0) if needs[0] else empty
+        if needs[0] and pulled is not None:
+            moves = moves.new_zeros(shape).index_copy(0, pulled, moves)
+        return (
+            moves,
+            grad_table if needs[1] and grad_into is None else empty,
+            *(
+                unpacked(sums, kernel, layout)
+                if wants_kernel
+                else [empty] * len(kernel)
+            ),
+        )
 
 
 def _pulled(grad_out: Tensor) -> Tensor | None:

@@ -5,7 +5,7 @@ parameters and forward mode belong to the reference.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -14,9 +14,15 @@ from tangrid.errors import ShapeError
 from tangrid.notation import Coords, Features, Table
 from tangrid.ops.accumulation import buffer_for
 from tangrid.ops.batches import in_front
-from tangrid.ops.contract import is_single_threaded, numba_refusals, resolve
+from tangrid.ops.contract import (
+    is_single_threaded,
+    numba_refusals,
+    resolve,
+    triton_refusals,
+)
 from tangrid.ops.grid_lookup.layout import GridLayout
 from tangrid.ops.mulfa_lookup import numba_door, reference
+from tangrid.ops.mulfa_lookup.blocks import block_refusals
 from tangrid.ops.mulfa_lookup.filters import (
     FilterKernel,
     KernelSettings,
@@ -24,12 +30,38 @@ from tangrid.ops.mulfa_lookup.filters import (
 )
 
 
+class _Door(Protocol):
+    """What a fast implementation does with tensors; `numba_door` says it in full."""
+
+    def forward(
+        self,
+        coords: Tensor,
+        table: Tensor,
+        kernel: FilterKernel,
+        layout: GridLayout,
+        settings: KernelSettings,
+    ) -> Tensor: ...
+
+    def vjp(
+        self,
+        grad_out: Tensor,
+        coords: Tensor,
+        table: Tensor,
+        kernel: FilterKernel,
+        layout: GridLayout,
+        settings: KernelSettings,
+        *,
+        grad_into: Tensor | None,
+        needs: tuple[bool, ...],
+    ) -> tuple[Tensor, ...]: ...
+
+
 class _Call(NamedTuple):
     """What a lookup carries from its forward to its backward pass, besides inputs."""
 
     layout: GridLayout
     settings: KernelSettings
-    serial: bool
+    door: _Door
     grad_into: Tensor | None
 
 
@@ -65,13 +97,31 @@ def mulfa_lookup(
     """
     _check(coords, table, kernel, layout)
     check_kernel(kernel, layout, settings, table.shape[1])
-    tensors = {"coords": coords, "table": table, **kernel._asdict()}
-    del tensors["frequencies"]
-    if resolve("mulfa_lookup", numba_refusals(tensors)) == "reference":
+    door = _door_for(coords, table, kernel)
+    if door is None:
         return reference.mulfa_lookup(coords, table, kernel, layout, settings)
     grad_into = buffer_for(table) if grad_into is None else grad_into
-    call = _Call(layout, settings, is_single_threaded(), grad_into)
+    call = _Call(layout, settings, door, grad_into)
     return _MulfaLookup.apply(call, coords, table, *kernel)
+
+
+def _door_for(coords: Tensor, table: Tensor, kernel: FilterKernel) -> _Door | None:
+    """Return the fast implementation that runs now, if one does."""
+    tensors = {"coords": coords, "table": table, **kernel._asdict()}
+    del tensors["frequencies"]
+    name = resolve(
+        "mulfa_lookup",
+        numba_refusals(tensors),
+        triton_refusals(tensors, (torch.float32,)) + block_refusals(kernel),
+    )
+    if name == "numba":
+        return numba_door.Loops(is_single_threaded())
+    if name == "reference":
+        return None
+    # Triton is not installed everywhere, and an import of this package needs none.
+    from tangrid.ops.mulfa_lookup import triton_door  # noqa: PLC0415
+
+    return triton_door
 
 
 def _check(
@@ -96,17 +146,16 @@ def _check(
 
 
 class _MulfaLookup(torch.autograd.Function):
-    """Numba forward; the vector-Jacobian product is a function of its own."""
+    """Fast forward; the vector-Jacobian product is a function of its own."""
 
     @staticmethod
     def forward(call: _Call, coords: Tensor, table: Tensor, *kernel: Tensor) -> Tensor:
-        return numba_door.forward(
+        return call.door.forward(
             coords,
             table,
             FilterKernel(*kernel),
             call.layout,
             call.settings,
-            serial=call.serial,
         )
 
     @staticmethod
@@ -170,14 +219,13 @@ class _MulfaLookupVjp(torch.autograd.Function):
         call: _Call, needs: tuple[bool, ...], grad_out: Tensor, *inputs: Tensor
     ) -> tuple[Tensor, ...]:
         coords, table, *kernel = inputs
-        return numba_door.vjp(
+        return call.door.vjp(
             grad_out,
             coords,
             table,
             FilterKernel(*kernel),
             call.layout,
             call.settings,
-            serial=call.serial,
             grad_into=call.grad_into,
             needs=needs,
         )
