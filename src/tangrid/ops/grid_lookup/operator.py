@@ -5,28 +5,57 @@ coordinates' gradient hands back to table and values. The Hessian of the coordin
 higher orders, ``vmap`` over tables and forward mode belong to the reference.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from tangrid.errors import ShapeError
 from tangrid.notation import Coords, Features, Table
 from tangrid.ops.accumulation import buffer_for
 from tangrid.ops.batches import in_front
-from tangrid.ops.contract import is_single_threaded, numba_refusals, resolve
-from tangrid.ops.grid_lookup import numba_cpu, reference
+from tangrid.ops.contract import (
+    is_single_threaded,
+    numba_refusals,
+    resolve,
+    triton_refusals,
+)
+from tangrid.ops.grid_lookup import numba_door, reference
 from tangrid.ops.grid_lookup.layout import GridLayout
 from tangrid.ops.grid_lookup.wanted import table_is_wanted
+
+
+class _Door(Protocol):
+    """What a fast implementation does with tensors; `numba_door` says it in full."""
+
+    def read(
+        self,
+        coords: Tensor,
+        table: Tensor,
+        layout: GridLayout,
+        directions: Tensor | None = None,
+    ) -> Tensor: ...
+
+    def pull(
+        self, grad_out: Tensor, coords: Tensor, table: Tensor, layout: GridLayout
+    ) -> Tensor: ...
+
+    def push(
+        self,
+        grad_out: Tensor,
+        coords: Tensor,
+        table: Tensor,
+        layout: GridLayout,
+        into: Tensor | None,
+        directions: Tensor | None = None,
+    ) -> Tensor: ...
 
 
 class _Call(NamedTuple):
     """What a lookup carries from its forward to its backward pass, besides tensors."""
 
     layout: GridLayout
-    serial: bool
+    door: _Door
     grad_into: Tensor | None
     absorbs: bool = True
 
@@ -58,7 +87,8 @@ def grid_lookup(
 
     Args:
         coords: Points in the unit box; not checked here.
-        table: Features w of the nodes of all levels.
+        table: Features w of the nodes of all levels, of the coordinates' dtype or, for
+            float32 coordinates, of half the precision; sums are then in float32.
         layout: Where the nodes are and how they are weighted.
         grad_into: Buffer of the table's shape that the table's gradient is added to, in
             place of being returned; the current `accumulate_into` buffer by default.
@@ -79,12 +109,31 @@ def grid_lookup(
                 [1., 1.]])
     """
     _check(coords, table, layout)
-    refusals = numba_refusals({"coords": coords, "table": table})
-    if resolve("grid_lookup", refusals) == "reference":
+    door = _door_for(coords, table, layout)
+    if door is None:
         return reference.grid_lookup(coords, table, layout)
     grad_into = buffer_for(table) if grad_into is None else grad_into
-    call = _Call(layout, is_single_threaded(), grad_into)
-    return _GridLookup.apply(coords, table, call)
+    return _GridLookup.apply(coords, table, _Call(layout, door, grad_into))
+
+
+def _door_for(coords: Tensor, table: Tensor, layout: GridLayout) -> _Door | None:
+    """Return the fast implementation that runs now, if one does."""
+    of_coords = triton_refusals({"coords": coords}, (torch.float32,))
+    of_table = triton_refusals({"table": table})
+    name = resolve(
+        "grid_lookup",
+        numba_refusals({"coords": coords, "table": table}),
+        # Both say it where Triton is not installed.
+        list(dict.fromkeys(of_coords + of_table)),
+    )
+    if name == "numba":
+        return numba_door.Loops(is_single_threaded())
+    if name == "reference":
+        return None
+    # Triton is not installed everywhere, and an import of this package needs none.
+    from tangrid.ops.grid_lookup import triton_door  # noqa: PLC0415
+
+    return triton_door
 
 
 def _check(coords: Tensor, table: Tensor, layout: GridLayout) -> None:
@@ -98,59 +147,13 @@ def _check(coords: Tensor, table: Tensor, layout: GridLayout) -> None:
             f"grid_lookup(table=...): expected {layout.num_rows} rows, as the layout "
             f"has, got shape {list(table.shape)}."
         )
-    if coords.dtype != table.dtype:
+    is_half = table.dtype in {torch.float16, torch.bfloat16}
+    if coords.dtype != table.dtype and not (is_half and coords.dtype == torch.float32):
         raise ShapeError(
-            f"grid_lookup: expected coords and table of one dtype, got {coords.dtype} "
-            f"and {table.dtype}. Convert the module with .to(dtype)."
+            "grid_lookup: expected coords and table of one dtype, or coords in float32 "
+            f"and the table in half precision, got {coords.dtype} and {table.dtype}. "
+            "Convert the module with .to(dtype)."
         )
-
-
-def _array(tensor: Tensor) -> NDArray[np.float32]:
-    return tensor.detach().contiguous().numpy()
-
-
-def _grid(layout: GridLayout) -> tuple[NDArray[np.float32], NDArray[np.int64], int]:
-    return layout.scales, layout.addresses, layout.interpolation_code
-
-
-def _read(
-    coords: Tensor, table: Tensor, call: _Call, directions: Tensor | None = None
-) -> Tensor:
-    """Return features, or their derivatives along directions."""
-    along = coords.new_empty(0, coords.shape[1]) if directions is None else directions
-    out = coords.new_empty(len(coords), len(call.layout.levels) * table.shape[1])
-    run = numba_cpu.forward_serial if call.serial else numba_cpu.forward_parallel
-    grid = _grid(call.layout)
-    run(_array(coords), _array(table), _array(along), *grid, out.numpy())
-    return out
-
-
-def _pull(grad_out: Tensor, coords: Tensor, table: Tensor, call: _Call) -> Tensor:
-    """Return the gradient of coordinates."""
-    # Not zeros_like: it copies the order in memory, and numba compiles for each.
-    grad = coords.new_zeros(coords.shape)
-    run = numba_cpu.coords_vjp_serial if call.serial else numba_cpu.coords_vjp_parallel
-    grid = _grid(call.layout)
-    run(_array(coords), _array(table), _array(grad_out), *grid, grad.numpy())
-    return grad
-
-
-def _push(
-    grad_out: Tensor,
-    coords: Tensor,
-    table: Tensor,
-    call: _Call,
-    directions: Tensor | None = None,
-) -> Tensor:
-    """Return a table's gradient; nothing where a buffer has taken it."""
-    along = coords.new_empty(0, coords.shape[1]) if directions is None else directions
-    into = call.buffer
-    grad = table.new_zeros(table.shape) if into is None else into
-    run = numba_cpu.table_vjp_serial if call.serial else numba_cpu.table_vjp_parallel
-    grid = _grid(call.layout)
-    run(_array(coords), _array(grad_out), _array(along), *grid, grad.numpy())
-    # An accumulation buffer is the caller's and must not become an output.
-    return grad if into is None else table.new_empty(0)
 
 
 def _is_wanted(coords: Tensor) -> bool:
@@ -163,11 +166,11 @@ def _is_wanted(coords: Tensor) -> bool:
 
 
 class _GridLookup(torch.autograd.Function):
-    """Numba forward; the vector-Jacobian product is a function of its own."""
+    """Features; the vector-Jacobian product is a function of its own."""
 
     @staticmethod
     def forward(coords: Tensor, table: Tensor, call: _Call) -> Tensor:
-        return _read(coords, table, call)
+        return call.door.read(coords, table, call.layout)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -227,10 +230,11 @@ class _GridLookupVjp(torch.autograd.Function):
         call: _Call,
         needs: tuple[bool, bool],
     ) -> tuple[Tensor, Tensor]:
-        none = coords.new_empty(0)
+        none, door = coords.new_empty(0), call.door
+        inputs = (grad_out, coords, table, call.layout)
         return (
-            _pull(grad_out, coords, table, call) if needs[0] else none,
-            _push(grad_out, coords, table, call) if needs[1] else none,
+            door.pull(*inputs) if needs[0] else none,
+            door.push(*inputs, call.buffer) if needs[1] else none,
         )
 
     @staticmethod
@@ -326,12 +330,12 @@ class _GridSlopeVjp(torch.autograd.Function):
         call: _Call,
         needs: tuple[bool, bool, bool],
     ) -> tuple[Tensor, Tensor, Tensor]:
-        none = coords.new_empty(0)
-        inputs = (directions, grad_out, coords, table)
+        none, door = coords.new_empty(0), call.door
+        inputs = (grad_out, coords, table, call.layout)
         return (
-            _read(coords, table, call, directions) if needs[0] else none,
-            _reference_slope_vjp(*inputs, call.layout)[1] if needs[1] else none,
-            _push(grad_out, coords, table, call, directions) if needs[2] else none,
+            door.read(*inputs[1:], directions) if needs[0] else none,
+            _reference_slope_vjp(directions, *inputs)[1] if needs[1] else none,
+            door.push(*inputs, call.buffer, directions) if needs[2] else none,
         )
 
     @staticmethod

@@ -133,15 +133,17 @@ def grid_lookup(coords: Coords, table: Table, layout: GridLayout) -> Features:
 
     Args:
         coords: Points in the unit box.
-        table: Features of all levels' vertices.
+        table: Features of all levels' vertices, at most of the coordinates' precision.
         layout: Where the vertices are.
 
     Returns:
-        Features of each point, level by level.
+        Features of each point, level by level, in the table's dtype.
     """
+    # Before rows are taken, so that gradients of a row are summed in that precision.
+    values = table.to(coords.dtype)
     features = []
     for level in layout.levels:
         rows = corner_rows(coords, layout, level)
         weights = corner_weights(coords, layout, level)
-        features.append((weights[:, :, None] * table[rows]).sum(1))
-    return torch.cat(features, dim=1)
+        features.append((weights[:, :, None] * values[rows]).sum(1))
+    return torch.cat(features, dim=1).to(table.dtype)
