@@ -105,3 +105,10 @@ LPIPS_FLOAT32 = 1e-5
 Up to 13 layers of sums of a few thousand products, whose roundings of 6e-8 differ with
 the order of each sum; the last mean runs over some thousand pixels.
 """
+
+CLOSED_FORMS = 1e-6
+"""Largest difference between an encoding in float32 and its formula in float64.
+
+Features are of size one or two and made by some ten operations, each with a rounding of
+6e-8.
+"""

@@ -14,6 +14,11 @@ from tangrid.encodings.k_planes import PlaneGridConfig as PlaneGridConfig
 from tangrid.encodings.mulfa_grid import MulfaGridConfig as MulfaGridConfig
 from tangrid.encodings.mulfa_nodes import MulfaNodesConfig as MulfaNodesConfig
 from tangrid.encodings.neurbf import NeurbfConfig as NeurbfConfig
+from tangrid.encodings.one_blob import OneBlobConfig as OneBlobConfig
 from tangrid.encodings.ring_grid import RingGridConfig as RingGridConfig
+from tangrid.encodings.spherical_harmonics import (
+    SphericalHarmonicsConfig as SphericalHarmonicsConfig,
+)
 from tangrid.encodings.tensorf import TensorfCpConfig as TensorfCpConfig
 from tangrid.encodings.tensorf import TensorfVmConfig as TensorfVmConfig
+from tangrid.encodings.triangle_wave import TriangleWaveConfig as TriangleWaveConfig

@@ -179,3 +179,23 @@ class FourierEncoding(Encoding):
             (self.amplitudes * angles.cos(), self.amplitudes * angles.sin()), dim=1
         )
         return torch.cat((coords, waves), dim=1) if self.includes_coords else waves
+
+
+def octave_waves(coords: Coords, num_octaves: int) -> Features:
+    r"""Return :math:`\sin(2^k \pi x), \cos(2^k \pi x)` for k = 0 ... m - 1.
+
+    Angles are reduced to one period before they are rounded, so that high octaves are
+    as accurate as low ones.
+
+    Args:
+        coords: Points in the unit box, or anywhere.
+        num_octaves: Octaves along each axis (m).
+
+    Returns:
+        Sine and cosine of octave after octave of the first coordinate, then of the
+        next: the order of tiny-cuda-nn's ``Frequency``.
+    """
+    octave = torch.arange(num_octaves, dtype=coords.dtype, device=coords.device)
+    turns = coords[:, :, None] * torch.exp2(octave)
+    angles = math.pi * (turns - 2 * (turns.detach() / 2).round())
+    return torch.stack((angles.sin(), angles.cos()), dim=3).flatten(1)

@@ -18,7 +18,7 @@ References:
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tangrid.errors import ConfigError
+from tangrid.ops.grid_lookup.hashing import HashFunction, hash_factors
 
 Interpolation = Literal["nearest", "linear", "smoothstep", "quintic"]
 Convention = Literal["tiny-cuda-nn", "align-corners"]
@@ -37,10 +38,7 @@ INTERPOLATIONS: tuple[Interpolation, ...] = (
     "smoothstep",
     "quintic",
 )
-PRIMES = (1, 2654435761, 805459861, 3674653429)
-"""Factors of the spatial hash, tiny-cuda-nn's ``CoherentPrime``."""
-
-MAX_DIMS = len(PRIMES)
+MAX_DIMS = 4
 # Largest resolution whose dense index fits 32 bits, by number of dimensions.
 _MAX_DENSE_RESOLUTION = (0, 0xFFFFFFFF, 0xFFFF, 0x659, 0xFF)
 # Beyond this float32 cannot tell where in its cell a point lies.
@@ -59,6 +57,7 @@ class GridLevel:
         offset: First table row of the level.
         size: Table rows of the level.
         storage: How a vertex finds its row.
+        hash_function: Which number a vertex of a hashed level becomes.
     """
 
     scale: float
@@ -68,15 +67,21 @@ class GridLevel:
     offset: int
     size: int
     storage: Storage
+    hash_function: HashFunction = "coherent-prime"
 
     def strides(self, num_dims: int) -> tuple[int, ...]:
         """Return the factor of each vertex coordinate in the row's address.
+
+        They are 0 where tiny-cuda-nn gives up counting: in tiles of more vertices than
+        32 bits hold, and for hash functions that know no factors.
 
         Args:
             num_dims: Number of coordinates.
         """
         if self.storage == "hashed":
-            return PRIMES[:num_dims]
+            return hash_factors(self.hash_function, num_dims) or (0,) * num_dims
+        if self.resolution > _MAX_DENSE_RESOLUTION[num_dims]:
+            return (0,) * num_dims
         return tuple(self.resolution**axis for axis in range(num_dims))
 
 
@@ -98,6 +103,28 @@ class GridLayout:
     def num_rows(self) -> int:
         """Number of rows of the table."""
         return self.levels[-1].offset + self.levels[-1].size
+
+    @property
+    def refusals(self) -> list[str]:
+        """Why only the reference can address the levels; empty where all can."""
+        others = {
+            level.hash_function
+            for level in self.levels
+            if level.storage == "hashed" and not any(level.strides(self.num_dims))
+        }
+        return [f"vertices are hashed by '{name}'" for name in sorted(others)]
+
+    @cached_property
+    def wrapping(self) -> "GridLayout":
+        """The same grid, told to wrap every address however far a point lies outside.
+
+        Of dense levels the fast implementations wrap what is one past the end alone.
+        """
+        levels = tuple(
+            replace(level, storage="tiled") if level.storage == "dense" else level
+            for level in self.levels
+        )
+        return replace(self, levels=levels)
 
     @cached_property
     def scales(self) -> NDArray[np.float32]:
@@ -132,6 +159,8 @@ def grid_layout(
     convention: Convention = "tiny-cuda-nn",
     interpolation: Interpolation = "linear",
     slot_multiple: int = 8,
+    hash_function: HashFunction = "coherent-prime",
+    stops_at_overflow: bool = True,
 ) -> GridLayout:
     """Lay out a grid whose resolution grows geometrically from level to level.
 
@@ -147,6 +176,10 @@ def grid_layout(
         interpolation: How corners are weighted.
         slot_multiple: What the rows of a level are rounded up to a multiple of;
             tiny-cuda-nn's and torch-ngp's is 8.
+        hash_function: Which number a vertex of a hashed level becomes.
+        stops_at_overflow: Whether tiles whose addresses overflow 32 bits are refused;
+            otherwise all vertices of such a level are its first row, as in
+            tiny-cuda-nn.
 
     Returns:
         The layout; its number of rows is the size of the table to allocate.
@@ -170,6 +203,8 @@ def grid_layout(
         size, kind = _slots(
             resolution, num_dims, rounded, (base_resolution, log2_table_size), storage
         )
+        if stops_at_overflow or kind != "tiled":
+            _check_overflow(resolution, num_dims, kind)
         aligned = convention == "align-corners"
         nearest = interpolation == "nearest"
         levels.append(
@@ -182,6 +217,7 @@ def grid_layout(
                 offset=offset,
                 size=size,
                 storage=kind,
+                hash_function=hash_function,
             )
         )
         offset += size
@@ -250,13 +286,17 @@ def _slots(
     if storage == "hashed":
         size = min(rounded, 2**log2_table_size)
         return size, "dense" if fits and size >= dense else "hashed"
-    if not fits:
-        raise ConfigError(
-            f"grid_layout(storage='{storage}'): expected at most "
-            f"{_MAX_DENSE_RESOLUTION[num_dims]} vertices per axis in {num_dims} "
-            f"dimensions, got {resolution}. Use storage='hashed' or a smaller growth."
-        )
     if storage == "tiled":
         size = min(rounded, base_resolution**num_dims)
         return size, "dense" if size >= dense else "tiled"
     return rounded, "dense"
+
+
+def _check_overflow(resolution: int, num_dims: int, storage: Storage) -> None:
+    if storage == "hashed" or resolution <= _MAX_DENSE_RESOLUTION[num_dims]:
+        return
+    raise ConfigError(
+        f"grid_layout(storage='{storage}'): expected at most "
+        f"{_MAX_DENSE_RESOLUTION[num_dims]} vertices per axis in {num_dims} "
+        f"dimensions, got {resolution}. Use storage='hashed' or a smaller growth."
+    )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tangrid.notation import Coords, Features, Rows, Table
+from tangrid.ops.grid_lookup import hashing
 from tangrid.ops.grid_lookup.layout import GridLayout, GridLevel, Interpolation
 
 _UINT32 = 0xFFFFFFFF
@@ -59,10 +60,17 @@ def node_rows(nodes: Tensor, level: GridLevel) -> Tensor:
         nodes: Integer vertex coordinates, [..., d].
         level: The level that holds them.
     """
-    index = torch.zeros_like(nodes[..., 0])
-    for axis, stride in enumerate(level.strides(nodes.shape[-1])):
-        term = ((nodes[..., axis] & _UINT32) * stride) & _UINT32
-        index = index ^ term if level.storage == "hashed" else index + term
+    strides = level.strides(nodes.shape[-1])
+    if level.storage != "hashed":
+        index = torch.zeros_like(nodes[..., 0])
+        for axis, stride in enumerate(strides):
+            index = index + (((nodes[..., axis] & _UINT32) * stride) & _UINT32)
+    elif level.hash_function == "base-convert":
+        index = hashing.hash_by_base(nodes)
+    elif level.hash_function == "rng":
+        index = hashing.hash_by_random_numbers(nodes)
+    else:
+        index = hashing.hash_by_products(nodes, strides)
     return (index & _UINT32) % level.size + level.offset
 
 
