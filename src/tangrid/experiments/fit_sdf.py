@@ -10,7 +10,7 @@ from tangrid.errors import ConfigError
 from tangrid.experiments.contract import EXPERIMENTS
 from tangrid.experiments.fitting import Fit, FittedRun, all_metrics, begin, resolved
 from tangrid.fields import Field
-from tangrid.fields.workers import Workers, predict, predict_gradients
+from tangrid.fields.workers import Workers
 from tangrid.ops import forget_implementations
 from tangrid.presets import find_model
 from tangrid.runs.store import RunFolder
@@ -235,7 +235,4 @@ def fitted_shape(field: Field, threads: int | None = None) -> Iterator[FittedSha
         The field as a shape.
     """
     with Workers(threads) as workers:
-        yield FittedShape(
-            values=lambda coords: predict(workers, field, coords)[:, 0],
-            gradients=lambda coords: predict_gradients(workers, field, coords),
-        )
+        yield FittedShape.of(field, workers)

@@ -46,7 +46,8 @@ def distortion(
             f"{list(lengths.shape)}."
         )
     counts = bounds.diff()
-    rays = torch.arange(len(counts)).repeat_interleave(counts, output_size=len(weights))
+    every = torch.arange(len(counts), device=counts.device)
+    rays = every.repeat_interleave(counts, output_size=len(weights))
     begin = bounds[rays]
 
     def before(values: Tensor) -> Tensor:

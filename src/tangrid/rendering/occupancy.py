@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from tangrid.devices import HOST
 from tangrid.errors import ConfigError
 from tangrid.ops.ray_march import OccupiedCells, observe, occupied_cells
 
@@ -63,19 +64,25 @@ class Occupancy:
     Args:
         settings: How closely.
         steps: Longest step in each of the nested boxes, in sides of the smallest.
+        device: Where it is kept, and rays are marched.
     """
 
-    def __init__(self, settings: OccupancySettings, steps: Sequence[float]) -> None:
+    def __init__(
+        self,
+        settings: OccupancySettings,
+        steps: Sequence[float],
+        device: torch.device = HOST,
+    ) -> None:
         side, num_cascades = settings.resolution, len(steps)
         self.settings = settings
         self.num_cascades = num_cascades
-        self.densities = torch.zeros(num_cascades * side**3)
+        self.densities = torch.zeros(num_cascades * side**3, device=device)
         self.floors = torch.zeros_like(self.densities)
         self._lowest = torch.full_like(self.densities, torch.inf)
         self._looks = torch.zeros_like(self.densities, dtype=torch.int32)
         self._is_known = torch.zeros_like(self.densities, dtype=torch.bool)
         # Of the cells of one box after the other.
-        self._steps = torch.tensor(steps)[:, None]
+        self._steps = torch.tensor(steps, device=device)[:, None]
         self.cells = self._packed(torch.ones_like(self.densities, dtype=torch.bool))
 
     def _packed(self, is_occupied: Bool[Tensor, " c"]) -> OccupiedCells:
@@ -104,14 +111,19 @@ class Occupancy:
 
         Args:
             step: Number of the step of training.
-            source: Source of the draws.
+            source: Source of the draws, where the grid is.
 
         Returns:
             The cells, and places in the frame of the box.
         """
         total = len(self.densities)
         share = 16 if step < self.settings.warmup_steps else 256
-        cells = torch.randint(total, (total // share,), generator=source)
+        cells = torch.randint(
+            total,
+            (total // share,),
+            generator=source,
+            device=self.densities.device,
+        )
         return cells, self._places(cells, source)
 
     def _places(
@@ -120,9 +132,8 @@ class Occupancy:
         """Return a random place in each of some cells, in the frame of the box."""
         side = self.settings.resolution
         x, y, z = cells % side, cells // side % side, cells // side**2 % side
-        places = torch.stack((x, y, z), dim=1) + torch.rand(
-            len(cells), 3, generator=source
-        )
+        within = torch.rand(len(cells), 3, generator=source, device=cells.device)
+        places = torch.stack((x, y, z), dim=1) + within
         scales = 2.0 ** (cells // side**3).float()
         return (places / side - 0.5) * scales[:, None] + 0.5
 
@@ -134,12 +145,12 @@ class Occupancy:
         thin everywhere is not taken for empty.
         """
         least = self.settings.threshold / self._steps
-        least = least.clamp(max=float(self.densities.mean()))
+        least = least.minimum(self.densities.mean())
         is_dense = self.densities.view(self.num_cascades, -1) > least
         self._is_known |= self._lowest < torch.inf
         is_occupied = is_dense.flatten() | ~self._is_known
-        if not is_occupied.any():
-            is_occupied.fill_(True)
+        # Of a field without anything all is looked at.
+        is_occupied |= ~is_occupied.any()
         self.cells = self._packed(is_occupied)
         self.densities *= self.settings.decay
         # They fall at once, and rise when there were enough looks.

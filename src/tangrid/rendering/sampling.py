@@ -115,7 +115,8 @@ def stratified(
     shares = offsets if offsets.ndim == 2 else offsets[:, None]
     low = warped(crossing.firsts, spacing)
     width = (warped(crossing.lasts, spacing) - low) / count
-    places = low + width * (torch.arange(count) + shares[crossing.is_met])
+    bins = torch.arange(count, device=low.device)
+    places = low + width * (bins + shares[crossing.is_met])
     return _packed(crossing, _unwarped(places, spacing), cells)
 
 
@@ -179,7 +180,8 @@ def resampled(
         )
     old = coarse.distances.view(num_met, own)
     edges = warped(_edges(crossing, old), spacing)
-    shares = (torch.arange(count) + offsets[crossing.is_met, None]) / count
+    parts = torch.arange(count, device=offsets.device)
+    shares = (parts + offsets[crossing.is_met, None]) / count
     masses = _reaching_over(weights.view(num_met, own)) + padding
     places = _quantiles(edges, masses, shares)
     every = torch.cat((old, _unwarped(places, spacing)), dim=1)

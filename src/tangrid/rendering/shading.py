@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Float32, UInt8
 from torch import Tensor
 
+from tangrid.devices import HOST
 from tangrid.errors import ConfigError, ShapeError
 from tangrid.notation import Coords
 from tangrid.rendering.sphere_tracing import Hits
@@ -68,16 +69,16 @@ def shade(
     normals = torch.nn.functional.normalize(normals.float(), dim=1)
     facing = -(normals * directions).sum(1, keepdim=True)
     is_front = facing >= 0
-    base = torch.tensor(CLAY) if colours is None else colours.float()
-    base = torch.where(is_front, base, torch.tensor(BACK)).clamp(0, 1) ** 2.2
+    base = normals.new_tensor(CLAY) if colours is None else colours.float()
+    base = torch.where(is_front, base, normals.new_tensor(BACK)).clamp(0, 1) ** 2.2
     seen = torch.where(is_front, normals, -normals)
     axes = torch.tensor(camera.pose[:3, :3], dtype=torch.float32)
     light = torch.full_like(normals, _AMBIENT)
     for source in _LIGHTS:
         towards = torch.nn.functional.normalize(torch.tensor(source.towards), dim=0)
-        cosine = seen @ (axes @ towards)
+        cosine = seen @ (axes @ towards).to(seen.device)
         reach = ((cosine + source.wrap) / (1 + source.wrap)).clamp(min=0)
-        light = light + reach[:, None] * torch.tensor(source.colour)
+        light = light + reach[:, None] * normals.new_tensor(source.colour)
     rim = 1 - _RIM * (1 - facing.abs().clamp(max=1)) ** 3
     return (base * light * rim).clamp(0, 1) ** (1 / 2.2)
 
@@ -110,8 +111,9 @@ def compose(
             "Pass a colour for each ray that hits."
         )
     sheet = np.zeros((height, width, 4), dtype=np.float32)
-    sheet[is_hit.numpy(), :3] = rgb.float().numpy()
-    sheet[is_hit.numpy(), 3] = 1
+    places = is_hit.cpu().numpy()
+    sheet[places, :3] = rgb.float().cpu().numpy()
+    sheet[places, 3] = 1
     # Colours of rays that miss are 0, so means are premultiplied by the opacity.
     mean = sheet.reshape(height // fine, fine, width // fine, fine, 4).mean((1, 3))
     mean[..., :3] /= np.maximum(mean[..., 3:], 1e-6)
@@ -125,6 +127,7 @@ def draw(
     paints: Sequence[Paint | None] = (None,),
     *,
     supersampling: int = 2,
+    device: torch.device = HOST,
 ) -> list[UInt8[np.ndarray, "h w 4"]]:
     """Draw a surface as a camera sees it, once for each way to paint it.
 
@@ -134,6 +137,7 @@ def draw(
         find_normals: From points on the surface to outward normals of any length.
         paints: Colours of the surface for each picture; None for clay.
         supersampling: Rays along each side of a pixel.
+        device: Where all three functions have their tensors.
 
     Returns:
         Red, green, blue and opacity of each picture, not premultiplied, as a PNG file
@@ -162,7 +166,7 @@ def draw(
     bands: list[list[np.ndarray]] = [[] for _ in paints]
     for top in range(0, fine.height, num_rows):
         rows = range(top, min(top + num_rows, fine.height))
-        origins, directions = fine.rays(rows)
+        origins, directions = (part.to(device) for part in fine.rays(rows))
         hits = find_hits(origins, directions)
         is_hit = hits.is_hit.reshape(len(rows), fine.width)
         points, along = hits.points[hits.is_hit], directions[hits.is_hit]

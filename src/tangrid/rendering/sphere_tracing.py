@@ -50,7 +50,7 @@ def trace(
 
     Args:
         distance: Distance to the surface. It is asked only within the box and only for
-            rays that are under way.
+            rays that are under way, where the rays are.
         origins: Where the rays start, inside the box or not.
         directions: Unit vectors.
         tolerance: Distance at which a ray hits.
@@ -68,7 +68,7 @@ def trace(
     origins, directions = origins.float(), directions.float()
     near, far = _span(origins, directions)
     rays = _Rays(distance, origins, directions)
-    is_hit = torch.zeros(len(origins), dtype=torch.bool)
+    is_hit = torch.zeros(len(origins), dtype=torch.bool, device=origins.device)
     outside, inside = near.clone(), near.clone()
     active = torch.nonzero(far > near).squeeze(1)
     place = near[active]
@@ -91,7 +91,7 @@ def trace(
         place = (place + (relaxation * found).maximum(least)).minimum(far[active])
     crossed = torch.nonzero(is_hit & (inside > outside)).squeeze(1)
     inside[crossed] = rays.bisect(crossed, outside[crossed], inside[crossed], tolerance)
-    points = rays.points(torch.arange(len(origins)), inside)
+    points = rays.points(torch.arange(len(origins), device=origins.device), inside)
     return Hits(is_hit=is_hit, points=torch.where(is_hit[:, None], points, 0.0))
 
 

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
+from tangrid.devices import HOST
 from tangrid.fields.radiance import RadianceField
 from tangrid.fields.workers import Workers
 from tangrid.ops.composite import Composited
@@ -15,7 +16,9 @@ from tangrid.rendering.volume import MarchSettings, look
 from tangrid.signals.camera import Camera
 
 _RAYS_AT_ONCE = 1024
-_BAND = 256 * _RAYS_AT_ONCE
+_RAYS_ON_A_GPU = 2**15
+"""It needs many to be busy; a sample takes some hundred bytes of its memory."""
+_BAND = 8 * _RAYS_ON_A_GPU
 """Rays that are held at once; whole pieces, so that bands change no bits."""
 
 
@@ -35,7 +38,7 @@ class RadianceScene:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RenderedView:
-    """What a camera sees of a radiance field, without a background."""
+    """What a camera sees of a radiance field, without a background; on the CPU."""
 
     colour: Float32[Tensor, "h w 3"]
     """Light that comes from the field; premultiplied by the opacity."""
@@ -103,12 +106,13 @@ def _found(
     rows = range(span.start // camera.width, (span.stop - 1) // camera.width + 1)
     skipped = span.start - rows.start * camera.width
     part = slice(skipped, skipped + len(span))
-    origins, directions = (values[part] for values in camera.rays(rows))
+    device = scene.field.device
+    origins, directions = (values[part].to(device) for values in camera.rays(rows))
     rays = scene.space.rays(origins, directions)
     seen = see(scene, rays, directions, workers)
     # A ray along the planes of device coordinates has no scale, and sees nothing.
     far = torch.where(seen.opacity > 0, seen.depth / rays.scales, 0)
-    return torch.cat((seen.colour, seen.opacity[:, None], far[:, None]), dim=1)
+    return torch.cat((seen.colour, seen.opacity[:, None], far[:, None]), dim=1).cpu()
 
 
 def _means(
@@ -133,20 +137,21 @@ def see(
 
     Args:
         scene: What is seen.
-        rays: In the frame of the box.
+        rays: In the frame of the box, where the field is.
         directions: Where they go in the world, of unit length.
         workers: Who works.
 
     Returns:
         Colour, opacity and depth of each ray; depth in sides of the box, times opacity.
     """
-    found = torch.empty(len(directions), 5)
-    places = range(0, len(directions), _RAYS_AT_ONCE)
+    found = torch.empty(len(directions), 5, device=directions.device)
+    size = _RAYS_AT_ONCE if directions.device == HOST else _RAYS_ON_A_GPU
+    places = range(0, len(directions), size)
 
     @torch.no_grad()
     def work(worker: int) -> None:
         for start in places[worker :: workers.count]:
-            part = slice(start, start + _RAYS_AT_ONCE)
+            part = slice(start, start + size)
             piece = BoxRays(*(values[part] for values in rays))
             middle = torch.full_like(piece.nears, 0.5)
             seen = look(

@@ -1,7 +1,7 @@
 """Rays of many cameras at once, for training on pixels of all photographs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -45,6 +45,8 @@ class CameraStack:
     """Coefficients of the lenses; None if all are plain."""
     are_fisheyes: Bool[Tensor, " v"]
     """Which lenses follow the equidistant model."""
+    num_fisheyes: int
+    """How many do; known without a look at another device."""
 
     @classmethod
     def of(cls, cameras: Sequence[Camera]) -> "CameraStack":
@@ -73,11 +75,28 @@ class CameraStack:
             values[row, 14:] = 1 / np.array(camera.focal)
             lenses[row] = camera.lens.coefficients
         is_plain = all(camera.lens.is_plain for camera in cameras)
+        are_fisheyes = [camera.lens.is_fisheye for camera in cameras]
         return cls(
             sizes=torch.tensor([[camera.width, camera.height] for camera in cameras]),
             values=torch.from_numpy(values).float(),
             lenses=None if is_plain else torch.from_numpy(lenses).float(),
-            are_fisheyes=torch.tensor([camera.lens.is_fisheye for camera in cameras]),
+            are_fisheyes=torch.tensor(are_fisheyes),
+            num_fisheyes=sum(are_fisheyes),
+        )
+
+    def to(self, device: torch.device) -> "CameraStack":
+        """Return the same cameras on another device.
+
+        Args:
+            device: Where rays are wanted.
+        """
+        lenses = None if self.lenses is None else self.lenses.to(device)
+        return replace(
+            self,
+            sizes=self.sizes.to(device),
+            values=self.values.to(device),
+            lenses=lenses,
+            are_fisheyes=self.are_fisheyes.to(device),
         )
 
     @property
@@ -117,9 +136,9 @@ class CameraStack:
         """Return what is right, down and forward of points of the pictures."""
         assert self.lenses is not None
         coefficients = self.lenses.index_select(0, numbers)
-        if not self.are_fisheyes.any():
+        if not self.num_fisheyes:
             return perspective_directions(plane, coefficients, steps=QUICK_STEPS)
-        if self.are_fisheyes.all():
+        if self.num_fisheyes == self.num_cameras:
             return fisheye_directions(plane, coefficients, steps=QUICK_STEPS)
         return torch.where(
             self.are_fisheyes.index_select(0, numbers)[:, None],

@@ -49,6 +49,14 @@ class PixelStack:
         cameras = CameraStack.of([view.camera for view in views])
         return cls(cameras, torch.from_numpy(pixels))
 
+    def to(self, device: torch.device) -> "PixelStack":
+        """Return the same stack on another device.
+
+        Args:
+            device: Where rays are drawn.
+        """
+        return PixelStack(self._cameras.to(device), self._pixels.to(device))
+
     def __len__(self) -> int:
         """Return the number of pixels."""
         return len(self._pixels)
@@ -61,7 +69,7 @@ class PixelStack:
         """Return rays through pixels, and the pixels.
 
         Args:
-            numbers: Which pixels.
+            numbers: Which pixels, where the stack is.
             within: Where in each of them, from 0 to 1 rightward and down; None for the
                 centres.
 

@@ -12,7 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tangrid.devices import HOST
 from tangrid.errors import ConfigError, NumericalError
+from tangrid.fields.contract import Field
+from tangrid.fields.workers import Workers, predict, predict_gradients
 from tangrid.metrics.overlap import Overlap
 from tangrid.metrics.surfaces import SurfaceSamples, SurfaceScores, compare_surfaces
 from tangrid.notation import Coords
@@ -69,12 +72,33 @@ class FittedShape:
     """A field as its judges see it, without gradients for training.
 
     Attributes:
-        values: Signed distances at points.
+        values: Signed distances at points, where the points are.
         gradients: Their derivatives along the coordinates.
+        device: Where it is asked without moving points.
     """
 
     values: Callable[[Coords], Float[Tensor, " n"]]
     gradients: Callable[[Coords], Coords]
+    device: torch.device = HOST
+
+    @classmethod
+    def of(cls, field: Field, workers: Workers) -> "FittedShape":
+        """Return a field as a shape; points may be on its device or elsewhere.
+
+        Args:
+            field: A field with one channel.
+            workers: Who works.
+        """
+        device = field.device
+
+        def values(coords: Coords) -> Float[Tensor, " n"]:
+            return predict(workers, field, coords.to(device))[:, 0].to(coords.device)
+
+        def gradients(coords: Coords) -> Coords:
+            there = coords.to(device)
+            return predict_gradients(workers, field, there).to(coords.device)
+
+        return cls(values, gradients, device)
 
     def slopes(self, coords: Coords, reach: float) -> Coords:
         """Return how the values change around points, by central differences.

@@ -93,9 +93,11 @@ def frame_shape(signal: MeshSignal, shape: FittedShape) -> ShapeFraming:
         signal: The mesh.
         shape: The field; it has a surface.
     """
-    rays = [camera_of(view, 64).rays() for view in VIEWS]
-    hits = [trace(shape.values, *pair, tolerance=_TOLERANCE) for pair in rays]
-    points = torch.cat([hit.points[hit.is_hit] for hit in hits]).double().numpy()
+    hits = []
+    for view in VIEWS:
+        rays = (part.to(shape.device) for part in camera_of(view, 64).rays())
+        hits.append(trace(shape.values, *rays, tolerance=_TOLERANCE))
+    points = torch.cat([hit.points[hit.is_hit] for hit in hits]).double().cpu().numpy()
     errors = signal.mesh.distance(points)
     # What is too small for any ray to meet has errors that nobody knows.
     covered = float(np.quantile(errors, _COVERED)) if len(errors) else math.inf
@@ -182,7 +184,7 @@ def draw_field(
     def find_normals(points: Coords) -> Coords:
         return shape.slopes(points, camera.pixel_side)
 
-    return draw(camera, find_hits, find_normals, paints)
+    return draw(camera, find_hits, find_normals, paints, device=shape.device)
 
 
 def _true_view(signal: MeshSignal, camera: Camera) -> np.ndarray:
@@ -207,8 +209,10 @@ def _error_colours(signal: MeshSignal, framing: ShapeFraming) -> Paint:
     table = torch.from_numpy(colormaps[_ERROR_COLOURS](np.arange(256))[:, :3]).float()
 
     def colours(points: Coords) -> Float[Tensor, "n 3"]:
-        errors = signal.mesh.distance(points.double().numpy()) / framing.error_scale
-        return table[torch.from_numpy((errors.clip(0, 1) * 255).astype(np.int64))]
+        places = points.double().cpu().numpy()
+        errors = signal.mesh.distance(places) / framing.error_scale
+        rows = torch.from_numpy((errors.clip(0, 1) * 255).astype(np.int64))
+        return table[rows].to(points.device)
 
     return colours
 

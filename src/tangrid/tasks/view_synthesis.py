@@ -10,6 +10,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from tangrid.choices import check_choice
+from tangrid.devices import HOST
 from tangrid.errors import ConfigError
 from tangrid.fields.contract import Field
 from tangrid.fields.radiance import RadianceField
@@ -159,6 +160,7 @@ class ViewSynthesis(Task[RayBatch]):
         settings: How rays are drawn and looked along.
         batch_size: Samples per step.
         seed: Source of the batches.
+        device: Where the field is; all photographs are moved there once.
     """
 
     def __init__(
@@ -169,17 +171,19 @@ class ViewSynthesis(Task[RayBatch]):
         settings: ViewSettings,
         batch_size: int,
         seed: int = 0,
+        device: torch.device = HOST,
     ) -> None:
+        self.device = device
         self.space = space
         self.settings = settings
         self.loss_is_squared = settings.loss_is_squared
         self.batch_size = batch_size
         self.occupancy = Occupancy(
-            settings.occupancy, settings.march.longest_steps(space.cascades)
+            settings.occupancy, settings.march.longest_steps(space.cascades), device
         )
-        self._pixels = PixelStack.of(views)
+        self._pixels = PixelStack.of(views).to(device)
         self._seed = seed
-        # In a tensor, because it belongs to what is saved.
+        # In tensors, because they belong to what is saved; the host counts.
         self._samples_per_ray = torch.tensor(_FIRST_SAMPLES, dtype=torch.float64)
         self._counts = torch.zeros(3, dtype=torch.float64)
 
@@ -198,24 +202,30 @@ class ViewSynthesis(Task[RayBatch]):
         Args:
             step: Number of the step, from 0.
         """
-        source = generator(self._seed, "rays", step)
+        source = generator(self._seed, "rays", step, device=self.device)
         expected = max(float(self._samples_per_ray), 0.5)
         several = self.settings.rays_per_pixel
         count = min(max(round(self.batch_size / expected), 64), _MOST_RAYS) // several
-        pixels = torch.randint(len(self._pixels), (count,), generator=source)
+
+        def shares(*shape: int) -> Tensor:
+            return torch.rand(shape, generator=source, device=self.device)
+
+        pixels = torch.randint(
+            len(self._pixels), (count,), generator=source, device=self.device
+        )
         places = None
         if several > 1:
             pixels = pixels.repeat_interleave(several)
-            places = torch.rand(len(pixels), 2, generator=source)
+            places = shares(len(pixels), 2)
         origins, directions, wanted = self._pixels.rays(pixels, places)
         rays = self.space.rays(origins, directions)
-        offsets = torch.rand(len(pixels), generator=source)
+        offsets = shares(len(pixels))
         if self.settings.background == "random":
-            backgrounds = torch.rand(count, 3, generator=source)
+            backgrounds = shares(count, 3)
             backgrounds = backgrounds.repeat_interleave(several, dim=0)
         else:
             white = float(self.settings.background == "white")
-            backgrounds = torch.full((len(pixels), 3), white)
+            backgrounds = torch.full((len(pixels), 3), white, device=self.device)
         return RayBatch(
             rays, directions, wanted, offsets, backgrounds, several, expected
         )
@@ -289,7 +299,7 @@ class ViewSynthesis(Task[RayBatch]):
         return count
 
     def _refresh(self, step: int, field: Field, workers: Workers) -> None:
-        source = generator(self._seed, "cells", step)
+        source = generator(self._seed, "cells", step, device=self.device)
         cells, points = self.occupancy.draw(step, source)
         coords = self.space.coords(points)
         self.occupancy.see(cells, predict(workers, field, coords)[:, 0])

@@ -62,6 +62,7 @@ class DirectionEncoding:
             return directions[:, :0]
         if self.family == "harmonics":
             return spherical_harmonics(directions, self.order)
-        octaves = 2.0 ** torch.arange(self.order, dtype=directions.dtype)
+        numbers = torch.arange(self.order, device=directions.device)
+        octaves = 2.0 ** numbers.to(directions.dtype)
         angles = (directions[:, None] * octaves[:, None]).flatten(1)
         return torch.cat((directions, angles.sin(), angles.cos()), dim=1)

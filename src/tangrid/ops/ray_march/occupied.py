@@ -7,7 +7,6 @@ blocks hold anything.
 """
 
 from dataclasses import dataclass, replace
-from typing import Self
 
 import numpy as np
 import torch
@@ -36,7 +35,7 @@ class OccupiedCells:
         """Number of nested grids."""
         return len(self.bits)
 
-    def to(self, device: torch.device) -> Self:
+    def to(self, device: torch.device) -> "OccupiedCells":
         """Return the same cells on another device.
 
         Args:
