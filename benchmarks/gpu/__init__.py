@@ -1,0 +1,1 @@
+"""What the Triton programs reach on an NVIDIA GPU: correctness, speed, whole fits."""

@@ -1,0 +1,38 @@
+"""The GPU's benchmark says when it cannot measure, and what it would, it computes."""
+
+import pytest
+import torch
+
+from benchmarks.gpu.cases import cases
+from benchmarks.gpu.machine import Floors, find_device, measure_floors
+from benchmarks.gpu.operators import CONTESTANTS, measure_case, table
+from tangrid.errors import ConfigError
+from tangrid.ops.contract import is_interpreted
+from tests.tolerances import PARITY_FLOAT32
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_nothing_is_measured():
+    with pytest.raises(ConfigError, match="Nothing was measured"):
+        find_device(is_rehearsal=False)
+
+
+@pytest.mark.skipif(not is_interpreted(), reason="programs are compiled")
+def test_a_rehearsal_computes_what_would_be_timed():
+    assert find_device(is_rehearsal=True) == CPU
+    case = next(c for c in cases(4, 6, CPU) if c.name.startswith("perceptron"))
+    rows = measure_case(case, measure_floors(CPU), CPU, turns=1)
+    assert [row["contestant"] for row in rows] == [*CONTESTANTS]
+    for row in rows:
+        assert 0 < row["error_of_values"] < PARITY_FLOAT32
+        assert 0 < row["error_of_gradients"] < PARITY_FLOAT32
+    assert len(table(rows).splitlines()) == 2 + len(rows)
+
+
+def test_the_floor_is_the_longer_of_moving_and_computing():
+    floors = Floors(bytes_per_second=1e9, rates={torch.float32: 1e12})
+    assert floors.milliseconds(1e6, 1e6, torch.float32) == pytest.approx(1.0)
+    assert floors.milliseconds(1e3, 1e10, torch.float32) == pytest.approx(10.0)
+    assert floors.record() == {"bytes_per_second": 1e9, "float32": 1e12}
