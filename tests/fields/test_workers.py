@@ -57,7 +57,7 @@ def test_pieces_give_the_gradient_of_the_batch(count: int, piece_size: int):
     with Workers(count) as workers:
         optimizer = Adam(field, with_changes(), workers)
         found = add_gradients(workers, fit_task, field, batch, optimizer, piece_size)
-    assert found == pytest.approx(loss.item(), rel=1e-5)
+    assert float(found) == pytest.approx(loss.item(), rel=1e-5)
     parts = [optimizer.worker_grads(worker) for worker in range(count)]
     names = {id(p): name for name, p in field.named_parameters()}
     summed = {

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tangrid.decoders import LinearConfig, ReluMlpConfig
+from tangrid.devices import HOST
 from tangrid.encodings import HashGridConfig, IdentityConfig
 from tangrid.fields import EncodedFieldConfig, Field
 from tangrid.runs.store import RunFolder
@@ -39,9 +40,15 @@ def build(config: EncodedFieldConfig = GRID, seed: int = 0) -> Field:
     return config.build(smooth_image().site, generator(seed, "init"))
 
 
-def task(seed: int = 0, batch_size: int = 100) -> ImageRegression:
+def task(
+    seed: int = 0, batch_size: int = 100, device: torch.device = HOST
+) -> ImageRegression:
     return ImageRegression(
-        smooth_image(), batch_size=batch_size, sampling="pixels", seed=seed
+        smooth_image(),
+        batch_size=batch_size,
+        sampling="pixels",
+        seed=seed,
+        device=device,
     )
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from tangrid.errors import DataError
 from tangrid.fields.contract import Field
 from tangrid.runs.store import RunFolder
+from tangrid.training.loss_scale import LossScale
 from tangrid.training.optimizer import Adam
 from tangrid.training.settings import TrainingSettings
 
@@ -112,12 +113,14 @@ class TrainingState:
         optimizer: Its moments and counts.
         mean: The running mean of the parameters, if one is kept.
         learned: What the task has learned.
+        scale: Factor of the loss, if there is one.
     """
 
     field: Field
     optimizer: Adam
     mean: RunningMean | None
     learned: Mapping[str, Tensor]
+    scale: LossScale | None = None
 
     @property
     def tensors(self) -> dict[str, Tensor]:
@@ -128,6 +131,9 @@ class TrainingState:
         if self.mean is not None:
             means = self.mean.field.state_dict()
             tensors |= {f"mean/{key}": tensor for key, tensor in means.items()}
+        if self.scale is not None:
+            state = self.scale.state
+            tensors |= {f"loss_scale/{key}": tensor for key, tensor in state.items()}
         return tensors
 
 
@@ -193,7 +199,7 @@ def load_learned(folder: RunFolder, learned: Mapping[str, Tensor]) -> None:
 def save_tensors(
     folder: RunFolder, name: str, tensors: dict[str, Tensor], words: dict[str, str]
 ) -> None:
-    """Write tensors by name, whole or not at all.
+    """Write tensors by name, whole or not at all; no file knows of their device.
 
     Args:
         folder: The run.
@@ -201,7 +207,7 @@ def save_tensors(
         tensors: What to save.
         words: What else the file says of itself.
     """
-    plain = {key: tensor.detach().contiguous() for key, tensor in tensors.items()}
+    plain = {key: t.detach().cpu().contiguous() for key, t in tensors.items()}
     with folder.atomic_path(name) as path:
         try:
             save_file(plain, path, {"format": _FORMAT, **words})

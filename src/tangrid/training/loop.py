@@ -3,13 +3,21 @@
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
-from tangrid.errors import DataError, InterruptedRunError, NumericalError
+from torch import Tensor
+
+from tangrid.devices import HOST, forget_peak_memory, wait_for
+from tangrid.errors import (
+    ConfigError,
+    DataError,
+    InterruptedRunError,
+    NumericalError,
+)
 from tangrid.fields.contract import Field
 from tangrid.fields.workers import Workers
 from tangrid.runs.store import RunFolder
-from tangrid.tasks.contract import Task
+from tangrid.tasks.contract import Batch, Task
 from tangrid.training.checkpoint import (
     Progress,
     RunningMean,
@@ -21,51 +29,15 @@ from tangrid.training.checkpoint import (
 )
 from tangrid.training.gradients import add_gradients
 from tangrid.training.interruption import Interruption
+from tangrid.training.log import Log, Moment
+from tangrid.training.loss_reader import LossReader
+from tangrid.training.loss_scale import LossScale
 from tangrid.training.optimizer import Adam
 from tangrid.training.schedules import rate_factor
 from tangrid.training.settings import TrainingSettings
 
-LOG_FILE = "metrics.jsonl"
-_LOGGED_STEPS = 500
-# Saving often enough to lose little must still cost little.
-_SECONDS_BETWEEN_LOGS = 0.2
-
-
-@dataclass(frozen=True)
-class Moment:
-    """What one step of training looked like.
-
-    Attributes:
-        step: Steps taken, this one included.
-        fraction: How much of training is done, 0 to 1.
-        seconds: Wall time of training so far.
-        points: Points seen so far.
-        loss: Mean loss of the step's batch before the update.
-        rates: Learning rate of each parameter group.
-        is_squared: Whether the loss is a mean squared error of values up to 1.
-        measures: Numbers that the task adds.
-    """
-
-    step: int
-    fraction: float
-    seconds: float
-    points: int
-    loss: float
-    rates: dict[str, float]
-    is_squared: bool = True
-    measures: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def psnr(self) -> float | None:
-        """Peak signal-to-noise ratio that belongs to the loss, in dB, if any does."""
-        if not self.is_squared:
-            return None
-        return -10 * math.log10(self.loss) if self.loss > 0 else math.inf
-
-    @property
-    def seconds_left(self) -> float:
-        """Estimated wall time to the end."""
-        return self.seconds * (1 / self.fraction - 1) if self.fraction else math.inf
+_SMALLEST_SCALE = 2.0**-14
+"""Factor of the loss below which gradients are infinite for another reason."""
 
 
 @dataclass(frozen=True)
@@ -120,11 +92,19 @@ def fit(
         The trained field and what it took.
 
     Raises:
+        ConfigError: If task and field are on different devices.
         NumericalError: If the loss or a parameter is not finite; the state before it is
             saved, if it is finite.
         InterruptedRunError: If the user stopped the run; its state is saved.
     """
-    with Workers(settings.threads) as workers, Interruption() as interruption:
+    device = field.device
+    if task.device != device:
+        raise ConfigError(
+            f"training: expected a task on {device}, where the field is, got one on "
+            f"{task.device}. Move the field with .to(device), or make the task there."
+        )
+    forget_peak_memory(device)
+    with Workers(settings.threads, device) as workers, Interruption() as interruption:
         training = _Training(task, field, settings, workers, folder, probe)
         if resume and folder is not None:
             training.restore()
@@ -171,8 +151,11 @@ class _Training:
         self._folder = folder
         self._optimizer = Adam(field, settings, workers)
         self._mean = RunningMean(field, settings.ema) if settings.ema else None
+        first = settings.loss_scale
+        self._scale = None if first is None else LossScale(first, workers.device)
+        self._reader = LossReader(workers)
+        self._log = Log(folder, settings, self._reader)
         self._progress = Progress()
-        self._logged = -math.inf
         self._saved = time.monotonic()
 
     @property
@@ -188,6 +171,7 @@ class _Training:
             optimizer=self._optimizer,
             mean=self._mean,
             learned=self._task.state,
+            scale=self._scale,
         )
 
     @property
@@ -219,20 +203,31 @@ class _Training:
         self._progress = progress
         self._grow()
         load_state(self._folder, self._state)
-        if self._folder.has(LOG_FILE):
-            self._folder.truncate_lines(LOG_FILE, self._progress.step)
+        self._log.truncate(progress.step)
 
     def warm_up(self) -> None:
-        """Compile what a step runs, on two points, before any time is counted.
+        """Compile what a step runs, on few points, before any time is counted.
 
+        A GPU is given a whole batch, whose size its programs may be compiled for.
         Nothing that training keeps is changed.
         """
         batch = self._task.batch(self._progress.step)
-        few = batch.pieces(2)[0]
-        add_gradients(
-            self._workers, self._task, self._field, few, self._optimizer, piece_size=1
-        )
+        if self._workers.device == HOST:
+            batch = batch.pieces(2)[0]
+        self._add_gradients(batch, piece_size=1)
         self._optimizer.warm_up()
+
+    def _add_gradients(self, batch: Batch, piece_size: int) -> Tensor:
+        scale = None if self._scale is None else self._scale.factor
+        return add_gradients(
+            self._workers,
+            self._task,
+            self._field,
+            batch,
+            self._optimizer,
+            piece_size,
+            scale,
+        )
 
     def advance(self) -> Moment:
         """Take one step, log it, and save now and then.
@@ -243,18 +238,12 @@ class _Training:
         start = time.monotonic()
         step, fraction = self._progress.step, self.fraction
         batch = self._task.batch(step)
-        loss = add_gradients(
-            self._workers,
-            self._task,
-            self._field,
-            batch,
-            self._optimizer,
-            self._settings.piece_size,
-        )
-        if not math.isfinite(loss):
-            self.save()
-            raise _not_finite(f"a finite loss, got {loss}", step + 1, self._folder)
-        rates = self._optimizer.step(rate_factor(self._settings, step, fraction))
+        loss = self._add_gradients(batch, self._settings.piece_size)
+        self._reader.add(step + 1, loss)
+        if self._reader.is_due or step + 1 == self._settings.steps:
+            self._read_losses()
+        factor = rate_factor(self._settings, step, fraction)
+        rates = self._optimizer.step(factor, self._reason_to_hold(loss))
         updates, rest = divmod(step, self._settings.ema_interval)
         if self._mean and not rest:
             self._mean.update(self._field, updates + 1)
@@ -270,15 +259,45 @@ class _Training:
             self.fraction,
             seconds,
             points,
-            loss,
+            self._reader.latest,
             rates,
             self._task.loss_is_squared,
             measures,
         )
-        self._log(moment)
+        is_special = self.is_done or moment.step == self._probed_step
+        self._log.add(moment, always=is_special)
         if time.monotonic() - self._saved > 60 * self._settings.checkpoint_minutes:
             self.save()
         return moment
+
+    def _reason_to_hold(self, loss: Tensor) -> Tensor | None:
+        """Return one number, not 0 where the gradients must not move anything."""
+        held = None
+        if self._workers.device != HOST:
+            # What nobody waits to look at must not ruin the parameters meanwhile.
+            held = (~loss.isfinite()).float()
+        if self._scale is not None:
+            overflow = self._scale.take_out(self._optimizer.all_grads)
+            held = overflow if held is None else held + overflow
+        return held
+
+    def _read_losses(self) -> None:
+        """Look at all losses that were not looked at yet.
+
+        Raises:
+            NumericalError: If one is not finite; the state is saved before.
+        """
+        if self._reader.is_empty:
+            return
+        self._reader.read()
+        for step, loss in self._reader.values.items():
+            if not math.isfinite(loss):
+                self._keep()
+                raise _not_finite(f"a finite loss, got {loss}", step, self._folder)
+        if self._scale is not None and self._scale.factor.item() < _SMALLEST_SCALE:
+            self._keep()
+            expected = "finite gradients, got infinite ones again and again"
+            raise _not_finite(expected, self._progress.step + 1, self._folder)
 
     def _probe_now(self) -> Mapping[str, float]:
         """Return what the probe measures, if it is due."""
@@ -300,8 +319,19 @@ class _Training:
         """Write the field and the state, if there is a folder.
 
         Raises:
-            NumericalError: If a step has ruined a parameter; nothing is written then.
+            NumericalError: If a loss is not finite, or a step has ruined a parameter;
+                in that case nothing is written.
         """
+        if self._workers.device != HOST:
+            start = time.monotonic()
+            self._read_losses()
+            wait_for(self._workers.device)
+            self._log.write()
+            seconds = self._progress.seconds + time.monotonic() - start
+            self._progress = replace(self._progress, seconds=seconds)
+        self._keep()
+
+    def _keep(self) -> None:
         for name, parameter in self._field.named_parameters():
             if not parameter.isfinite().all():
                 expected = f"finite parameters, got some in '{name}' that are not,"
@@ -311,30 +341,6 @@ class _Training:
             return
         save_field(self._folder, self.result.field)
         save_state(self._folder, self._state, self._progress)
-
-    def _log(self, moment: Moment) -> None:
-        if self._folder is None or not self._is_logged(moment):
-            return
-        self._logged = moment.seconds
-        line = {
-            "step": moment.step,
-            "seconds": moment.seconds,
-            "points": moment.points,
-            "loss": moment.loss,
-            "psnr": moment.psnr,
-            "rates": moment.rates,
-            **moment.measures,
-        }
-        if moment.psnr is None:
-            del line["psnr"]
-        self._folder.append_line(LOG_FILE, line)
-
-    def _is_logged(self, moment: Moment) -> bool:
-        if self.is_done or moment.step <= 1 or moment.step == self._probed_step:
-            return True
-        if self._settings.steps is None:
-            return moment.seconds - self._logged > _SECONDS_BETWEEN_LOGS
-        return moment.step % max(self._settings.steps // _LOGGED_STEPS, 1) == 0
 
 
 def _not_finite(expected: str, step: int, folder: RunFolder | None) -> NumericalError:

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
+from tangrid.devices import HOST
 from tangrid.encodings.resampling import Resampling
 from tangrid.errors import ConfigError
 from tangrid.fields.contract import Field
@@ -80,17 +82,28 @@ class Adam:
         """
         return [slot.grads[worker] for slot in self._slots]
 
+    @property
+    def all_grads(self) -> list[Tensor]:
+        """The gradients of all workers, in the order of parameters."""
+        return [slot.grads for slot in self._slots]
+
     def warm_up(self) -> None:
         """Compile what a step runs, and set the gradients of all workers to zero."""
         for slot in self._slots:
             slot.grads.zero_()
-            self._update(slot, 0.0, (0, 0))
+            if self._workers.device == HOST:
+                self._update(slot, 0.0, (0, 0), None)
+                continue
+            # An empty launch compiles nothing.
+            held = torch.ones((), device=slot.grads.device)
+            self._update(slot, 0.0, (0, slot.parameter.numel()), held)
 
-    def step(self, factor: float) -> dict[str, float]:
+    def step(self, factor: float, held: Tensor | None = None) -> dict[str, float]:
         """Move all parameters once and clear the gradients.
 
         Args:
             factor: What the schedule multiplies the rates by.
+            held: One number; if it is not 0 gradients are cleared and nothing moves.
 
         Returns:
             The rate of each group.
@@ -101,20 +114,22 @@ class Adam:
         def work(worker: int) -> None:
             for slot in self._slots:
                 span = share(slot.parameter.numel(), worker, self._workers.count)
-                self._update(slot, rates[slot.group], span)
+                self._update(slot, rates[slot.group], span, held)
 
         self._workers.run(work)
         # In the order of the field: that of a set changes from process to process.
         return {slot.group: rates[slot.group] for slot in self._slots}
 
-    def _update(self, slot: _Slot, rate: float, span: tuple[int, int]) -> None:
+    def _update(
+        self, slot: _Slot, rate: float, span: tuple[int, int], held: Tensor | None
+    ) -> None:
         numbers = AdamNumbers(
             rate=rate,
             betas=self._settings.betas,
             eps=self._settings.eps,
             skips_zeros=slot.group == SPARSE_GROUP,
         )
-        adam_update(slot.parameter, slot.state, slot.grads, numbers, span)
+        adam_update(slot.parameter, slot.state, slot.grads, numbers, span, held=held)
 
     def grow(self, field: Field, maps: Mapping[str, Resampling]) -> None:
         """Take a field's new parameters in the place of those that they replace.

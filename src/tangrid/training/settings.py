@@ -1,9 +1,11 @@
 """How a field is fitted: steps, rates, schedule, pieces."""
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tangrid.errors import ConfigError
+from tangrid.runs.annotations import ADDED_LATER
 
 _LARGEST_BETA = 0.9997
 """Above it the bias correction outlasts what an entry counts its updates with."""
@@ -58,6 +60,9 @@ class TrainingSettings:
     """Decay of a running mean of the parameters that is evaluated in their place."""
     ema_interval: int = 1
     """Steps between updates of that mean."""
+    loss_scale: float | None = field(default=None, metadata=ADDED_LATER)
+    """Factor of the loss at first, for gradients that go through float16; None for none
+    in float32 and bfloat16, and 128 in float16."""
     threads: int | None = None
     """Threads to use; None for all that the process may."""
     checkpoint_minutes: float = 2.0
@@ -90,6 +95,11 @@ class TrainingSettings:
         if self.ema is not None and not 0 < self.ema < 1:
             raise ConfigError(
                 f"training.ema: expected a decay between 0 and 1, got {self.ema}."
+            )
+        if self.loss_scale is not None and not 0 < self.loss_scale < math.inf:
+            raise ConfigError(
+                "training.loss_scale: expected a factor above 0, or none, got "
+                f"{self.loss_scale}. 128 is usual."
             )
         self._check_schedule()
         self._check_adam()
