@@ -112,3 +112,26 @@ CLOSED_FORMS = 1e-6
 Features are of size one or two and made by some ten operations, each with a rounding of
 6e-8.
 """
+
+PARITY_HALF = 5e-4
+"""Relative RMS between two implementations that sum in float32 and round to 16 bits.
+
+Sums that differ by 1e-7 are rounded to different neighbours where they lie next to the
+middle of the two, which is one number of some thousand; it is then off by up to 2^-7 in
+bfloat16, and the tests compare some five hundred numbers.
+"""
+
+PARITY_ROUNDED_GRADIENTS = 5e-4
+"""Relative RMS of gradients that two implementations round to float16 layer by layer.
+
+As PARITY_HALF, once for each of some ten roundings on the way; what one of them has
+moved by 2^-11, and what it leads to on the other side of a bend, adds to the rest.
+"""
+
+HALF_PERCEPTRON = 6.0
+"""Relative RMS error of a small smooth perceptron in half precision, in its epsilons.
+
+Six roundings of half an epsilon on the way to the outputs and some ten to a gradient,
+in a root of squares; bfloat16 is cut off rather than rounded where programs are
+interpreted, which doubles each, and steep activations magnify what lies before them.
+"""

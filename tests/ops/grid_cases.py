@@ -1,11 +1,14 @@
 """Grids, points and tables for the tests of the grid lookup."""
 
 import itertools
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from tangrid.ops.accumulation import accumulate_into
+from tangrid.ops.contract import implementation
 from tangrid.ops.grid_lookup.layout import (
     INTERPOLATIONS,
     Convention,
@@ -15,6 +18,7 @@ from tangrid.ops.grid_lookup.layout import (
     grid_layout,
 )
 from tangrid.ops.grid_lookup.operator import grid_lookup
+from tangrid.ops.grid_lookup.wanted import gradients_of_coords_only
 from tangrid.seeding import generator
 
 STORAGES: tuple[Storage, ...] = ("dense", "hashed", "tiled")
@@ -85,3 +89,57 @@ def results(case: Case) -> dict[str, Tensor]:
         "gradient of coords": grads[0],
         "gradient of table": grads[1],
     }
+
+
+def directions_of(case: Case) -> Tensor:
+    shape = case.coords.shape
+    directions = torch.randn(shape, generator=generator(0, "directions"))
+    return directions.to(case.coords.device)
+
+
+def slope_gradients(
+    case: Case, *, into: Tensor | None = None, with_coords: bool = True
+) -> dict[str, Tensor]:
+    """Gradients of <u, gradient of coords> for all that it is made of, by name."""
+    inputs = [tensor.detach().requires_grad_() for tensor in case[1:]]
+    coords, table, upstream = inputs
+    with nullcontext() if into is None else accumulate_into({table: into}):
+        values = grid_lookup(coords, table, case.layout)
+        with gradients_of_coords_only():
+            (slope,) = torch.autograd.grad(values, coords, upstream, create_graph=True)
+        loss = (slope * directions_of(case)).sum()
+        wanted = {"table": table, "upstream": upstream}
+        if with_coords:
+            wanted["coords"] = coords
+        else:
+            coords.requires_grad_(False)
+        found = torch.autograd.grad(
+            loss, list(wanted.values()), materialize_grads=True, allow_unused=True
+        )
+    gradients = dict(zip(wanted, found, strict=True))
+    return {"slope": slope.detach(), **gradients}
+
+
+def reference_of(case: Case) -> dict[str, Tensor]:
+    """The same without our functions: nearest lookups have no slope there."""
+    if case.layout.interpolation == "nearest":
+        names = ("slope", "table", "upstream", "coords")
+        like = (case.coords, case.table, case.upstream, case.coords)
+        return dict(zip(names, map(torch.zeros_like, like), strict=True))
+    with implementation("reference"):
+        return slope_gradients(case)
+
+
+def second_order(case: Case) -> dict[str, Tensor]:
+    """Gradients of a random sum of both first gradients and the values, by name."""
+    layout = case.layout
+    inputs = [tensor.detach().requires_grad_() for tensor in case[1:]]
+    coords, table, upstream = inputs
+    values = grid_lookup(coords, table, layout)
+    first = torch.autograd.grad(values, (coords, table), upstream, create_graph=True)
+    source = generator(0, "weights")
+    weights = [torch.randn(g.shape, generator=source).to(g.device) for g in first]
+    scalar = sum((g * w).sum() for g, w in zip(first, weights, strict=True))
+    scalar = scalar + values.sum()
+    names = ("coords", "table", "upstream")
+    return dict(zip(names, torch.autograd.grad(scalar, inputs), strict=True))

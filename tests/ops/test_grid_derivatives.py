@@ -10,9 +10,14 @@ from tangrid.ops.contract import implementation
 from tangrid.ops.grid_lookup import reference
 from tangrid.ops.grid_lookup.layout import GridLayout, Interpolation, grid_layout
 from tangrid.ops.grid_lookup.operator import grid_lookup
-from tangrid.seeding import generator
 from tests.ops.comparison import assert_close, assert_same_bits
-from tests.ops.grid_cases import Case, case_of, layout_of, random_points
+from tests.ops.grid_cases import (
+    Case,
+    case_of,
+    layout_of,
+    random_points,
+    second_order,
+)
 from tests.tolerances import PARITY_FLOAT32
 
 FORWARD_MODE = pytest.mark.filterwarnings(
@@ -54,21 +59,6 @@ def test_second_derivatives_are_those_of_the_first(exact_case: Case):
     assert torch.autograd.gradgradcheck(
         lambda x, t: grid_lookup(x, t, layout), inputs, fast_mode=True
     )
-
-
-def second_order(case: Case) -> dict[str, Tensor]:
-    """Gradients of a random sum of both first gradients and the values, by name."""
-    layout = case.layout
-    inputs = [tensor.detach().requires_grad_() for tensor in case[1:]]
-    coords, table, upstream = inputs
-    values = grid_lookup(coords, table, layout)
-    first = torch.autograd.grad(values, (coords, table), upstream, create_graph=True)
-    source = generator(0, "weights")
-    weights = [torch.randn(g.shape, generator=source) for g in first]
-    scalar = sum((g * w).sum() for g, w in zip(first, weights, strict=True))
-    scalar = scalar + values.sum()
-    names = ("coords", "table", "upstream")
-    return dict(zip(names, torch.autograd.grad(scalar, inputs), strict=True))
 
 
 @pytest.mark.parametrize("dims", [1, 2, 3, 4])

@@ -22,7 +22,14 @@ from tangrid.training.gradients import add_gradients
 from tangrid.training.optimizer import Adam
 from tangrid.training.settings import TrainingSettings
 from tests.ops.comparison import assert_close, assert_same_bits
-from tests.ops.grid_cases import STORAGES, Case, case_of, layout_of, random_points
+from tests.ops.grid_cases import (
+    STORAGES,
+    case_of,
+    layout_of,
+    random_points,
+    reference_of,
+    slope_gradients,
+)
 from tests.tolerances import PARITY_FLOAT32
 from tests.training.small_shapes import (
     SMOOTH_FIELDS,
@@ -33,44 +40,6 @@ from tests.training.small_shapes import (
 
 HESSIANS = 2 * PARITY_FLOAT32
 """They carry the square of the finest scale, and its rounding."""
-
-
-def directions_of(case: Case) -> Tensor:
-    shape = case.coords.shape
-    return torch.randn(shape, generator=generator(0, "directions"))
-
-
-def slope_gradients(
-    case: Case, *, into: Tensor | None = None, with_coords: bool = True
-) -> dict[str, Tensor]:
-    """Gradients of <u, gradient of coords> for all that it is made of, by name."""
-    inputs = [tensor.detach().requires_grad_() for tensor in case[1:]]
-    coords, table, upstream = inputs
-    with nullcontext() if into is None else accumulate_into({table: into}):
-        values = grid_lookup(coords, table, case.layout)
-        with gradients_of_coords_only():
-            (slope,) = torch.autograd.grad(values, coords, upstream, create_graph=True)
-        loss = (slope * directions_of(case)).sum()
-        wanted = {"table": table, "upstream": upstream}
-        if with_coords:
-            wanted["coords"] = coords
-        else:
-            coords.requires_grad_(False)
-        found = torch.autograd.grad(
-            loss, list(wanted.values()), materialize_grads=True, allow_unused=True
-        )
-    gradients = dict(zip(wanted, found, strict=True))
-    return {"slope": slope.detach(), **gradients}
-
-
-def reference_of(case: Case) -> dict[str, Tensor]:
-    """The same without our functions: nearest lookups have no slope there."""
-    if case.layout.interpolation == "nearest":
-        names = ("slope", "table", "upstream", "coords")
-        like = (case.coords, case.table, case.upstream, case.coords)
-        return dict(zip(names, map(torch.zeros_like, like), strict=True))
-    with implementation("reference"):
-        return slope_gradients(case)
 
 
 @pytest.mark.parametrize("is_serial", [True, False], ids=["serial", "parallel"])

@@ -133,22 +133,37 @@ def _push_ordered(
 ) -> None:
     """Add to the table's gradient in the order of points and corners."""
     channels = grad.shape[1]
-    plan = _plan(layout, channels, coords.device)
-    corners = 1 if layout.interpolation == "nearest" else 2**layout.num_dims
-    rows = torch.empty(len(coords), corners, dtype=torch.int64, device=coords.device)
-    weights = coords.new_empty(rows.shape)
     of_levels = grad_out.float().unflatten(1, (-1, channels)).unbind(1)
-    constants = {k: v for k, v in plan.constants.items() if k in _FINDING}
-    for k in range(len(layout.levels)):
-        _launch(
-            triton_gpu.find, coords, 1, constants,
-            coords, coords if directions is None else directions,
-            plan.scales, plan.addresses, rows, weights, len(coords), k,
-            ALONG=directions is not None,
-        )  # fmt: skip
-        parts = weights[:, :, None] * of_levels[k][:, None, :]
+    for level, of_level in enumerate(of_levels):
+        rows, weights = corners(coords, layout, level, directions)
+        parts = weights[:, :, None] * of_level[:, None, :]
         # PyTorch sorts the rows, and adds up those that are equal one after another.
         grad.index_put_((rows.flatten(),), parts.flatten(0, 1), accumulate=True)
+
+
+def corners(
+    coords: Tensor, layout: GridLayout, level: int, directions: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return table rows and weights of the corners around points, both [n, k].
+
+    Args:
+        coords: Points in the unit box, float32.
+        layout: Where the nodes are.
+        level: The level that is read, from 0.
+        directions: One for each point, along which weights are differentiated.
+    """
+    plan = _plan(layout, 1, coords.device)
+    count = 1 if layout.interpolation == "nearest" else 2**layout.num_dims
+    rows = torch.empty(len(coords), count, dtype=torch.int64, device=coords.device)
+    weights = coords.new_empty(rows.shape)
+    constants = {k: v for k, v in plan.constants.items() if k in _FINDING}
+    _launch(
+        triton_gpu.find, coords, 1, constants,
+        coords, coords if directions is None else directions,
+        plan.scales, plan.addresses, rows, weights, len(coords), level,
+        ALONG=directions is not None,
+    )  # fmt: skip
+    return rows, weights
 
 
 class _Plan(NamedTuple):
@@ -197,4 +212,5 @@ def _launch(
         return
     dense = (a.detach().contiguous() if isinstance(a, Tensor) else a for a in arguments)
     with torch.cuda.device_of(coords):
-        program[blocks, parts](*dense, **constants, **flags)
+        # Sums of products may be fused; positions are, in the program's own words.
+        program[blocks, parts](*dense, **constants, **flags, enable_fp_fusion=True)
