@@ -122,9 +122,9 @@ def _door_for(coords: Tensor, table: Tensor, layout: GridLayout) -> _Door | None
     of_table = triton_refusals({"table": table})
     name = resolve(
         "grid_lookup",
-        numba_refusals({"coords": coords, "table": table}),
+        numba_refusals({"coords": coords, "table": table}) + layout.refusals,
         # Both say it where Triton is not installed.
-        list(dict.fromkeys(of_coords + of_table)),
+        list(dict.fromkeys(of_coords + of_table + layout.refusals)),
     )
     if name == "numba":
         return numba_door.Loops(is_single_threaded())
