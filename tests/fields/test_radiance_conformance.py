@@ -22,7 +22,11 @@ from tangrid.fields.radiance import (
     EncodedRadianceConfig,
     RadianceFieldConfig,
 )
+from tangrid.ops.contract import implementation
 from tangrid.presets import SCENE_PRESETS
+from tangrid.seeding import generator
+from tangrid.signals.site import Site
+from tests.ops.comparison import assert_close
 
 SMALL = {
     "num_levels": 2,
@@ -138,3 +142,23 @@ def test_the_suite_tells_what_each_check_finds():
     errors = {name: str(error) for name, error in findings if error}
     assert "colour: expected numbers from 0 to 1, got some outside" in errors["values"]
     assert "flow" not in errors
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_fields_work_where_their_parameters_are(name: str, pretend: torch.device):
+    field = SUBJECTS[name].build(Site(num_dims=3, num_channels=3), generator(0))
+    coords, directions = torch.rand(2, 9, 3, generator=generator(1)).unbind()
+    directions = torch.nn.functional.normalize(directions, dim=1)
+    found = []
+    with implementation("reference"):
+        for device in (torch.device("cpu"), pretend):
+            field.to(device)
+            density, hidden = field.density(coords.to(device))
+            views = field.encode_directions(directions.to(device))
+            colour = field.colour(hidden, views)
+            assert density.device == colour.device == field.device == device
+            found.append({
+                "density": density.detach().cpu(),
+                "colour": colour.detach().cpu(),
+            })
+    assert_close(found[1], found[0])
