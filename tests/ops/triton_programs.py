@@ -79,4 +79,62 @@ GRID_LOOKUP = (
     *_grid_lookups(INTERPOLATION=2, CHANNELS=8, WIDTH=4, tables=("*fp32", "*fp16")),
 )
 
-PROGRAMS = {"grid_lookup": GRID_LOOKUP}
+
+def _composites(channels: int, width: int, colours: str) -> tuple[Program, ...]:
+    """The programs that read colours, forward and back."""
+    module = "tangrid.ops.composite.triton_gpu"
+    counts = ("i32", "i32")
+    form = {"CHANNELS": channels, "WIDTH": width, "RAYS": 4, "SAMPLES": 32}
+    medium = (colours, "*fp32", "*i64")
+    forward = ("*fp32", *medium, *("*fp32",) * 5, *counts)
+    grads = ("*fp32", colours, "*fp32")
+    back = ("*fp32", "*fp32", *medium, *("*fp32",) * 3, *grads, *counts)
+    return (
+        Program(module, "_composite", forward, form),
+        Program(module, "_composite_vjp", back, form),
+    )
+
+
+def _along_rays(name: str, *arguments: str) -> Program:
+    form = {"RAYS": 4, "SAMPLES": 32}
+    module = "tangrid.ops.composite.triton_gpu"
+    return Program(module, name, (*arguments, "i32", "i32"), form)
+
+
+COMPOSITE = (
+    *_composites(3, 4, "*fp32"),
+    *_composites(3, 4, "*fp16"),
+    *_composites(1, 1, "*bf16"),
+    *_composites(19, 16, "*fp32"),
+    _along_rays("_weights", "*fp32", "*i64", "*fp32", "*fp32"),
+    _along_rays("_weights_vjp", "*fp32", "*fp32", "*fp32", "*i64", "*fp32"),
+    _along_rays("_count_visible", "*fp32", "*i64", "*i64", "fp32"),
+)
+
+
+def _march(cascades: int, grows: bool, ends: bool, has_densities: bool) -> Program:
+    given = (*("*fp32",) * 5, "*u8", "*u8", "*fp32", *("fp32",) * 9)
+    found = ("*i64", "*i64", *("*fp32",) * 3, "*i64", "i32")
+    form = {
+        "RESOLUTION": 128,
+        "CASCADES": cascades,
+        "GROWS": grows,
+        "ENDS": ends,
+        "HAS_DENSITIES": has_densities,
+        "RAYS": 32,
+    }
+    module = "tangrid.ops.ray_march.triton_gpu"
+    return Program(module, "_march", (*given, *found), form, warps=1)
+
+
+RAY_MARCH = (
+    _march(1, grows=False, ends=False, has_densities=True),
+    _march(1, grows=True, ends=False, has_densities=False),
+    _march(5, grows=True, ends=True, has_densities=True),
+)
+
+PROGRAMS = {
+    "composite": COMPOSITE,
+    "grid_lookup": GRID_LOOKUP,
+    "ray_march": RAY_MARCH,
+}
