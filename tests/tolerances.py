@@ -128,10 +128,16 @@ As PARITY_HALF, once for each of some ten roundings on the way; what one of them
 moved by 2^-11, and what it leads to on the other side of a bend, adds to the rest.
 """
 
-HALF_PERCEPTRON = 6.0
+HALF_PERCEPTRON = 1.5
 """Relative RMS error of a small smooth perceptron in half precision, in its epsilons.
 
-Six roundings of half an epsilon on the way to the outputs and some ten to a gradient,
-in a root of squares; bfloat16 is cut off rather than rounded where programs are
-interpreted, which doubles each, and steep activations magnify what lies before them.
+Six roundings of at most half an epsilon on the way to the outputs and some ten to a
+gradient, in a root of squares; steep activations magnify what lies before them.
+"""
+
+CUT_PERCEPTRON = 6.0
+"""The same where bfloat16 is cut off, as Triton's interpreter does, and not rounded.
+
+Each error is at most a whole epsilon, and all have one sign: they add, rather than
+their squares.
 """

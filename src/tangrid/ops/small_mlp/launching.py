@@ -33,7 +33,7 @@ class _Tiling(NamedTuple):
         if dtype == torch.float32 and precision == "ieee":
             # Without tensor cores a thread holds whole rows and columns of its tile.
             return cls(32, 8 if width > 32 else 4, min(chunk, 32), outputs)
-        return cls(128 if width < 128 else 64, 8 if width == 128 else 4, chunk, outputs)
+        return cls(128 if width < 128 else 64, 8, chunk, outputs)
 
 
 def _precision(dtype: torch.dtype) -> str:
