@@ -203,6 +203,28 @@ def test_programs_stay_among_the_samples_there_are():
     assert all(map(torch.equal, *found))
 
 
+def test_the_reference_stays_on_the_device(pretend: torch.device):
+    case = medium(COUNTS["mixed"])
+    found = operators.composite(*(part.to(pretend) for part in case))
+    assert used_implementations()["composite"] == "reference"
+    assert all(part.device == pretend for part in found)
+    kept = operators.visible_samples(
+        case.thickness.to(pretend), case.bounds.to(pretend), LEAST
+    )
+    assert all(part.device == pretend for part in kept)
+    with running("reference"):
+        expected = composite(*case)
+        assert_same_bits(
+            {name: part.cpu() for name, part in kept._asdict().items()}, visible(case)
+        )
+    assert_close(
+        {name: part.cpu() for name, part in found._asdict().items()},
+        expected._asdict(),
+    )
+    with pytest.raises(ShapeError, match=r"whole numbers on pretend:0, got .* on cpu"):
+        operators.ray_weights(case.thickness.to(pretend), case.bounds)
+
+
 def second_order(case: Medium) -> dict[str, Tensor]:
     upstream = [tensor.requires_grad_() for tensor in upstream_of(case)]
     leaves = [tensor.detach().requires_grad_() for tensor in case[:3]]

@@ -488,3 +488,31 @@ def test_float64_runs_in_the_reference():
     found = march(*rays, full(), Steps(shortest=0.05))
     assert found.points.dtype == torch.float64
     assert used_implementations()["ray_march"] == "reference"
+
+
+@pytest.mark.parametrize("cascades", [1, 3])
+def test_the_reference_stays_on_the_device(cascades: int, pretend: torch.device):
+    rays, cells = random_rays(20), random_cells(0.3, cascades)
+    steps = Steps(shortest=0.05, slope=1 / 64)
+    there = Rays(*(part.to(pretend) for part in rays))
+    # Bits are packed there too, and not only moved.
+    packed = occupied_cells(cells.unpacked().to(pretend))
+    assert packed.bits.cpu().equal(cells.bits)
+    assert packed.blocks.cpu().equal(cells.blocks)
+    assert packed.unpacked().cpu().equal(cells.unpacked())
+    densities = torch.full((cascades * SIDE**3,), 30.0)
+    more = {"most_thickness": 4.0}
+    found = operators.march(
+        *there, packed, steps, densities=densities.to(pretend), **more
+    )
+    with running("reference"):
+        expected = march(*rays, cells, steps, densities=densities, **more)
+    assert found.rays().device == pretend
+    assert found.rays().cpu().equal(expected.rays())
+    for key, part in expected._asdict().items():
+        assert getattr(found, key).cpu().equal(part), key
+    highest, lowest = torch.zeros(2, len(densities), device=pretend).unbind()
+    operators.observe(found.cells, found.lengths, highest, lowest)
+    assert int((highest > 0).sum()) == len(expected.cells.unique())
+    with pytest.raises(ShapeError, match=r"march: expected cells where the rays are"):
+        operators.march(*there, cells, steps)

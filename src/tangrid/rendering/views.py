@@ -17,7 +17,7 @@ from tangrid.signals.camera import Camera
 
 _RAYS_AT_ONCE = 1024
 _RAYS_ON_A_GPU = 2**15
-"""It needs many to be busy; a sample takes some hundred bytes of its memory."""
+"""It needs many to be busy, and holds all samples of that many at once."""
 _BAND = 8 * _RAYS_ON_A_GPU
 """Rays that are held at once; whole pieces, so that bands change no bits."""
 

@@ -294,7 +294,7 @@ def visible_samples(thickness, bounds, least_transmittance):
     size = int(kept_bounds[-1])
     every = torch.arange(len(counts), device=bounds.device)
     rays = every.repeat_interleave(counts, output_size=size)
-    # What is kept of a ray is its front.
+    # What is kept of a ray is its front: thickness only adds up.
     shift = (bounds - kept_bounds)[:-1]
     numbers = torch.arange(size, device=bounds.device) + shift[rays]
     return numbers, rays, kept_bounds
