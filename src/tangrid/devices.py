@@ -19,12 +19,12 @@ _CONTAINER = Path("/sys/fs/cgroup")
 """Limits of the container, by version 2 of Linux's control groups."""
 
 
-def find_device(name: str, where: str = "device") -> torch.device:
+def find_device(name: str | torch.device, where: str = "device") -> torch.device:
     """Return the device of a name, if it is there.
 
     Args:
         name: ``cpu``, ``cuda`` or ``cuda:0`` and so on, or ``auto``, which is a GPU
-            where PyTorch sees one.
+            where PyTorch sees one; or the device itself.
         where: What the name was given as, for messages.
 
     Raises:
@@ -34,6 +34,8 @@ def find_device(name: str, where: str = "device") -> torch.device:
         >>> find_device("cpu")
         device(type='cpu')
     """
+    if isinstance(name, torch.device):
+        return name
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cpu":

@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
+import torch
+
+from tangrid.devices import HOST, find_device
 from tangrid.errors import ConfigError
 from tangrid.experiments import FittedRun, KernelAnalysis, load
 from tangrid.experiments.analyze_folder import Analysis, run_analysis
@@ -99,6 +102,7 @@ def fit(
     out: str | Path | None = None,
     overwrite: bool = False,
     resume: bool = False,
+    device: str | torch.device = HOST,
     progress: bool = True,
 ) -> FittedRun:
     """Fit a field to a signal.
@@ -125,13 +129,16 @@ def fit(
             keeps nothing on disk.
         overwrite: Whether a run in that folder is replaced.
         resume: Whether a run in that folder is gone on with.
+        device: Where to compute, or its name: ``cpu``, ``cuda``, ``cuda:1``, ``auto``.
+            The same seed gives other numbers on a GPU. A run may go on elsewhere.
         progress: Whether a line on standard error shows how it goes.
 
     Returns:
         The trained field with its scores.
 
     Raises:
-        ConfigError: If a setting is not possible or the folder is taken.
+        ConfigError: If a setting is not possible, the folder is taken or there is no
+            such device.
 
     Example:
         >>> import torch
@@ -145,6 +152,7 @@ def fit(
         ['device', 'dtype', 'implementations']
     """
     _check_signal("fit", signal, ImageSignal, MeshSignal, Scene)
+    place = find_device(device)
     job = plan_job(
         signal,
         steps=steps,
@@ -158,10 +166,10 @@ def fit(
     )
     if out is None:
         _check_kept("fit", overwrite=overwrite, resume=resume)
-        return _run(job, None, progress)
+        return _run(job, None, place, progress)
     with keeping(out, job.experiment, overwrite=overwrite, resume=resume) as kept:
-        done = load(kept.folder.path) if kept.is_finished else None
-        run = done or _run(job, kept, progress)
+        done = load(kept.folder.path, device=place) if kept.is_finished else None
+        run = done or _run(job, kept, place, progress)
     write_fit_report(kept.folder.path)
     return run
 
@@ -290,7 +298,9 @@ def _analysed(analysis: Analysis, kept: Kept | None, progress: bool) -> KernelAn
     return found
 
 
-def _run(job: Job, kept: Kept | None, progress: bool) -> FittedRun:
+def _run(
+    job: Job, kept: Kept | None, device: torch.device, progress: bool
+) -> FittedRun:
     experiment = job.experiment
     label = f"{experiment.source.name} {experiment.model}"
     line = ProgressLine(label, steps=experiment.training.steps)
@@ -299,6 +309,7 @@ def _run(job: Job, kept: Kept | None, progress: bool) -> FittedRun:
             shown,
             folder=kept.folder if kept else None,
             resume=kept.resume if kept else False,
+            device=device,
         )
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from tangrid.cli.flag_types import Count, File, Number, Real, Switch
-from tangrid.cli.flags import PluginFlags, check_threads
+from tangrid.cli.flag_types import Count, Device, File, Number, Real, Switch
+from tangrid.cli.flags import PluginFlags, check_device, check_threads, device_named
 from tangrid.cli.plugin import load_plugin
 from tangrid.errors import ConfigError, DataError
 
@@ -38,6 +38,8 @@ class ExportMeshRequest:
     """Distance from the shape, in its units; or density of a scene (default: 50)."""
     threads: Count = None
     """Threads to use (default: all that this process may)."""
+    device: Device = "cpu"
+    """Where to compute: cpu, cuda, cuda:1 and so on, or auto (a GPU, if there is)."""
     overwrite: Switch = False
     """Replace the file that is there."""
     other: PluginFlags = field(default_factory=PluginFlags)
@@ -65,6 +67,7 @@ def run(request: ExportMeshRequest, command: Sequence[str]) -> None:
 
     load_plugin(request.other.plugin)
     check_threads(request.threads)
+    check_device(request.device)
     if not 2 <= request.resolution <= _MOST_CELLS:
         raise ConfigError(
             f"--resolution: expected 2 to {_MOST_CELLS} cells along each side, got "
@@ -72,7 +75,7 @@ def run(request: ExportMeshRequest, command: Sequence[str]) -> None:
             "power, memory with its second."
         )
     folder = named_folder(request.run)
-    fitted = load(folder)
+    fitted = load(folder, device=device_named(request.device))
     if isinstance(fitted.experiment, FitImage):
         raise DataError(
             f"{folder}: expected a fit to a signed distance or to a scene, got one to "

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from tangrid.cli.flag_types import Count, File, Number, Switch
-from tangrid.cli.flags import PluginFlags, check_threads
+from tangrid.cli.flag_types import Count, Device, File, Number, Switch
+from tangrid.cli.flags import PluginFlags, check_device, check_threads, device_named
 from tangrid.cli.plugin import load_plugin
 from tangrid.errors import ConfigError
 
@@ -33,6 +33,8 @@ class ExportPointsRequest:
     """Source of the draw of points, where there are more."""
     threads: Count = None
     """Threads to use (default: all that this process may)."""
+    device: Device = "cpu"
+    """Where to compute: cpu, cuda, cuda:1 and so on, or auto (a GPU, if there is)."""
     overwrite: Switch = False
     """Replace the file that is there."""
     other: PluginFlags = field(default_factory=PluginFlags)
@@ -64,13 +66,14 @@ def run(request: ExportPointsRequest, command: Sequence[str]) -> None:
 
     load_plugin(request.other.plugin)
     check_threads(request.threads)
+    check_device(request.device)
     if not 1 <= request.points <= _MOST_POINTS:
         raise ConfigError(
             f"--points: expected 1 to {_MOST_POINTS} points, got {request.points}. "
             "Some 500000 show a scene well."
         )
     folder = named_folder(request.run)
-    fitted = load(folder)
+    fitted = load(folder, device=device_named(request.device))
     cameras = [view.camera for view in cameras_of(fitted).views]
     path = Path(request.out or f"{folder}-points.ply").expanduser()
     check_points_path(path)

@@ -13,6 +13,7 @@ from tangrid.cli.flags import (
     TrainingFlags,
     check_decoder,
     check_flags,
+    device_named,
     settings_of,
 )
 from tangrid.cli.plugin import load_plugin
@@ -104,12 +105,14 @@ def _fit(request: FitSceneRequest, command: Sequence[str]) -> None:
     # Photographs take longest; what is wrong already is told without them.
     check_folder(output.out, overwrite=output.overwrite, resume=output.resume)
     lpips = lpips_of(request.scene)
+    device = device_named(request.training.device)
     experiment, signal = _plan(request)
 
     def fit(kept: "Kept", line: "ProgressLine") -> None:
         run_scene_fit(
             experiment,
             signal,
+            device=device,
             folder=kept.folder,
             resume=kept.resume,
             lpips=lpips,

@@ -12,6 +12,7 @@ from tangrid.cli.flags import (
     TrainingFlags,
     check_decoder,
     check_flags,
+    device_named,
     settings_of,
 )
 from tangrid.cli.plugin import load_plugin
@@ -82,12 +83,14 @@ def _fit(request: FitSdfRequest, command: Sequence[str]) -> None:
     from tangrid.experiments.fit_sdf import run_sdf_fit  # noqa: PLC0415
 
     load_plugin(request.output.plugin)
+    device = device_named(request.training.device)
     experiment, signal = _plan(request)
 
     def fit(kept: "Kept", line: "ProgressLine") -> None:
         run_sdf_fit(
             experiment,
             signal,
+            device=device,
             folder=kept.folder,
             resume=kept.resume,
             command=command,

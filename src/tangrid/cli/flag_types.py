@@ -51,5 +51,7 @@ Folder = Annotated[str | None, _spec(str, "DIR", "a folder"), _SILENT]
 """A folder, or nothing."""
 File = Annotated[str | None, _spec(str, "FILE", "a file"), _SILENT]
 """A file, or nothing."""
+Device = Annotated[str, arg(metavar="DEVICE")]
+"""Where to compute."""
 Name = Annotated[str | None, _spec(str, "NAME", "a name"), _SILENT]
 """A name, or nothing."""

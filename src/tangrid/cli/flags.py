@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import UseAppendAction, arg
 
 from tangrid.cli.flag_types import (
     Count,
     Crop,
+    Device,
     File,
     Folder,
     Minutes,
@@ -18,6 +19,9 @@ from tangrid.cli.flag_types import (
     Switch,
 )
 from tangrid.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +74,8 @@ class TrainingFlags(ModelFlags):
     """Threads to use (default: all that this process may)."""
     decoder_dtype: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of the decoder; bfloat16 is faster where the processor has it."""
-    device: Annotated[str, arg(metavar="NAME")] = "cpu"
-    """Where to compute."""
+    device: Device = "cpu"
+    """Where to compute: cpu, cuda, cuda:1 and so on, or auto (a GPU, if there is)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,12 +109,30 @@ def check_flags(flags: TrainingFlags) -> None:
     Raises:
         ConfigError: If the device is not there or there is no seed.
     """
-    if flags.device != "cpu":
-        raise ConfigError(
-            f"--device: expected cpu, got '{flags.device}'. This version has no "
-            "operators for other devices; leave --device out."
-        )
+    check_device(flags.device)
     check_seeds(flags)
+
+
+def check_device(name: str) -> None:
+    """Refuse a device that is not there, before anything is opened.
+
+    Args:
+        name: What was asked for.
+    """
+    # PyTorch is heavy, and --help must answer at once.
+    if name != "cpu":
+        device_named(name)
+
+
+def device_named(name: str) -> "torch.device":
+    """Return the device that ``--device`` names.
+
+    Args:
+        name: What was asked for.
+    """
+    from tangrid.devices import find_device  # noqa: PLC0415
+
+    return find_device(name, "--device")
 
 
 def check_threads(threads: int | None) -> None:

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from tangrid.cli.flag_types import Count, Crop, File, Real, Region, Switch
-from tangrid.cli.flags import PluginFlags, check_threads
+from tangrid.cli.flag_types import Count, Crop, Device, File, Real, Region, Switch
+from tangrid.cli.flags import PluginFlags, check_device, check_threads, device_named
 from tangrid.cli.plugin import load_plugin
 from tangrid.errors import ConfigError
 
@@ -72,6 +72,8 @@ class RenderRequest:
     scene: SceneRenderFlags = field(default_factory=SceneRenderFlags)
     threads: Count = None
     """Threads to use (default: all that this process may)."""
+    device: Device = "cpu"
+    """Where to compute: cpu, cuda, cuda:1 and so on, or auto (a GPU, if there is)."""
     overwrite: Switch = False
     """Replace what is there."""
     other: PluginFlags = field(default_factory=PluginFlags)
@@ -94,8 +96,9 @@ def run(request: RenderRequest, command: Sequence[str]) -> None:
 
     load_plugin(request.other.plugin)
     check_threads(request.threads)
+    check_device(request.device)
     folder = named_folder(request.run)
-    fitted = load(folder)
+    fitted = load(folder, device=device_named(request.device))
     if isinstance(fitted.experiment, FitImage):
         _refuse_others(request, "an image")
         render_image(request, folder, fitted.field, fitted.experiment)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from tangrid.cli.flag_types import Count
-from tangrid.cli.flags import PluginFlags, check_threads
+from tangrid.cli.flag_types import Count, Device
+from tangrid.cli.flags import PluginFlags, check_device, check_threads, device_named
 from tangrid.cli.plugin import load_plugin
 from tangrid.errors import ConfigError, DataError
 
@@ -33,6 +33,8 @@ class ViewRequest:
     """Pixels of a scene's finest picture, top to bottom, at first (default: 480)."""
     threads: Count = None
     """Threads to draw with (default: all that this process may)."""
+    device: Device = "cpu"
+    """Where to compute: cpu, cuda, cuda:1 and so on, or auto (a GPU, if there is)."""
     other: PluginFlags = field(default_factory=PluginFlags)
 
 
@@ -57,12 +59,13 @@ def run(request: ViewRequest, command: Sequence[str]) -> None:
 
     load_plugin(request.other.plugin)
     check_threads(request.threads)
+    check_device(request.device)
     _check_height(request.height)
     check_viser()
     # Now, too: a wrong address should be told before everything is read.
     find_port(request.host, request.port)
     folder = named_folder(request.run)
-    fitted = load(folder)
+    fitted = load(folder, device=device_named(request.device))
     page = Page(host=request.host, port=request.port)
     if isinstance(fitted.experiment, FitScene):
         shown = scene_shown(request, fitted, page)

@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
+from tangrid.devices import HOST
 from tangrid.experiments.comparison import (
     Comparison,
     PlannedRun,
@@ -67,6 +70,7 @@ def run_comparison(
     folder: RunFolder,
     *,
     resume: bool = False,
+    device: torch.device = HOST,
     command: Sequence[str] = (),
     on_run: Callable[[int, int, Fit], None] | None = None,
     on_step: Callable[[Moment], None] | None = None,
@@ -78,6 +82,7 @@ def run_comparison(
         signals: Its images, opened.
         folder: Where table, runs and report go.
         resume: Whether to keep finished runs and go on with an unfinished one.
+        device: Where to compute.
         command: The words that began the comparison, for the record.
         on_run: Called before each run with its number, the number of runs, and it.
         on_step: Called after every step.
@@ -100,6 +105,7 @@ def run_comparison(
         fit_one,
         folder,
         resume=resume,
+        device=device,
         command=command,
         framing_of=framing_of,
         on_run=on_run,

@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
+from tangrid.devices import HOST
 from tangrid.experiments.comparison import (
     Comparison,
     PlannedRun,
@@ -70,6 +73,7 @@ def run_scene_comparison(
     folder: RunFolder,
     *,
     resume: bool = False,
+    device: torch.device = HOST,
     lpips: Lpips | None = None,
     command: Sequence[str] = (),
     on_run: Callable[[int, int, Fit], None] | None = None,
@@ -83,6 +87,7 @@ def run_scene_comparison(
         signals: Its scenes, opened.
         folder: Where table, runs and report go.
         resume: Whether to keep finished runs and go on with an unfinished one.
+        device: Where to compute.
         lpips: A learned metric to judge views by too.
         command: The words that began the comparison, for the record.
         on_run: Called before each run with its number, the number of runs, and it.
@@ -112,6 +117,7 @@ def run_scene_comparison(
         fit_one,
         folder,
         resume=resume,
+        device=device,
         command=command,
         framing_of=view_framing_of,
         on_run=on_run,

@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
+from tangrid.devices import HOST
 from tangrid.experiments.comparison import (
     Comparison,
     PlannedRun,
@@ -71,6 +74,7 @@ def run_sdf_comparison(
     folder: RunFolder,
     *,
     resume: bool = False,
+    device: torch.device = HOST,
     command: Sequence[str] = (),
     on_run: Callable[[int, int, Fit], None] | None = None,
     on_step: Callable[[Moment], None] | None = None,
@@ -83,6 +87,7 @@ def run_sdf_comparison(
         signals: Its meshes, opened.
         folder: Where table, runs and report go.
         resume: Whether to keep finished runs and go on with an unfinished one.
+        device: Where to compute.
         command: The words that began the comparison, for the record.
         on_run: Called before each run with its number, the number of runs, and it.
         on_step: Called after every step.
@@ -108,6 +113,7 @@ def run_sdf_comparison(
         fit_one,
         folder,
         resume=resume,
+        device=device,
         command=command,
         framing_of=shape_framing_of,
         on_run=on_run,

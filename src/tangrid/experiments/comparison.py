@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic
 
+import torch
+
 from tangrid.encodings.table_grid import TableGridConfig
 from tangrid.errors import ConfigError, TangridError
 from tangrid.experiments.fitting import AnyFit, Fit, FittedRun, describe_start
@@ -131,6 +133,7 @@ def run_planned(
     folder: RunFolder,
     *,
     resume: bool,
+    device: torch.device,
     command: Sequence[str],
     framing_of: Callable[[RunFolder], Any],
     on_run: Callable[[int, int, Fit], None] | None,
@@ -141,9 +144,11 @@ def run_planned(
         comparison: What to do, for the record.
         runs: All its runs.
         fit_one: Fits one of them, given the experiment and, by name, its ``folder``,
-            whether to ``resume`` and the ``framing`` of pictures to be comparable with.
+            whether to ``resume``, the ``device`` and the ``framing`` of pictures to be
+            comparable with.
         folder: Where table, runs and report go.
         resume: Whether to keep finished runs and go on with an unfinished one.
+        device: Where to compute.
         command: The words that began the comparison, for the record.
         framing_of: What pictures of a finished run share with others.
         on_run: Called before each run with its number, the number of runs, and it.
@@ -153,7 +158,7 @@ def run_planned(
     """
     if not resume:
         folder.write_json("config.json", to_plain(comparison))
-        folder.write_json("environment.json", describe_start(command))
+        folder.write_json("environment.json", describe_start(command, device))
     rows: list[dict[str, Any]] = []
     framings: dict[str, Any] = {}
     for number, planned in enumerate(runs):
@@ -170,6 +175,7 @@ def run_planned(
                 experiment,
                 folder=run_folder,
                 resume=begun,
+                device=device,
                 framing=framings.get(name),
             )
             if framings.get(name) is None:

@@ -111,7 +111,7 @@ def draw_strips(
     # float32 would place pixels of a large picture by some of their width.
     x = _centres(window.x0, window.x1, window.width)
     y = _centres(window.y0, window.y1, window.height)
-    with Workers(threads) as workers:
+    with Workers(threads, field.device) as workers:
         for start in range(0, window.height, rows):
             part = y[start : start + rows]
             grid = torch.meshgrid(part, x, indexing="ij")

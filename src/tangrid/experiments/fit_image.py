@@ -3,6 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import torch
+
+from tangrid.devices import HOST
 from tangrid.errors import ConfigError
 from tangrid.experiments.contract import EXPERIMENTS
 from tangrid.experiments.fitting import Fit, FittedRun, all_metrics, begin, resolved
@@ -124,6 +127,7 @@ def run_fit(
     *,
     folder: RunFolder | None = None,
     resume: bool = False,
+    device: torch.device = HOST,
     framing: Framing | None = None,
     command: Sequence[str] = (),
     on_step: Callable[[Moment], None] | None = None,
@@ -135,6 +139,7 @@ def run_fit(
         signal: The image.
         folder: Where to keep everything; None to keep nothing.
         resume: Whether to go on from the state in the folder.
+        device: Where to compute.
         framing: Error scale and crops of another run, to be comparable with it.
         command: The words that began the run, for the record.
         on_step: Called after every step.
@@ -145,8 +150,9 @@ def run_fit(
         sampling=experiment.sampling,
         holdout=experiment.holdout,
         seed=experiment.seed,
+        device=device,
     )
-    built = experiment.build(signal.site)
+    built = experiment.build(signal.site).to(device)
     begin(folder, experiment, built, resume=resume, command=command)
     forget_implementations()
     fitted = fit(
@@ -157,7 +163,7 @@ def run_fit(
         resume=resume,
         on_step=on_step,
     )
-    with Workers(experiment.training.threads) as workers:
+    with Workers(experiment.training.threads, device) as workers:
         evaluation = evaluate_image(
             signal,
             lambda coords: predict(workers, fitted.field, coords),

@@ -4,6 +4,9 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
+
+from tangrid.devices import HOST
 from tangrid.errors import DataError
 from tangrid.experiments.contract import EXPERIMENTS
 from tangrid.experiments.fitting import Fit, FittedRun, all_metrics, begin, resolved
@@ -192,6 +195,7 @@ def run_scene_fit(
     *,
     folder: RunFolder | None = None,
     resume: bool = False,
+    device: torch.device = HOST,
     framing: ViewFraming | None = None,
     lpips: Lpips | None = None,
     command: Sequence[str] = (),
@@ -205,19 +209,20 @@ def run_scene_fit(
         signal: The scene.
         folder: Where to keep everything; None to keep nothing.
         resume: Whether to go on from the state in the folder.
+        device: Where to compute.
         framing: Error scale of another run, to be comparable with it.
         lpips: A learned metric to judge its views by too.
         command: The words that began the run, for the record.
         on_step: Called after every step.
         on_view: Called with the views that are judged, and all of them.
     """
-    built = experiment.build(experiment.site)
+    built = experiment.build(experiment.site).to(device)
     begin(folder, experiment, built, resume=resume, command=command)
     if folder is not None:
         # Before training: a run that goes on can be looked at.
         keep_cameras(folder, signal)
     forget_implementations()
-    task = _task(experiment, signal)
+    task = _task(experiment, signal, device)
     fitted = fit(
         task,
         built,
@@ -248,13 +253,14 @@ def run_scene_fit(
     return FittedScene(experiment, fitted.field, metrics, folder, framing, scene)
 
 
-def _task(experiment: FitScene, signal: Scene) -> ViewSynthesis:
+def _task(experiment: FitScene, signal: Scene, device: torch.device) -> ViewSynthesis:
     return ViewSynthesis(
         signal.of_split("train"),
         experiment.space,
         settings=experiment.views,
         batch_size=experiment.training.batch_size,
         seed=experiment.seed,
+        device=device,
     )
 
 
@@ -278,7 +284,7 @@ def radiance_of(run: FittedRun) -> RadianceScene:
     if isinstance(run, FittedScene) and run.radiance is not None:
         return run.radiance
     experiment = fit_of_scene(run)
-    occupancy = _new_occupancy(experiment)
+    occupancy = _new_occupancy(experiment, run.field.device)
     if run.folder is None:
         raise DataError(
             "run: expected the folder of a fit to a scene, got a run without one. Load "
@@ -310,11 +316,10 @@ def fit_of_scene(run: FittedRun) -> FitScene:
     return run.experiment
 
 
-def _new_occupancy(experiment: FitScene) -> Occupancy:
+def _new_occupancy(experiment: FitScene, device: torch.device) -> Occupancy:
     views = experiment.views
-    return Occupancy(
-        views.occupancy, views.march.longest_steps(experiment.space.cascades)
-    )
+    steps = views.march.longest_steps(experiment.space.cascades)
+    return Occupancy(views.occupancy, steps, device)
 
 
 def _radiance(

@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import torch
+
+from tangrid.devices import HOST
 from tangrid.errors import ConfigError
 from tangrid.experiments.contract import EXPERIMENTS
 from tangrid.experiments.fitting import Fit, FittedRun, all_metrics, begin, resolved
@@ -168,6 +171,7 @@ def run_sdf_fit(
     *,
     folder: RunFolder | None = None,
     resume: bool = False,
+    device: torch.device = HOST,
     framing: ShapeFraming | None = None,
     command: Sequence[str] = (),
     on_step: Callable[[Moment], None] | None = None,
@@ -180,12 +184,13 @@ def run_sdf_fit(
         signal: The mesh.
         folder: Where to keep everything; None to keep nothing.
         resume: Whether to go on from the state in the folder.
+        device: Where to compute.
         framing: Error scale of another run, to be comparable with it.
         command: The words that began the run, for the record.
         on_step: Called after every step.
         on_points: Called with the points of the pool that are drawn, and all of them.
     """
-    built = experiment.build(signal.site)
+    built = experiment.build(signal.site).to(device)
     begin(folder, experiment, built, resume=resume, command=command)
     forget_implementations()
     pool = point_pool(signal, experiment.pool, experiment.seed, on_part=on_points)
@@ -195,6 +200,7 @@ def run_sdf_fit(
         loss=experiment.loss,
         batch_size=experiment.training.batch_size,
         seed=experiment.seed,
+        device=device,
     )
     fitted = fit(
         task, built, experiment.training, folder=folder, resume=resume, on_step=on_step
@@ -234,5 +240,5 @@ def fitted_shape(field: Field, threads: int | None = None) -> Iterator[FittedSha
     Yields:
         The field as a shape.
     """
-    with Workers(threads) as workers:
+    with Workers(threads, field.device) as workers:
         yield FittedShape.of(field, workers)

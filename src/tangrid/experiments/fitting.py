@@ -10,7 +10,12 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 
-from tangrid.devices import peak_memory_mb
+from tangrid.devices import (
+    HOST,
+    device_name,
+    peak_device_memory_mb,
+    peak_memory_mb,
+)
 from tangrid.errors import ConfigError, DataError
 from tangrid.fields import (
     EncodedFieldConfig,
@@ -209,7 +214,7 @@ def begin(
     Args:
         folder: Its folder; None to keep nothing.
         experiment: What will be done.
-        built: The field before training.
+        built: The field before training, where it will be trained.
         resume: Whether that was written down before.
         command: The words that began the run, for the record.
     """
@@ -218,7 +223,7 @@ def begin(
     _check_space(folder.path, built)
     if not resume:
         folder.write_json("config.json", to_plain(experiment))
-        folder.write_json("environment.json", describe_start(command))
+        folder.write_json("environment.json", describe_start(command, built.device))
 
 
 def _check_space(path: Path, field: Field) -> None:
@@ -234,13 +239,16 @@ def _check_space(path: Path, field: Field) -> None:
         )
 
 
-def describe_start(command: Sequence[str]) -> dict[str, Any]:
+def describe_start(
+    command: Sequence[str], device: torch.device = HOST
+) -> dict[str, Any]:
     """Return what ``environment.json`` says: the machine, and the command if any.
 
     Args:
         command: The words that began the run.
+        device: Where it computes.
     """
-    environment = describe_environment()
+    environment = {**describe_environment(), "device": device_name(device)}
     return {**environment, "command": list(command)} if command else environment
 
 
@@ -267,8 +275,15 @@ def all_metrics(
         "seconds": seconds,
         "points_per_second": fitted.progress.points / seconds if seconds else None,
         "peak_memory_mb": peak_memory_mb(),
-        "device": "cpu",
+        **_device_facts(field.device),
         "dtype": str(parameters[0].dtype).removeprefix("torch."),
         "implementations": used_implementations(),
         "versions": describe_environment().get("versions"),
     }
+
+
+def _device_facts(device: torch.device) -> dict[str, Any]:
+    """Return where the field is, and what it takes there if that is a GPU."""
+    facts: dict[str, Any] = {"device": device_name(device)}
+    peak = peak_device_memory_mb(device)
+    return facts if peak is None else {**facts, "peak_device_memory_mb": peak}

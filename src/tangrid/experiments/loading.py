@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import torch
+
+from tangrid.devices import HOST, find_device
 from tangrid.errors import ConfigError, DataError
 from tangrid.experiments.fitting import Fit, FittedRun
 from tangrid.runs.codec import from_plain
@@ -14,7 +17,7 @@ from tangrid.training.checkpoint import (
 )
 
 
-def load(path: str | Path) -> FittedRun:
+def load(path: str | Path, *, device: str | torch.device = HOST) -> FittedRun:
     """Return a fitted run from its folder; its signal is not needed.
 
     After ``tangrid fit image photo.png --out runs/photo``, the trained field is
@@ -22,10 +25,14 @@ def load(path: str | Path) -> FittedRun:
 
     Args:
         path: The folder that ``--out`` named.
+        device: Where the field is put, or its name: ``cpu``, ``cuda``, ``cuda:1``,
+            ``auto``. It does not matter where it was trained.
 
     Raises:
+        ConfigError: If there is no such device.
         DataError: If it is no run folder, or one whose files are damaged.
     """
+    place = find_device(device)
     folder = RunFolder.open(Path(path).expanduser())
     experiment = read_experiment(folder)
     if not isinstance(experiment, Fit):
@@ -42,7 +49,7 @@ def load(path: str | Path) -> FittedRun:
     field.grow(done)
     load_field(folder.path / FIELD_FILE, field)
     metrics = folder.read_json("metrics.json") if folder.has("metrics.json") else {}
-    return FittedRun(experiment, field, metrics, folder)
+    return FittedRun(experiment, field.to(place), metrics, folder)
 
 
 def read_experiment(folder: RunFolder) -> object:

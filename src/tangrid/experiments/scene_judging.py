@@ -111,7 +111,7 @@ def judge_scene(
 
     protocol = find_protocol(judge.protocol)
     start = time.monotonic()
-    with Workers(threads) as workers:
+    with Workers(threads, scene.field.device) as workers:
         scores = evaluate_views(
             scene,
             views,

@@ -87,7 +87,7 @@ def views_of_scene(
     scene = radiance_of(run)
     rays = fit_of_scene(run).judge.supersampling
     _check_forward(scene.space, cameras)
-    with Workers(threads) as workers:
+    with Workers(threads, run.field.device) as workers:
         for camera in cameras:
             yield render_view(scene, camera, workers, supersampling=rays)
 
@@ -180,7 +180,7 @@ def points_of_scene(
     scene = radiance_of(run)
     _check_forward(scene.space, cameras)
     found, seen = [], 0
-    with Workers(threads) as workers:
+    with Workers(threads, run.field.device) as workers:
         for number, camera in enumerate(cameras):
             looking = _with_enough_pixels(camera, count / len(cameras))
             rows, count_seen = _points_of_view(scene, looking, workers)
@@ -217,7 +217,8 @@ def _points_of_view(
 ) -> tuple[Float[Tensor, "n 6"], int]:
     """Return places and colours of pixels that see a surface, and how many see one."""
     space = scene.space
-    origins, directions = camera.rays()
+    device = scene.field.device
+    origins, directions = (values.to(device) for values in camera.rays())
     rays = space.rays(origins, directions)
     seen = see(scene, rays, directions, workers)
     opacity = seen.opacity.clamp(min=1e-6)
@@ -231,7 +232,7 @@ def _points_of_view(
     density = predict(workers, scene.field, space.coords(places))[:, 0]
     is_there = density > _LEAST_DENSITY
     own = space.world(places[is_there].double())
-    return torch.cat((own, colours[is_there].double()), dim=1), count
+    return torch.cat((own, colours[is_there].double()), dim=1).cpu(), count
 
 
 def as_colours(colours: Float[Tensor, "n 3"]) -> UInt8[np.ndarray, "n 3"]:

@@ -75,7 +75,7 @@ def surface_of_scene(
             f"of the box; leave it out for {USUAL_LEVEL:g}."
         )
     scene = radiance_of(run)
-    with Workers(threads) as workers:
+    with Workers(threads, run.field.device) as workers:
         solid = _Solid(scene, level, workers)
         try:
             surface = extract_surface(solid.emptiness, resolution, on_block=on_block)
@@ -98,7 +98,7 @@ class _Solid:
         self._scene = scene
         self._level = level
         self._workers = workers
-        self._is_occupied = scene.occupancy.cells.unpacked()[0]
+        self._is_occupied = scene.occupancy.cells.unpacked()[0].cpu()
         self.highest = 0.0
 
     def emptiness(self, places: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
@@ -162,8 +162,10 @@ def _coloured(
     # So short a way needs a few steps, not as many samples as a ray through the box.
     march = replace(scene.march, sampling="occupancy")
     views = torch.from_numpy(-normals).float()
-    seen = see(replace(scene, march=march), rays, views, workers)
-    colours = seen.colour / seen.opacity.clamp(min=1e-6)[:, None]
+    device = scene.field.device
+    rays = BoxRays(*(values.to(device) for values in rays))
+    seen = see(replace(scene, march=march), rays, views.to(device), workers)
+    colours = (seen.colour / seen.opacity.clamp(min=1e-6)[:, None]).cpu()
     return DensitySurface(
         vertices=own,
         faces=np.ascontiguousarray(faces),

@@ -97,7 +97,7 @@ def predict(
     Args:
         workers: Who works.
         field: The field.
-        coords: Points in the unit box, on the field's device; so are the values.
+        coords: Points in the unit box, on any device; the values come back there.
         piece_size: Points per piece; more on a GPU.
     """
 
@@ -105,8 +105,9 @@ def predict(
         with torch.no_grad():
             return field.forward(piece)
 
-    found = coords.new_empty(len(coords), field.num_channels)
-    return _filled(workers, found, coords, values_of, piece_size)
+    there = coords.to(field.device)
+    found = there.new_empty(len(coords), field.num_channels)
+    return _filled(workers, found, there, values_of, piece_size).to(coords.device)
 
 
 def predict_gradients(
@@ -117,15 +118,16 @@ def predict_gradients(
     Args:
         workers: Who works.
         field: A field with one channel.
-        coords: Points in the unit box, on the field's device.
+        coords: Points in the unit box, on any device; the derivatives come back there.
         piece_size: Points per piece; more on a GPU.
     """
 
     def gradients_of(piece: Coords) -> Coords:
         return value_and_gradient(field, piece).gradients
 
-    found = torch.empty_like(coords)
-    return _filled(workers, found, coords, gradients_of, piece_size)
+    there = coords.to(field.device)
+    found = torch.empty_like(there)
+    return _filled(workers, found, there, gradients_of, piece_size).to(coords.device)
 
 
 def _filled(

@@ -127,7 +127,8 @@ class Painter:
 
     def _work(self) -> None:
         try:
-            with Workers(self._num_threads) as workers:
+            device = self._scene.field.device
+            with Workers(self._num_threads, device) as workers:
                 while (found := self._next()) is not None:
                     self._draw(*found, workers)
         except Exception as error:
