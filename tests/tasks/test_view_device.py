@@ -1,19 +1,24 @@
 """Scenes on another device than the CPU: everything follows the field."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
-from tangrid.fields.radiance import RadianceField
+from tangrid.encodings import TensorfVmConfig
+from tangrid.fields.radiance import Growth, RadianceField, SeparateRadianceConfig
 from tangrid.fields.workers import Workers
 from tangrid.ops.contract import implementation
 from tangrid.rendering.views import RadianceScene, render_view
 from tangrid.rendering.volume import MarchSettings
+from tangrid.seeding import generator
+from tangrid.signals.site import Site
 from tangrid.tasks.view_evaluation import judge_view
 from tangrid.tasks.view_protocols import find_protocol
 from tangrid.tasks.view_synthesis import ViewSynthesis
+from tangrid.training import TrainingSettings, fit
 from tests.ops.comparison import assert_close
 from tests.tasks.small_scenes import SETTINGS, SPACE, photographs, tiny_field
 
@@ -113,3 +118,33 @@ def test_pictures_are_those_of_the_cpu(pretend: torch.device):
     assert_close(found[1], found[0])
     assert all(part.device == CPU for part in found[1].values())
     assert float(found[1]["opacity"].max()) > 0
+
+
+def growing_field() -> RadianceField:
+    grid = TensorfVmConfig(resolution=5, num_ranks=2)
+    config = SeparateRadianceConfig(
+        density_encoding=grid,
+        appearance_encoding=grid,
+        density_shift=0.0,
+        growth=Growth(at=(0.3, 0.6), resolutions=(7, 9)),
+    )
+    return config.build(Site(num_dims=3, num_channels=3), generator(0, "growing"))
+
+
+@pytest.mark.parametrize("build", [tiny_field, growing_field])
+def test_training_is_that_of_the_cpu(
+    build: Callable[[], RadianceField], pretend: torch.device
+):
+    settings = TrainingSettings(steps=6, batch_size=2048, threads=1)
+    fitted = []
+    with implementation("reference"):
+        for device in (CPU, pretend):
+            task, field = task_on(device), build().to(device)
+            fit(task, field, settings)
+            fitted.append({n: p.detach().cpu() for n, p in field.named_parameters()})
+            assert {part.device for part in field.parameters()} == {device}
+    before = dict(build().named_parameters())
+    assert any(
+        before[name].shape != part.shape for name, part in fitted[1].items()
+    ) == (build is growing_field)
+    assert_close(fitted[1], fitted[0])
