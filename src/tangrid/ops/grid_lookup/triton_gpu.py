@@ -184,13 +184,14 @@ def push(
         channels = part * WIDTH + lanes
         grad = tl.load(grad_out + features + channels, mask=inside[:, None], other=0.0)
         grad = grad.to(tl.float32)
-        # Points that a loss does not depend on, as behind a wall, add nothing.
+        # Points that a loss does not depend on, as behind a wall, and such as are not
+        # there add nothing.
         some = tl.sum((grad != 0.0).to(tl.int32), axis=1) > 0
         for corner in tl.static_range(CORNERS):
             tl.atomic_add(
                 grad_table + rows[corner][:, None] * CHANNELS + channels,
                 weights[corner][:, None] * grad,
-                mask=(inside & some)[:, None], sem="relaxed",
+                mask=some[:, None], sem="relaxed",
             )  # fmt: skip
 
 
