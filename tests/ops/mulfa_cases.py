@@ -16,6 +16,7 @@ from tangrid.seeding import generator
 from tests.ops.comparison import assert_close
 from tests.ops.grid_cases import UGLY, random_points
 
+CPU = torch.device("cpu")
 FAITHFUL = ("sum", "signed_eps")
 """Normalisers that divide by a sum of any sign."""
 AFFINE = (
@@ -43,6 +44,11 @@ class Case(NamedTuple):
         kernel = FilterKernel(*(tensor.double() for tensor in self.kernel))
         tensors = (self.coords.double(), self.table.double())
         return Case(*self[:2], *tensors, kernel, self.upstream.double())
+
+    def to(self, device: torch.device) -> "Case":
+        kernel = FilterKernel(*(tensor.to(device) for tensor in self.kernel))
+        tensors = (self.coords.to(device), self.table.to(device))
+        return Case(*self[:2], *tensors, kernel, self.upstream.to(device))
 
 
 def case_of(
@@ -114,11 +120,23 @@ def results(case: Case) -> dict[str, Tensor]:
     return {"values": values.detach(), **dict(zip(names, grads, strict=True))}
 
 
-def assert_parity(case: Case, name: ImplementationName = "numba") -> None:
-    """The implementation's values and all gradients are the reference's."""
+def results_in(
+    name: ImplementationName, case: Case, device: torch.device
+) -> dict[str, Tensor]:
+    """Results of an implementation that runs on a device, back from there."""
     with implementation(name):
-        found = results(case)
+        found = results(case.to(device))
     assert used_implementations()["mulfa_lookup"] == name
+    return {name: value.cpu() for name, value in found.items()}
+
+
+def assert_parity(
+    case: Case,
+    name: ImplementationName = "numba",
+    device: torch.device = CPU,
+) -> None:
+    """The implementation's values and all gradients are the reference's."""
+    found = results_in(name, case, device)
     with implementation("reference"):
         expected = results(case)
     if case.settings.normaliser in AFFINE:

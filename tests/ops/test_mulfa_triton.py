@@ -16,12 +16,16 @@ from tests.ops.mulfa_cases import (
     case_of,
     read,
     results,
+    results_in,
     scattered_in_memory,
 )
+from tests.tolerances import PARITY_HALF
 
 pytest.importorskip("triton")
 
-from tangrid.ops.mulfa_lookup import triton_door  # noqa: E402
+from tangrid.ops.mulfa_lookup import triton_door
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def small_case(dims: int, **choices: object) -> Case:
@@ -33,7 +37,7 @@ def small_case(dims: int, **choices: object) -> Case:
 @pytest.mark.parametrize(("dims", "outputs"), [(1, 1), (2, 3)])
 def test_every_normaliser_agrees(dims: int, outputs: int, normaliser: str):
     case = small_case(dims, channels=3, outputs=outputs, gates=5, normaliser=normaliser)
-    assert_parity(case, "triton")
+    assert_parity(case, "triton", DEVICE)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +46,7 @@ def test_every_normaliser_agrees(dims: int, outputs: int, normaliser: str):
 )
 def test_every_network_agrees(dims: int, layers: int, gates: int, channels: int):
     case = small_case(dims, channels=channels, outputs=1, gates=gates, layers=layers)
-    assert_parity(case, "triton")
+    assert_parity(case, "triton", DEVICE)
 
 
 GRIDS = [
@@ -59,31 +63,33 @@ GRIDS = [
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
 @pytest.mark.parametrize("dims", [1, 2])
 def test_every_grid_agrees(dims: int, grid: dict):
-    assert_parity(small_case(dims, gates=3, normaliser="lin_centred", **grid), "triton")
+    assert_parity(
+        small_case(dims, gates=3, normaliser="lin_centred", **grid), "triton", DEVICE
+    )
 
 
 @pytest.mark.parametrize("interpolation", ["nearest", "linear"])
 def test_levels_without_a_kernel_agree(interpolation: str):
     case = small_case(2, gates=2, outputs=1, interpolation=interpolation)
     coarsest = FilterKernel(*(tensor[:1] for tensor in case.kernel))
-    assert_parity(case._replace(kernel=coarsest), "triton")
+    assert_parity(case._replace(kernel=coarsest), "triton", DEVICE)
 
 
 @pytest.mark.parametrize("count", [0, 1, 64, 200])
 def test_every_number_of_points_agrees(count: int):
-    assert_parity(small_case(1, coords=random_points(count, 1)), "triton")
+    assert_parity(small_case(1, coords=random_points(count, 1)), "triton", DEVICE)
 
 
 def test_points_of_one_cell_agree():
     case = small_case(2, coords=0.5 + 1e-3 * random_points(100, 2), gates=2)
-    assert_parity(case, "triton")
+    assert_parity(case, "triton", DEVICE)
 
 
 @pytest.mark.parametrize("convention", ["tiny-cuda-nn", "align-corners"])
 def test_corners_of_the_box_agree(convention: str):
     grid = torch.tensor([0.0, 0.5, 1.0])
     coords = torch.cartesian_prod(grid, grid)
-    assert_parity(small_case(2, coords=coords, convention=convention), "triton")
+    assert_parity(small_case(2, coords=coords, convention=convention), "triton", DEVICE)
 
 
 def test_large_phases_agree():
@@ -91,28 +97,29 @@ def test_large_phases_agree():
     case = small_case(
         2, base_resolution=500, num_levels=1, frequency=1e5, num_frequencies=1
     )
-    assert_parity(case, "triton")
+    assert_parity(case, "triton", DEVICE)
 
 
 def test_memory_order_does_not_matter():
     case = small_case(2, layers=2, gates=3)
-    with implementation("triton"):
-        expected = results(case)
-        assert_same_bits(results(scattered_in_memory(case)), expected)
+    expected = results_in("triton", case, DEVICE)
+    found = results_in("triton", scattered_in_memory(case.to(DEVICE)), DEVICE)
+    if DEVICE.type == "cpu":
+        assert_same_bits(found, expected)
+    assert_close(found, expected)
 
 
 def test_sums_of_many_blocks_are_added_in_pieces(monkeypatch: pytest.MonkeyPatch):
     case = small_case(1, coords=random_points(200, 1), gates=2)
-    with implementation("triton"):
-        expected = results(case)
-        monkeypatch.setattr(triton_door, "_MOST_SUMS", 1)
-        assert_close(results(case), expected)
+    expected = results_in("triton", case, DEVICE)
+    monkeypatch.setattr(triton_door, "_MOST_SUMS", 1)
+    assert_close(results_in("triton", case, DEVICE), expected)
 
 
 def ordered(case: Case) -> dict[str, Tensor]:
     torch.use_deterministic_algorithms(True)
     try:
-        return results(case)
+        return results_in("triton", case, DEVICE)
     finally:
         torch.use_deterministic_algorithms(False)
 
@@ -126,15 +133,16 @@ def test_one_order_gives_the_same_sums(
     case = case._replace(kernel=coarsest)
     with implementation("reference"):
         expected = results(case)
-    with implementation("triton"):
-        # Nothing may be added in place, where no order is known.
-        monkeypatch.setattr(triton_door.triton_gpu, "ADDED", None)
-        assert_close(ordered(case), expected)
+    # Nothing may be added in place, where no order is known.
+    monkeypatch.setattr(triton_door.triton_gpu, "ADDED", None)
+    found = ordered(case)
+    assert_close(found, expected)
+    assert_same_bits(ordered(case), found)
 
 
 @pytest.mark.parametrize("is_contiguous", [True, False])
 def test_the_buffer_takes_the_gradient_of_the_table(is_contiguous: bool):
-    case = small_case(1, gates=2)
+    case = small_case(1, gates=2).to(DEVICE)
     table = case.table.detach().requires_grad_()
     buffer = torch.ones_like(case.table)
     buffer = buffer if is_contiguous else buffer.T.contiguous().T
@@ -150,7 +158,7 @@ def test_the_buffer_takes_the_gradient_of_the_table(is_contiguous: bool):
 
 @pytest.mark.parametrize("name", ["coords", "table", "kernel"])
 def test_only_the_gradients_that_are_needed_are_made(name: str):
-    case = small_case(1, gates=2)
+    case = small_case(1, gates=2).to(DEVICE)
     needs = [name == "coords", name == "table", *[name == "kernel"] * 7]
     with implementation("reference"):
         expected = [*results(case).values()][1:]
@@ -158,12 +166,12 @@ def test_only_the_gradients_that_are_needed_are_made(name: str):
         case.upstream, *case[2:5], *case[:2], grad_into=None, needs=tuple(needs)
     )
     for index, (grad, need) in enumerate(zip(found, needs, strict=True)):
-        wanted = expected[index] if need else torch.empty(0)
+        wanted = expected[index] if need else torch.empty(0, device=DEVICE)
         assert_close({name: grad}, {name: wanted})
 
 
 def test_second_order_is_the_references():
-    case = small_case(1, gates=2, interpolation="quintic")
+    case = small_case(1, gates=2, interpolation="quintic").to(DEVICE)
 
     def slopes() -> Tensor:
         coords = case.coords.detach().requires_grad_()
@@ -180,12 +188,31 @@ def test_second_order_is_the_references():
 
 def test_kernels_that_registers_do_not_hold_are_refused():
     for sizes in ({"gates": 65}, {"gates": 64, "channels": 16}):
-        case = small_case(1, **sizes)
+        case = small_case(1, **sizes).to(DEVICE)
         with (
             implementation("triton"),
             pytest.raises(ImplementationError, match=r"has 6[45] gates and \d+ outpu"),
         ):
             read(case)
+
+
+@pytest.mark.parametrize("is_ordered", [False, True])
+def test_tables_of_half_precision_are_summed_in_float32(is_ordered: bool):
+    case = small_case(2, gates=2, coords=random_points(40, 2))
+    case = case._replace(kernel=FilterKernel(*(t[:1] for t in case.kernel)))
+    half = case._replace(table=case.table.half(), upstream=case.upstream.half())
+    wide = half._replace(table=half.table.float(), upstream=half.upstream.float())
+    compute = ordered if is_ordered else lambda c: results_in("triton", c, DEVICE)
+    found = compute(half)
+    with implementation("reference"):
+        expected, same = results(wide), results(half)
+    for name in ("values", "table"):
+        expected[name] = expected[name].half()
+    assert {name: v.dtype for name, v in found.items()} == {
+        name: v.dtype for name, v in expected.items()
+    }
+    assert_close(found, expected, PARITY_HALF)
+    assert_same_bits(same, expected)
 
 
 def test_interpreted_programs_are_not_chosen():

@@ -7,6 +7,9 @@ from tangrid.ops.mulfa_lookup.filters import FilterKernel
 _NUMBERS = 1024
 """Points by outputs by gates by layers: eight numbers for each thread of a block."""
 _LEAST_POINTS, _MOST_POINTS = 16, 64
+_WARPS, _MORE_WARPS = 4, 8
+_MANY = 4096
+"""Numbers, as above but for layers, that are shared out to more threads."""
 _LEAST_PRODUCT = 16
 """Rows and columns that a product of matrices has at least."""
 _MOST_GATES = 64
@@ -21,11 +24,13 @@ class BlockShape(NamedTuple):
         gates: Gates of the network, rounded up.
         outputs: Outputs of the network, rounded up.
         points: Points.
+        warps: Groups of 32 threads that work on it.
     """
 
     gates: int
     outputs: int
     points: int
+    warps: int
 
 
 def block_shape(kernel: FilterKernel) -> BlockShape:
@@ -39,7 +44,9 @@ def block_shape(kernel: FilterKernel) -> BlockShape:
     if layers > 1:
         gates = max(gates, _LEAST_PRODUCT)
     points = _NUMBERS // (gates * outputs * layers)
-    return BlockShape(gates, outputs, min(max(points, _LEAST_POINTS), _MOST_POINTS))
+    points = min(max(points, _LEAST_POINTS), _MOST_POINTS)
+    warps = _WARPS if points * outputs * gates <= _MANY else _MORE_WARPS
+    return BlockShape(gates, outputs, points, warps)
 
 
 def _power_of_two(count: int) -> int:

@@ -82,7 +82,8 @@ def mulfa_lookup(
 
     Args:
         coords: Points in the unit box; not checked here.
-        table: Features w of the nodes of all levels.
+        table: Features w of the nodes of all levels, of the coordinates' dtype or, for
+            float32 coordinates, of half the precision; sums are then in float32.
         kernel: Parameters of the filter networks phi, of all levels or the coarsest.
         layout: Where the nodes are and how they are weighted.
         settings: Fourier features and normaliser of the kernel function.
@@ -97,7 +98,7 @@ def mulfa_lookup(
     """
     _check(coords, table, kernel, layout)
     check_kernel(kernel, layout, settings, table.shape[1])
-    door = _door_for(coords, table, kernel)
+    door = _door_for(coords, table, kernel, layout)
     if door is None:
         return reference.mulfa_lookup(coords, table, kernel, layout, settings)
     grad_into = buffer_for(table) if grad_into is None else grad_into
@@ -105,14 +106,19 @@ def mulfa_lookup(
     return _MulfaLookup.apply(call, coords, table, *kernel)
 
 
-def _door_for(coords: Tensor, table: Tensor, kernel: FilterKernel) -> _Door | None:
+def _door_for(
+    coords: Tensor, table: Tensor, kernel: FilterKernel, layout: GridLayout
+) -> _Door | None:
     """Return the fast implementation that runs now, if one does."""
-    tensors = {"coords": coords, "table": table, **kernel._asdict()}
+    tensors = {"coords": coords, **kernel._asdict()}
     del tensors["frequencies"]
+    of_triton = triton_refusals(tensors, (torch.float32,))
+    of_triton += triton_refusals({"table": table})
     name = resolve(
         "mulfa_lookup",
-        numba_refusals(tensors),
-        triton_refusals(tensors, (torch.float32,)) + block_refusals(kernel),
+        numba_refusals(tensors | {"table": table}) + layout.refusals,
+        # Both say it where Triton is not installed.
+        [*dict.fromkeys(of_triton), *block_refusals(kernel), *layout.refusals],
     )
     if name == "numba":
         return numba_door.Loops(is_single_threaded())
@@ -137,11 +143,14 @@ def _check(
             f"mulfa_lookup(table=...): expected {layout.num_rows} rows, as the layout "
             f"has, got shape {list(table.shape)}."
         )
-    if not coords.dtype == table.dtype == kernel.projection.dtype:
+    is_half = table.dtype in {torch.float16, torch.bfloat16}
+    fits = table.dtype == coords.dtype or (is_half and coords.dtype == torch.float32)
+    if not (fits and coords.dtype == kernel.projection.dtype):
         raise ShapeError(
-            f"mulfa_lookup: expected coords, table and kernel of one dtype, got "
-            f"{coords.dtype}, {table.dtype} and {kernel.projection.dtype}. Convert the "
-            "module with .to(dtype)."
+            "mulfa_lookup: expected coords, table and kernel of one dtype, or the "
+            f"table in half precision and the others in float32, got {coords.dtype}, "
+            f"{table.dtype} and {kernel.projection.dtype}. Convert the module with "
+            ".to(dtype)."
         )
 
 

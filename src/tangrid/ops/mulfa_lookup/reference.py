@@ -240,17 +240,19 @@ def mulfa_lookup(
 
     Args:
         coords: Points in the unit box.
-        table: Features of all levels' nodes.
+        table: Features of all levels' nodes, at most of the coordinates' precision.
         kernel: Parameters of all levels, or of the coarsest ones.
         layout: Where the nodes are.
         settings: The kernel's settings.
 
     Returns:
-        Features of each point, level by level.
+        Features of each point, level by level, in the table's dtype.
     """
+    # Before rows are taken, so that gradients of a row are summed in that precision.
+    values = table.to(coords.dtype)
     features = []
     for index, level in enumerate(layout.levels):
         nodes = corner_nodes(coords, layout, level)
         weights = kernel_weights(coords, nodes, kernel, layout, settings, index)
-        features.append((weights * table[node_rows(nodes, level)]).sum(1))
-    return torch.cat(features, dim=1)
+        features.append((weights * values[node_rows(nodes, level)]).sum(1))
+    return torch.cat(features, dim=1).to(table.dtype)

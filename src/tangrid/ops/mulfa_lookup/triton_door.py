@@ -86,18 +86,24 @@ def vjp(
         if grad_table is not None:
             grid_door.push(rest, coords, table, plain, grad_table)
     empty = table.new_empty(0)
-    if grad_table is not None and grad_into is not None:
-        if grad_table is not grad_into:
-            grad_into.add_(grad_table)
-        grad_table = None
-    return moves, empty if grad_table is None else grad_table, *of_kernel
+    if grad_table is None or grad_table is grad_into:
+        return moves, empty, *of_kernel
+    if grad_into is None:
+        return moves, grad_table.to(table.dtype), *of_kernel
+    grad_into.add_(grad_table)
+    return moves, empty, *of_kernel
 
 
 def _buffer(table: Tensor, grad_into: Tensor | None) -> Tensor:
     """Return where programs may add to the table's gradient."""
-    if grad_into is not None and grad_into.is_contiguous():
+    of_sums = torch.float32
+    if (
+        grad_into is not None
+        and grad_into.dtype == of_sums
+        and grad_into.is_contiguous()
+    ):
         return grad_into
-    return table.new_zeros(table.shape)
+    return table.new_zeros(table.shape, dtype=of_sums)
 
 
 def _plain_levels(layout: GridLayout, kernel: FilterKernel) -> GridLayout | None:
@@ -160,6 +166,7 @@ class _Launch:
             "OUTPUTS": shape.outputs,
             "NORMALISER": settings.normaliser,
             "BLOCK": shape.points,
+            "num_warps": shape.warps,
         }
 
     def run(

@@ -72,14 +72,12 @@ def gates_of_cells(
 
 
 @triton.jit
-def phases_at(
-    starts, steps, LAYER: tl.constexpr, CORNER: tl.constexpr, DIMS: tl.constexpr
-):
-    """Return the phases of a layer's gates at one corner, in turns."""
+def phases_at(starts, steps, bits, LAYER: tl.constexpr, DIMS: tl.constexpr):
+    """Return the phases of a layer's gates, in turns, at the corner that bits name."""
     turns = starts[LAYER]
     for axis in tl.static_range(DIMS):
-        if (CORNER >> axis) & 1:
-            turns = turns + steps[LAYER * DIMS + axis]
+        is_upper = bits[axis].to(tl.float32)[:, None]
+        turns = turns + is_upper * steps[LAYER * DIMS + axis]
     return turns
 
 
@@ -117,40 +115,41 @@ def first_layer(
 
 
 @triton.jit
-def load_square(of_layer, gates, NUM_GATES: tl.constexpr):
-    """Return the weights of a hidden layer, [gates after, gates before]."""
-    at = of_layer + gates[:, None] * NUM_GATES + gates[None, :]
-    is_gate = (gates[:, None] < NUM_GATES) & (gates[None, :] < NUM_GATES)
-    return tl.load(at, mask=is_gate, other=0.0)
-
-
-@triton.jit
-def filtered(
-    first,
-    starts,
-    steps,
+def load_hidden(
     hidden,
     biases,
     gates,
     level,
-    CORNER: tl.constexpr,
     NUM_GATES: tl.constexpr,
     LAYERS: tl.constexpr,
-    DIMS: tl.constexpr,
 ):
-    """Return the last layer at a corner, and all layers before their gates."""
-    before = (first,)
-    layer_out = first * sine_of_turns(phases_at(starts, steps, 0, CORNER, DIMS))
+    """Return weights, [gates after, gates before], and biases after the first layer."""
+    squares = ()
+    constants = ()
+    is_gate = gates < NUM_GATES
+    there = is_gate[:, None] & is_gate[None, :]
     for layer in tl.static_range(1, LAYERS):
-        at = level * (LAYERS - 1) + layer - 1
-        weights = load_square(hidden + at * NUM_GATES * NUM_GATES, gates, NUM_GATES)
+        before = level * (LAYERS - 1) + layer - 1
+        row = (before * NUM_GATES + gates)[:, None] * NUM_GATES
+        square = tl.load(hidden + row + gates[None, :], mask=there, other=0.0)
+        squares = squares + (square,)
         of_layer = biases + (level * LAYERS + layer) * NUM_GATES
-        bias = load_gates(of_layer, gates, NUM_GATES)
-        total = tl.dot(layer_out, tl.trans(weights), input_precision="ieee")
-        total += bias[None, :]
+        constants = constants + (load_gates(of_layer, gates, NUM_GATES)[None, :],)
+    return squares, constants
+
+
+@triton.jit
+def filtered(first, network, bits, LAYERS: tl.constexpr, DIMS: tl.constexpr):
+    """Return the last layer at a corner, and all layers before their gates."""
+    starts, steps, squares, constants = network
+    before = (first,)
+    last = first * sine_of_turns(phases_at(starts, steps, bits, 0, DIMS))
+    for layer in tl.static_range(1, LAYERS):
+        turned = tl.trans(squares[layer - 1])
+        total = tl.dot(last, turned, input_precision="ieee") + constants[layer - 1]
         before = before + (total,)
-        layer_out = total * sine_of_turns(phases_at(starts, steps, layer, CORNER, DIMS))
-    return layer_out, before
+        last = total * sine_of_turns(phases_at(starts, steps, bits, layer, DIMS))
+    return last, before
 
 
 @triton.jit

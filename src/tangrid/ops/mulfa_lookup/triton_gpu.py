@@ -19,7 +19,6 @@ from tangrid.ops.grid_lookup.triton_gpu import (
     SCALES,
     locate,
     rows_of,
-    weights_of,
 )
 from tangrid.ops.mulfa_lookup.triton_filters import (
     back_along,
@@ -27,6 +26,7 @@ from tangrid.ops.mulfa_lookup.triton_filters import (
     filtered,
     first_layer,
     gates_of_cells,
+    load_hidden,
     load_mix,
     mixed,
     normalised,
@@ -65,6 +65,16 @@ def places_and_cells(
 
 
 @triton.jit
+def weights_of_nearest(pairs, DIMS: tl.constexpr):
+    """Return the weight of the only corner along every axis, which is one."""
+    ones = ()
+    for axis in tl.static_range(DIMS):
+        one = 0.0 * pairs[2 * axis] + 1.0
+        ones = ones + (one, one)
+    return ones
+
+
+@triton.jit
 def lanes_of(inside, CHANNELS: tl.constexpr, PADDED: tl.constexpr):
     """Return the channels of a row, and which of them exist at which points."""
     channels = tl.arange(0, PADDED)[None, :]
@@ -72,25 +82,50 @@ def lanes_of(inside, CHANNELS: tl.constexpr, PADDED: tl.constexpr):
 
 
 @triton.jit
-def weight_slope(
-    pairs, slopes, CORNER: tl.constexpr, AXIS: tl.constexpr, DIMS: tl.constexpr
-):
-    """Return the derivative of a corner's interpolation weight along one axis."""
-    slope = (2 * ((CORNER >> AXIS) & 1) - 1) * slopes[AXIS]
+def sides_of(terms, pairs, corner, DIMS: tl.constexpr):
+    """Return on which side of every axis a corner is, its terms, and its weights."""
+    bits, own_terms, sides = (), (), ()
     for axis in tl.static_range(DIMS):
-        if axis != AXIS:
-            slope = slope * pairs[2 * axis + ((CORNER >> axis) & 1)]
-    return slope
+        bit = tl.full([1], 0, tl.int32) + ((corner >> axis) & 1)
+        term = tl.where(bit == 1, terms[2 * axis + 1], terms[2 * axis])
+        side = tl.where(bit == 1, pairs[2 * axis + 1], pairs[2 * axis])
+        bits = bits + (bit,)
+        # As if both sides were this one: the first corner is the one that is meant.
+        own_terms = own_terms + (term, term)
+        sides = sides + (side,)
+    return bits, own_terms, sides
+
+
+@triton.jit
+def product_of(sides, DIMS: tl.constexpr, BESIDES: tl.constexpr):
+    """Return the product of weights along the axes, but for one axis."""
+    product = 0.0 * sides[0] + 1.0
+    for axis in tl.static_range(DIMS):
+        if axis != BESIDES:
+            product = product * sides[axis]
+    return product
+
+
+@triton.jit
+def values_at(
+    table, terms, addresses, level, channels, mask,
+    DIMS: tl.constexpr, CHANNELS: tl.constexpr, HASHED: tl.constexpr,
+    TILED: tl.constexpr,
+):  # fmt: skip
+    """Return the rows of a corner, and their values."""
+    (row,) = rows_of(terms, addresses, level, DIMS, 1, HASHED, TILED)
+    at = table + row[:, None] * CHANNELS + channels
+    return row, tl.load(at, mask=mask, other=0.0).to(tl.float32)
 
 
 @triton.jit
 def enter(
-    coords, points, inside, scales, addresses, projection, biases, frequencies, phases,
-    level, gates,
+    coords, points, inside, scales, addresses, projection, hidden, biases, frequencies,
+    phases, level, gates,
     DIMS: tl.constexpr, GRID_UNITS: tl.constexpr, NUM_GATES: tl.constexpr,
     LAYERS: tl.constexpr, OCTAVES: tl.constexpr,
 ):  # fmt: skip
-    """Return what belongs to the points: places, cells, first layer, gates, steps."""
+    """Return places and cells of points, their first layer, and the layers after it."""
     places, cells = places_and_cells(
         coords, points, inside, scales, addresses, level, DIMS, GRID_UNITS
     )
@@ -100,16 +135,18 @@ def enter(
     starts, steps = gates_of_cells(
         cells, frequencies, phases, gates, level, NUM_GATES, LAYERS, DIMS
     )
-    return places, cells, first, starts, steps
+    squares, constants = load_hidden(hidden, biases, gates, level, NUM_GATES, LAYERS)
+    return places, cells, first, (starts, steps, squares, constants)
 
 
 @triton.jit
 def sums_over_corners(
-    table, rows, linears, channels, mask, first, starts, steps, mixing, constant,
-    hidden, biases, gates, level,
+    table, addresses, level, terms, pairs, channels, mask, first, network, mixing,
+    constant,
     DIMS: tl.constexpr, CORNERS: tl.constexpr, CHANNELS: tl.constexpr,
-    PADDED: tl.constexpr, NUM_GATES: tl.constexpr, LAYERS: tl.constexpr,
-    OUTPUTS: tl.constexpr, NORMALISER: tl.constexpr, BLOCK: tl.constexpr,
+    PADDED: tl.constexpr, HASHED: tl.constexpr, TILED: tl.constexpr,
+    LAYERS: tl.constexpr, OUTPUTS: tl.constexpr, NORMALISER: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Return the sums of values and weights that `normalised` makes features of."""
     nothing = tl.zeros([BLOCK, PADDED], tl.float32)
@@ -118,15 +155,16 @@ def sums_over_corners(
     if (NORMALISER == "softmax") or (NORMALISER == "lin_softmax"):
         extra = none - float("inf")
     found = (nothing, nothing, none, extra)
-    for corner in tl.static_range(CORNERS):
-        at = table + rows[corner][:, None] * CHANNELS + channels
-        values = tl.load(at, mask=mask, other=0.0).to(tl.float32)
-        last, _ = filtered(
-            first, starts, steps, hidden, biases, gates, level, corner, NUM_GATES,
-            LAYERS, DIMS,
+    for corner in tl.range(CORNERS, num_stages=1):
+        bits, own_terms, sides = sides_of(terms, pairs, corner, DIMS)
+        _, values = values_at(
+            table, own_terms, addresses, level, channels, mask, DIMS, CHANNELS, HASHED,
+            TILED,
         )  # fmt: skip
+        last, _ = filtered(first, network, bits, LAYERS, DIMS)
         raw = mixed(last, mixing, constant)
-        found = counted(raw, linears[corner][:, None], values, found, NORMALISER)
+        linear = product_of(sides, DIMS, DIMS)[:, None]
+        found = counted(raw, linear, values, found, NORMALISER)
     return found
 
 
@@ -147,22 +185,22 @@ def read(
     gates, outputs = tl.arange(0, GATES), tl.arange(0, OUTPUTS)
     channels, mask = lanes_of(inside, CHANNELS, PADDED)
     CORNERS: tl.constexpr = 1 if INTERPOLATION == NEAREST else 1 << DIMS
-    terms, pairs, slopes = locate(
+    terms, pairs, _ = locate(
         coords, points, inside, scales, addresses, level, DIMS, INTERPOLATION
     )
-    rows = rows_of(terms, addresses, level, DIMS, CORNERS, HASHED, TILED)
-    linears = weights_of(pairs, slopes, DIMS, CORNERS, False)
-    _, _, first, starts, steps = enter(
-        coords, points, inside, scales, addresses, projection, biases, frequencies,
-        phases, level, gates, DIMS, GRID_UNITS, NUM_GATES, LAYERS, OCTAVES,
+    if INTERPOLATION == NEAREST:
+        pairs = weights_of_nearest(pairs, DIMS)
+    _, _, first, network = enter(
+        coords, points, inside, scales, addresses, projection, hidden, biases,
+        frequencies, phases, level, gates, DIMS, GRID_UNITS, NUM_GATES, LAYERS, OCTAVES,
     )  # fmt: skip
     mixing, constant = load_mix(
         mix, offset, gates, outputs, level, NUM_GATES, NUM_OUTPUTS
     )
     found = sums_over_corners(
-        table, rows, linears, channels, mask, first, starts, steps, mixing, constant,
-        hidden, biases, gates, level, DIMS, CORNERS, CHANNELS, PADDED, NUM_GATES,
-        LAYERS, OUTPUTS, NORMALISER, BLOCK,
+        table, addresses, level, terms, pairs, channels, mask, first, network, mixing,
+        constant, DIMS, CORNERS, CHANNELS, PADDED, HASHED, TILED, LAYERS, OUTPUTS,
+        NORMALISER, BLOCK,
     )  # fmt: skip
     features = normalised(found, epsilon, NORMALISER)
     place = out + points[:, None] * width + level * CHANNELS + channels
@@ -195,11 +233,11 @@ def pull(
     terms, pairs, slopes = locate(
         coords, points, inside, scales, addresses, level, DIMS, INTERPOLATION
     )
-    rows = rows_of(terms, addresses, level, DIMS, CORNERS, HASHED, TILED)
-    linears = weights_of(pairs, slopes, DIMS, CORNERS, False)
-    places, cells, first, starts, steps = enter(
-        coords, points, inside, scales, addresses, projection, biases, frequencies,
-        phases, level, gates, DIMS, GRID_UNITS, NUM_GATES, LAYERS, OCTAVES,
+    if INTERPOLATION == NEAREST:
+        pairs = weights_of_nearest(pairs, DIMS)
+    places, cells, first, network = enter(
+        coords, points, inside, scales, addresses, projection, hidden, biases,
+        frequencies, phases, level, gates, DIMS, GRID_UNITS, NUM_GATES, LAYERS, OCTAVES,
     )  # fmt: skip
     mixing, constant = load_mix(
         mix, offset, gates, outputs, level, NUM_GATES, NUM_OUTPUTS
@@ -210,47 +248,49 @@ def pull(
     of_all = (none, none, none)
     if (NORMALISER != "none") and (NORMALISER != "lin_add"):
         found = sums_over_corners(
-            table, rows, linears, channels, mask, first, starts, steps, mixing,
-            constant, hidden, biases, gates, level, DIMS, CORNERS, CHANNELS, PADDED,
-            NUM_GATES, LAYERS, OUTPUTS, NORMALISER, BLOCK,
+            table, addresses, level, terms, pairs, channels, mask, first, network,
+            mixing, constant, DIMS, CORNERS, CHANNELS, PADDED, HASHED, TILED, LAYERS,
+            OUTPUTS, NORMALISER, BLOCK,
         )  # fmt: skip
         of_all = back_along(upstream, found, epsilon, NORMALISER, OUTPUTS)
     sums = no_sums(BLOCK, GATES, OUTPUTS, LAYERS, DIMS)
     moves = ()
     for _ in tl.static_range(DIMS):
         moves = moves + (tl.zeros([BLOCK], tl.float32),)
-    for corner in tl.static_range(CORNERS):
-        at = rows[corner][:, None] * CHANNELS + channels
-        values = tl.load(table + at, mask=mask, other=0.0).to(tl.float32)
-        last, before = filtered(
-            first, starts, steps, hidden, biases, gates, level, corner, NUM_GATES,
-            LAYERS, DIMS,
+    for corner in tl.range(CORNERS, num_stages=1):
+        bits, own_terms, sides = sides_of(terms, pairs, corner, DIMS)
+        row, values = values_at(
+            table, own_terms, addresses, level, channels, mask, DIMS, CHANNELS, HASHED,
+            TILED,
         )  # fmt: skip
+        linear = product_of(sides, DIMS, DIMS)[:, None]
+        last, before = filtered(first, network, bits, LAYERS, DIMS)
         raw = mixed(last, mixing, constant)
         along = summed(upstream * values, OUTPUTS)
         weight, of_raw, of_linear = pulled_weights(
-            raw, linears[corner][:, None], along, of_all, NORMALISER
+            raw, linear, along, of_all, NORMALISER
         )
         if TABLE == ADDED:
-            tl.atomic_add(to_table + at, weight * upstream, mask=mask, sem="relaxed")
+            at = to_table + row[:, None] * CHANNELS + channels
+            tl.atomic_add(at, weight * upstream, mask=mask, sem="relaxed")
         elif TABLE == LISTED:
             entry = (level * CORNERS + corner) * num_points + points
-            tl.store(to_rows + entry, rows[corner], mask=inside)
+            tl.store(to_rows + entry, row, mask=inside)
             listed = to_table + entry[:, None] * CHANNELS + channels
             tl.store(listed, weight * upstream, mask=mask)
         if COORDS or KERNEL:
             # Beyond the last point nothing is pulled, not even where sums are zero.
             of_raw = tl.where(inside[:, None], of_raw, 0.0)
             sums = pulled_network(
-                of_raw, last, before, starts, steps, mixing, hidden, gates, level,
-                sums, corner, DIMS, LAYERS, NUM_GATES, KERNEL,
-            )  # fmt: skip
+                of_raw, last, before, network, mixing, bits, sums, DIMS, LAYERS, KERNEL
+            )
         if COORDS and INTERPOLATION != NEAREST:
             pulled = tl.sum(of_linear, axis=1)
             moved = ()
             for axis in tl.static_range(DIMS):
-                slope = weight_slope(pairs, slopes, corner, axis, DIMS)
-                moved = moved + (moves[axis] + pulled * slope,)
+                slope = (2 * bits[axis] - 1) * slopes[axis]
+                rest = product_of(sides, DIMS, axis)
+                moved = moved + (moves[axis] + pulled * slope * rest,)
             moves = moved
     to_own = tl.program_id(0).to(tl.int64) * num_sums
     if KERNEL:

@@ -10,7 +10,7 @@ points of a block is taken once, at the end, and written to a row of the instanc
 import triton
 import triton.language as tl
 
-from tangrid.ops.mulfa_lookup.triton_filters import load_square, phases_at
+from tangrid.ops.mulfa_lookup.triton_filters import phases_at
 from tangrid.ops.triton_sines import cosine_of_turns, sine_of_turns
 
 _PI = tl.constexpr(3.141592653589793)
@@ -60,43 +60,38 @@ def no_sums(
 
 @triton.jit
 def _pulled_layer(
-    of_last, before, starts, steps, hidden, gates, level, sums,
-    LAYER: tl.constexpr, CORNER: tl.constexpr, DIMS: tl.constexpr,
-    LAYERS: tl.constexpr, NUM_GATES: tl.constexpr, KERNEL: tl.constexpr,
+    of_last, before, network, bits, sums,
+    LAYER: tl.constexpr, DIMS: tl.constexpr, LAYERS: tl.constexpr, KERNEL: tl.constexpr,
 ):  # fmt: skip
     """Return the gradient of a layer's inputs, and the sums with its own in them."""
     of_first, of_mix, of_offset, of_hidden, of_biases, of_phases, of_steps = sums
-    turns = phases_at(starts, steps, LAYER, CORNER, DIMS)
+    starts, steps, squares, _ = network
+    turns = phases_at(starts, steps, bits, LAYER, DIMS)
     if KERNEL:
         of_phase = of_last * before[LAYER] * cosine_of_turns(turns)
         of_phases = _added(of_phases, of_phase, LAYER, LAYERS)
         for axis in tl.static_range(DIMS):
-            if (CORNER >> axis) & 1:
-                of_steps = _added(
-                    of_steps, of_phase, LAYER * DIMS + axis, LAYERS * DIMS
-                )
+            of_step = of_phase * bits[axis].to(tl.float32)[:, None]
+            of_steps = _added(of_steps, of_step, LAYER * DIMS + axis, LAYERS * DIMS)
     of_before = of_last * sine_of_turns(turns)
     if LAYER == 0:
         of_first += of_before
     else:
         if KERNEL:
-            inner = phases_at(starts, steps, LAYER - 1, CORNER, DIMS)
+            inner = phases_at(starts, steps, bits, LAYER - 1, DIMS)
             inputs = before[LAYER - 1] * sine_of_turns(inner)
             product = tl.dot(tl.trans(of_before), inputs, input_precision="ieee")
             of_hidden = _added(of_hidden, product, LAYER - 1, LAYERS - 1)
             of_biases = _added(of_biases, of_before, LAYER - 1, LAYERS - 1)
-        at = (level * (LAYERS - 1) + LAYER - 1) * NUM_GATES * NUM_GATES
-        weights = load_square(hidden + at, gates, NUM_GATES)
-        of_before = tl.dot(of_before, weights, input_precision="ieee")
+        of_before = tl.dot(of_before, squares[LAYER - 1], input_precision="ieee")
     sums = of_first, of_mix, of_offset, of_hidden, of_biases, of_phases, of_steps
     return of_before, sums
 
 
 @triton.jit
 def pulled_network(
-    of_raw, last, before, starts, steps, mixing, hidden, gates, level, sums,
-    CORNER: tl.constexpr, DIMS: tl.constexpr, LAYERS: tl.constexpr,
-    NUM_GATES: tl.constexpr, KERNEL: tl.constexpr,
+    of_raw, last, before, network, mixing, bits, sums,
+    DIMS: tl.constexpr, LAYERS: tl.constexpr, KERNEL: tl.constexpr,
 ):  # fmt: skip
     """Return the sums over corners with those of one more in them.
 
@@ -111,8 +106,8 @@ def pulled_network(
     sums = of_first, of_mix, of_offset, of_hidden, of_biases, of_phases, of_steps
     for back in tl.static_range(LAYERS):
         of_last, sums = _pulled_layer(
-            of_last, before, starts, steps, hidden, gates, level, sums,
-            LAYERS - 1 - back, CORNER, DIMS, LAYERS, NUM_GATES, KERNEL,
+            of_last, before, network, bits, sums, LAYERS - 1 - back, DIMS, LAYERS,
+            KERNEL,
         )  # fmt: skip
     return sums
 
