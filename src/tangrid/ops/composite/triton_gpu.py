@@ -222,8 +222,10 @@ def _count_visible(
 def _launch(program, num_rays, num_samples, given, *, columns=1, **shapes):
     grid = triton.cdiv(num_rays, RAYS), columns
     sizes = {"num_rays": num_rays, "num_samples": num_samples}
+    shapes |= {"RAYS": RAYS, "SAMPLES": SAMPLES}
     with torch.cuda.device_of(given[0]):
-        program[grid](*given, **sizes, RAYS=RAYS, SAMPLES=SAMPLES, **shapes)
+        # Said, as Triton is about to change what it does unasked.
+        program[grid](*given, **sizes, **shapes, enable_fp_fusion=True)
 
 
 def _channels(count):

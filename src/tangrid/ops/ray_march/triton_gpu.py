@@ -199,25 +199,28 @@ def march(rays, offsets, cells, steps, densities, most_thickness):
         tensor.contiguous() for tensor in (*rays, offsets, cells.bits, cells.blocks)
     ]
     given.append(offsets.new_empty(0) if densities is None else densities.contiguous())
-    numbers = (most_thickness, *_lattice(steps), steps.slope)
+    # A whole number would be an argument of another type.
+    numbers = [float(x) for x in (most_thickness, *_lattice(steps), steps.slope)]
+    num_rays = len(offsets)
+    num_lanes = INTERPRETED_RAYS if is_interpreted() else RAYS
     shapes = {
         "RESOLUTION": cells.resolution,
         "CASCADES": cells.num_cascades,
         "GROWS": steps.slope > 0,
         "ENDS": steps.slope > 0 and math.isfinite(steps.longest),
         "HAS_DENSITIES": densities is not None,
-        "RAYS": INTERPRETED_RAYS if is_interpreted() else RAYS,
+        "RAYS": num_lanes,
+        "num_warps": 1,
+        # Said, as Triton is about to change what it does unasked.
+        "enable_fp_fusion": True,
     }
-    num_rays = len(offsets)
-    grid = (triton.cdiv(num_rays, shapes["RAYS"]),)
+    grid = (triton.cdiv(num_rays, num_lanes),)
     counts = offsets.new_empty(num_rays, dtype=torch.int64)
 
     def walk(bounds, room):
         out = _room(offsets, room)
         with torch.cuda.device_of(offsets):
-            _march[grid](
-                *given, *numbers, bounds, counts, *out, num_rays, **shapes, num_warps=1
-            )
+            _march[grid](*given, *numbers, bounds, counts, *out, num_rays, **shapes)
         return out
 
     # Without room a walk counts.
