@@ -102,12 +102,12 @@ def _has_triton() -> bool:
 def _unfit(
     tensors: Mapping[str, Tensor], dtypes: Sequence[torch.dtype], device: str
 ) -> list[str]:
-    names = " and ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
     reasons = []
     for name, tensor in tensors.items():
         if tensor.device.type != device:
             reasons.append(f"{name} is on '{tensor.device}' (needs {device})")
         if tensor.dtype not in dtypes:
+            names = " and ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
             reasons.append(f"{name} has dtype {tensor.dtype} (supports {names})")
     return reasons
 

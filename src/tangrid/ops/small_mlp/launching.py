@@ -1,39 +1,17 @@
-"""How small perceptrons are cut into programs of a GPU, and started."""
+"""Start the GPU programs of small perceptrons."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from tangrid.ops.contract import is_interpreted
 from tangrid.ops.small_mlp import triton_gpu
+from tangrid.ops.small_mlp.tiling import Tiling, tiling
 
 # Programs name the types that their arguments have inside.
 _programs: Any = triton_gpu
-
-
-class _Tiling(NamedTuple):
-    """How a program is cut."""
-
-    block: int
-    """Points at once."""
-    warps: int
-    chunk: int
-    """Channels of the inputs at once."""
-    outputs: int
-    """Channels of the outputs, up to a power of two."""
-
-    @classmethod
-    def of(cls, sizes: Sequence[int], dtype: torch.dtype, precision: str) -> "_Tiling":
-        """Return one whose tiles fit into registers and shared memory."""
-        width, padded = sizes[1], -(-sizes[0] // 16)
-        chunk = next(size for size in (64, 32, 16) if padded % (size // 16) == 0)
-        outputs = max(16, 1 << (sizes[-1] - 1).bit_length())
-        if dtype == torch.float32 and precision == "ieee":
-            # Without tensor cores a thread holds whole rows and columns of its tile.
-            return cls(32, 8 if width > 32 else 4, min(chunk, 32), outputs)
-        return cls(128 if width < 128 else 64, 8, chunk, outputs)
 
 
 def _precision(dtype: torch.dtype) -> str:
@@ -53,17 +31,17 @@ def _precision(dtype: torch.dtype) -> str:
     return "tf32" if dtype == torch.float32 and is_rounded else "ieee"
 
 
-def _shape(sizes: Sequence[int], tiling: _Tiling, precision: str) -> dict[str, Any]:
+def _shape(sizes: Sequence[int], cut: Tiling, precision: str) -> dict[str, Any]:
     return {
         "NUM_INPUTS": sizes[0],
         "WIDTH": sizes[1],
         "NUM_HIDDEN": len(sizes) - 2,
         "NUM_OUTPUTS": sizes[-1],
-        "BLOCK": tiling.block,
-        "CHUNK": tiling.chunk,
-        "OUTPUTS": tiling.outputs,
+        "BLOCK": cut.block,
+        "CHUNK": cut.chunk,
+        "OUTPUTS": cut.outputs,
         "PRECISION": precision,
-        "num_warps": tiling.warps,
+        "num_warps": cut.warps,
     }
 
 
@@ -86,10 +64,10 @@ def run_forward(
     count = len(inputs)
     out = inputs.new_empty(count, sizes[-1])
     precision = _precision(inputs.dtype)
-    tiling = _Tiling.of(sizes, inputs.dtype, precision)
+    cut = tiling(sizes, inputs.dtype, precision, backward=False)
     if count:
         with torch.cuda.device_of(inputs):
-            _programs.forward[-(-count // tiling.block),](
+            _programs.forward[-(-count // cut.block),](
                 inputs,
                 flat,
                 out,
@@ -97,7 +75,7 @@ def run_forward(
                 *inputs.stride(),
                 ACTIVATION=activation,
                 OUTPUT_ACTIVATION=output_activation,
-                **_shape(sizes, tiling, precision),
+                **_shape(sizes, cut, precision),
             )
     return out
 
@@ -124,8 +102,8 @@ def run_backward(
     """
     count = len(inputs)
     precision = _precision(inputs.dtype)
-    tiling = _Tiling.of(sizes, inputs.dtype, precision)
-    num_blocks = -(-count // tiling.block)
+    cut = tiling(sizes, inputs.dtype, precision, backward=True)
+    num_blocks = -(-count // cut.block)
     # Few programs make few sums; one of points alone has none to make.
     programs = min(num_blocks, _resident(inputs)) if needs[1] else num_blocks
     sums = flat.new_zeros(programs if needs[1] else 0, len(flat), dtype=torch.float32)
@@ -145,7 +123,7 @@ def run_backward(
                 OUTPUT_ACTIVATION=output_activation,
                 WANTS_INPUTS=needs[0],
                 WANTS_WEIGHTS=needs[1],
-                **_shape(sizes, tiling, precision),
+                **_shape(sizes, cut, precision),
             )
     return grad_inputs, sums.sum(0).to(flat.dtype) if needs[1] else flat.new_empty(0)
 

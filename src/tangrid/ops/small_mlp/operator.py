@@ -119,10 +119,9 @@ def _checked(
                 f"small_mlp: expected an activation among {', '.join(ACTIVATIONS)}, "
                 f"got {name!r}."
             )
-    shapes = [tuple(weight.shape) for weight in weights]
-    sizes = (inputs.shape[-1], *(shape[0] for shape in shapes)) if inputs.ndim else ()
-    expected = [(b, a) for a, b in pairwise(sizes)]
-    if inputs.ndim != 2 or not shapes or shapes != expected:
+    shapes = [weight.shape for weight in weights]
+    sizes = (*inputs.shape[1:], *(shape[0] for shape in shapes))
+    if inputs.ndim != 2 or not shapes or shapes != [(b, a) for a, b in pairwise(sizes)]:
         raise ShapeError(
             "small_mlp: expected inputs [n, k] and matrices of which the first has k "
             "columns and each other one for every row of the one before, got inputs "
