@@ -89,16 +89,11 @@ class FittedShape:
             field: A field with one channel.
             workers: Who works.
         """
-        device = field.device
-
-        def values(coords: Coords) -> Float[Tensor, " n"]:
-            return predict(workers, field, coords.to(device))[:, 0].to(coords.device)
-
-        def gradients(coords: Coords) -> Coords:
-            there = coords.to(device)
-            return predict_gradients(workers, field, there).to(coords.device)
-
-        return cls(values, gradients, device)
+        return cls(
+            values=lambda coords: predict(workers, field, coords)[:, 0],
+            gradients=lambda coords: predict_gradients(workers, field, coords),
+            device=field.device,
+        )
 
     def slopes(self, coords: Coords, reach: float) -> Coords:
         """Return how the values change around points, by central differences.
