@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -43,6 +44,8 @@ _homes: list[torch.device] = [torch.device("cpu")]
 @contextmanager
 def running(choice: ImplementationName) -> Iterator[None]:
     """Choose an implementation; programs run on a GPU if there is one."""
+    if choice == "triton":
+        pytest.importorskip("triton")
     on_gpu = choice == "triton" and torch.cuda.is_available()
     _homes.append(torch.device("cuda" if on_gpu else "cpu"))
     try:
