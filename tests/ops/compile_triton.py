@@ -39,7 +39,7 @@ def source_of(module: str, name: str, arguments: list[str], constants: dict) -> 
 
 
 def usage_of(cubin: bytes) -> dict[str, int]:
-    """Registers per thread and bytes of stack (which hold what did not fit them)."""
+    """Registers per thread and bytes of memory per thread or instance."""
     tool = triton.knobs.nvidia.cuobjdump.path
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "program.cubin")
@@ -62,9 +62,12 @@ def compiled(
     # Whatever the compiler raises is the answer.
     except Exception as error:
         return {"error": f"{type(error).__name__}: {error}"}
-    ptx = made.asm["ptx"]
-    shared = {"shared": made.metadata.shared}
-    return {"error": "", "ptx": ptx, **usage_of(made.asm["cubin"]), **shared}
+    ptx, usage = made.asm["ptx"], usage_of(made.asm["cubin"])
+    usage["shared"] = made.metadata.shared
+    # Arrays that the program wants in memory, as a sine does of a large number.
+    wanted = sum(map(int, re.findall(r"__local_depot\d+\[(\d+)\];", ptx)))
+    usage["spilled"] = max(0, usage["stack"] - -(-wanted // 8) * 8)
+    return {"error": "", "ptx": ptx, **usage}
 
 
 if __name__ == "__main__":
