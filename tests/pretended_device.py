@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
+from torch.utils._mode_utils import no_dispatch
 from torch.utils.backend_registration import (
     _DummyBackendModule,
     _setup_privateuseone_for_python_backend,
@@ -100,7 +101,8 @@ class Pretended(Tensor):
         return f"Pretended({self.inner})"
 
     def numpy(self, *, force: bool = False) -> Any:
-        assert not force
+        if force:
+            return self.cpu().numpy()
         raise TypeError(
             f"can't convert {self.device} device type tensor to numpy. Use "
             "Tensor.cpu() to copy the tensor to host memory first."
@@ -111,6 +113,16 @@ class Pretended(Tensor):
 
     def tolist(self) -> Any:
         return self.cpu().tolist()
+
+    @property
+    def data(self) -> Tensor:
+        return Tensor.data.__get__(self)
+
+    @data.setter
+    def data(self, value: "Pretended") -> None:
+        # As ``module.double()`` does.
+        Tensor.data.__set__(self, value)
+        self.inner = value.inner
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if id(self) not in memo:
@@ -199,11 +211,25 @@ def _run(func: Any, args: tuple, kwargs: dict[str, Any], place: torch.device) ->
             return value
         return Pretended(value)
 
+    wrapped = args
     args, kwargs = pytree.tree_map_only(Pretended, unwrap, (args, kwargs))
     found = func(*args, **kwargs)
+    if torch.Tag.inplace_view in func.tags:
+        _change_shape(func, wrapped)
     for changed in outer.values():
         assert changed.shape == changed.inner.shape, f"{func} changes a shape in place"
     return pytree.tree_map_only(Tensor, wrap, found)
+
+
+def _change_shape(func: Any, args: tuple) -> None:
+    """Let an operator such as ``squeeze_`` change what the wrapper says of itself."""
+    before = torch._C._meta_in_tls_dispatch_include()
+    with no_dispatch():
+        torch._C._set_meta_in_tls_dispatch_include(True)
+        try:
+            func(*args)
+        finally:
+            torch._C._set_meta_in_tls_dispatch_include(before)
 
 
 def _factory(name: str) -> Any:

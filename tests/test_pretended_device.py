@@ -80,6 +80,10 @@ def test_modules_move(pretend: torch.device):
         moved(x)
     moved(x.to(pretend)).sum().backward()
     assert moved.weight.grad.device == pretend
+    weight = moved.weight
+    moved.double()
+    assert moved.weight is weight
+    assert moved(x.double().to(pretend)).dtype == torch.float64
 
 
 def test_generators_belong_to_a_device(pretend: torch.device):

@@ -217,6 +217,7 @@ def analyze(
     out: str | Path | None = None,
     overwrite: bool = False,
     resume: bool = False,
+    device: str | torch.device = HOST,
     progress: bool = True,
 ) -> KernelAnalysis:
     """Look at the tangent kernels of untrained models at pixels of an image.
@@ -239,13 +240,15 @@ def analyze(
         out: Folder for everything, the report included; None keeps nothing on disk.
         overwrite: Whether an analysis in that folder is replaced.
         resume: Whether an analysis in that folder is gone on with.
+        device: Where to compute, or its name, as in `fit`.
         progress: Whether standard error shows how it goes.
 
     Returns:
         What the kernels tell, in plain values, and their maps.
 
     Raises:
-        ConfigError: If a setting is not possible or the folder is taken.
+        ConfigError: If a setting is not possible, the folder is taken or there is no
+            such device.
         ResourceError: If the kernels do not fit into memory.
 
     Example:
@@ -258,6 +261,7 @@ def analyze(
         (16, 3)
     """
     _check_signal("analyze", signal, ImageSignal)
+    place = find_device(device)
     if isinstance(models, str):
         models = (models,)
     experiment = AnalyzeImage(
@@ -279,19 +283,22 @@ def analyze(
     analysis, _ = plan_image_analysis(experiment, signal)
     if out is None:
         _check_kept("analyze", overwrite=overwrite, resume=resume)
-        return _analysed(analysis, None, progress)
+        return _analysed(analysis, None, place, progress)
     with keeping(out, experiment, overwrite=overwrite, resume=resume) as kept:
-        found = _analysed(analysis, kept, progress)
+        found = _analysed(analysis, kept, place, progress)
     write_kernel_report(kept.folder.path)
     return found
 
 
-def _analysed(analysis: Analysis, kept: Kept | None, progress: bool) -> KernelAnalysis:
+def _analysed(
+    analysis: Analysis, kept: Kept | None, device: torch.device, progress: bool
+) -> KernelAnalysis:
     with StageLine() if progress else nullcontext() as line:
         *_, found = run_analysis(
             analysis,
             kept.folder if kept else None,
             resume=kept.resume if kept else False,
+            device=device,
             on_field=line.begin if line else None,
             on_stage=line.stage if line else lambda _: None,
         )

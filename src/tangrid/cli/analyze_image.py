@@ -11,6 +11,7 @@ from tangrid.cli.flags import (
     ModelFlags,
     OutputFlags,
     PictureFlags,
+    check_device,
     check_seeds,
     models_in,
     seeds_of,
@@ -49,6 +50,7 @@ def run(request: AnalyzeImageRequest, command: Sequence[str]) -> None:
         command: The whole command, for the record.
     """
     check_seeds(request.model)
+    check_device(request.kernels.device)
     # What is heavy is imported when it is needed: --help must answer at once.
     from tangrid.cli.kernel_outcome import keep_analysis  # noqa: PLC0415
     from tangrid.experiments.analyze_image import plan_image_analysis  # noqa: PLC0415
@@ -57,9 +59,9 @@ def run(request: AnalyzeImageRequest, command: Sequence[str]) -> None:
     experiment, signal = _experiment(request)
     # Everything is tried before a folder is made.
     analysis, plan = plan_image_analysis(experiment, signal)
-    keep_analysis(
-        analysis, plan, request.output, f"runs/{signal.name}-kernels", command
-    )
+    own = f"runs/{signal.name}-kernels"
+    device = request.kernels.device
+    keep_analysis(analysis, plan, request.output, own, command, device)
 
 
 def _experiment(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from tangrid.cli.flag_types import Name, Number
-from tangrid.cli.flags import OutputFlags
+from tangrid.cli.flags import OutputFlags, check_device
 from tangrid.cli.kernel_flags import KernelFlags, kernel_settings
 from tangrid.cli.plugin import load_plugin
 from tangrid.errors import DataError
@@ -48,6 +48,7 @@ def run(request: AnalyzeRunRequest, command: Sequence[str]) -> None:
         plan_run_analysis,
     )
 
+    check_device(request.kernels.device)
     output = request.output
     load_plugin(output.plugin)
     path = Path(request.run).expanduser()
@@ -61,7 +62,7 @@ def run(request: AnalyzeRunRequest, command: Sequence[str]) -> None:
     )
     own = f"runs/{path.name}-kernels"
     analysis, plan = plan_run_analysis(experiment, runs, Path(output.out or own))
-    keep_analysis(analysis, plan, output, own, command)
+    keep_analysis(analysis, plan, output, own, command, request.kernels.device)
 
 
 def _opened(path: Path, request: AnalyzeRunRequest) -> "OpenedRuns":

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from tangrid.cli.flag_types import Count, Number, Real, Share
+from tangrid.cli.flag_types import Count, Device, Number, Real, Share
 from tangrid.cli.flags import names_in
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ class KernelFlags:
     """Probability with which the generalisation bound may fail."""
     lattice: Number = 32
     """Points along each side of the lattice of the Fourier spectra."""
+    device: Device = "cpu"
+    """Where to compute: cpu, cuda, cuda:1 and so on, or auto (a GPU, if there is)."""
 
 
 def kernel_settings(flags: KernelFlags, num_pixels: int, seed: int) -> "KernelSettings":

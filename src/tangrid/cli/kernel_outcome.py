@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tangrid.cli.flags import OutputFlags
+from tangrid.cli.flags import OutputFlags, device_named
 from tangrid.cli.outcome import aligned
 from tangrid.experiments.analyze_folder import Analysis, run_analysis
 from tangrid.experiments.analyze_plan import AnalysisPlan
@@ -28,6 +28,7 @@ def keep_analysis(
     output: OutputFlags,
     folder: str,
     command: Sequence[str],
+    device: str = "cpu",
 ) -> None:
     """Look at every field, write the report, and print the main numbers.
 
@@ -37,6 +38,7 @@ def keep_analysis(
         output: Where everything goes.
         folder: Where it goes if nothing else was asked for.
         command: The whole command, for the record.
+        device: Name of what computes.
     """
     kind = {"overwrite": output.overwrite, "resume": output.resume}
     with (
@@ -48,6 +50,7 @@ def keep_analysis(
             analysis,
             kept.folder,
             resume=kept.resume,
+            device=device_named(device),
             command=command,
             on_field=line.begin,
             on_stage=line.stage,

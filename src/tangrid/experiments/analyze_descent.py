@@ -67,7 +67,7 @@ def predicted_losses(
     descent: GradientDescent,
     steps: Tensor,
 ) -> tuple[Tensor, str]:
-    """Return predicted mean squared errors, and how they were found.
+    """Return predicted mean squared errors, on the host, and how they were found.
 
     Args:
         dense: The kernel of all parameters, whose eigenvectors are known.
@@ -79,7 +79,7 @@ def predicted_losses(
     initial, times = specimen.values(probes.points), steps.double()
     if dense.outputs == "full" or probes.num_channels == 1:
         losses = predict_mse(dense, probes.labels, initial, descent, times)
-        return losses, "eigenvectors"
+        return losses.cpu(), "eigenvectors"
     # Channels act on each other: the kernel of their sum does not know of it.
     whole = specimen.kernel("all", probes.points)
     found = evolve_training(
@@ -90,7 +90,7 @@ def predicted_losses(
         times,
         max_products=max(300, int(steps.max()) + 1),
     )
-    return found.mse, "products"
+    return found.mse.cpu(), "products"
 
 
 def measured_descent(

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tangrid.devices import HOST, working_on
 from tangrid.experiments.analyze_group import outputs_for
 from tangrid.experiments.analyze_kernels import Examined, examine
 from tangrid.experiments.analyze_probes import Probes
@@ -91,6 +92,7 @@ def run_analysis(
     folder: RunFolder | None = None,
     *,
     resume: bool = False,
+    device: torch.device = HOST,
     command: Sequence[str] = (),
     on_field: Callable[[int, int, str], None] | None = None,
     on_stage: OnStage = lambda _: None,
@@ -101,6 +103,7 @@ def run_analysis(
         analysis: What to look at.
         folder: Where everything is kept; None to keep nothing on disk.
         resume: Whether to keep the fields that were finished.
+        device: Where to compute.
         command: The words that began it, for the record.
         on_field: Called before each field with its number, their number, and its label.
         on_stage: Called before each stage.
@@ -113,7 +116,7 @@ def run_analysis(
         kept.restore(folder)
     elif folder is not None:
         folder.write_json("config.json", to_plain(analysis.experiment))
-        folder.write_json("environment.json", describe_start(command))
+        folder.write_json("environment.json", describe_start(command, device))
     if kept.is_finished:
         yield kept.so_far(folder)
     for number, planned in enumerate(analysis.planned):
@@ -121,8 +124,10 @@ def run_analysis(
             continue
         if on_field is not None:
             on_field(number, len(analysis.planned), planned.label)
-        found = examine(planned.build(), analysis.probes, analysis.settings, on_stage)
-        kept.add(found)
+        with working_on(device):
+            specimen, probes = planned.build().to(device), analysis.probes.to(device)
+            found = examine(specimen, probes, analysis.settings, on_stage)
+        kept.add(found.on_host)
         if folder is not None:
             kept.write(folder)
         yield kept.so_far(folder)

@@ -5,7 +5,7 @@ takes. Shapes and scenes bring their own points, labels and lattice.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -42,6 +42,13 @@ class Examined:
     arrays: dict[str, Tensor]
     maps: dict[str, BoundMap]
     warnings: tuple[str, ...] = ()
+
+    @property
+    def on_host(self) -> "Examined":
+        """The same in ordinary memory, wherever it was found."""
+        arrays = {name: array.cpu() for name, array in self.arrays.items()}
+        maps = {name: drawn.on_host for name, drawn in self.maps.items()}
+        return replace(self, arrays=arrays, maps=maps)
 
 
 def examine(

@@ -1,7 +1,7 @@
 """Where tangent kernels are looked at: points with labels, a lattice, maps, a pair."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -71,6 +71,15 @@ class Probes:
             )
         self.lattice.check_points(rows_of(self.sites), "sites")
 
+    def to(self, device: torch.device) -> "Probes":
+        """Return the same places on another device.
+
+        Args:
+            device: Where the models are.
+        """
+        names = ("points", "labels", "sites", "map_sites", "centres", "pair")
+        return replace(self, **{n: _moved(getattr(self, n), device) for n in names})
+
     @property
     def num_points(self) -> int:
         """Points that are trained on (n)."""
@@ -85,6 +94,12 @@ class Probes:
     def num_channels(self) -> int:
         """Values per point (c)."""
         return self.labels.shape[1]
+
+
+def _moved(inputs: Inputs, device: torch.device) -> Inputs:
+    if isinstance(inputs, tuple):
+        return tuple(part.to(device) for part in inputs)
+    return inputs.to(device)
 
 
 def box_probes(

@@ -90,6 +90,23 @@ class Specimen:
         with torch.no_grad():
             return subject.function(subject.parameters, points)
 
+    def to(self, device: torch.device) -> Self:
+        """Return the model on a device, and on it what it was before.
+
+        Args:
+            device: Where kernels are computed.
+        """
+        before, parameters = self.before, self.parameters
+        if parameters is not None:
+            parameters = {name: value.to(device) for name, value in parameters.items()}
+        function = self.function
+        if isinstance(function, nn.Module):
+            function = function.to(device)
+        moved = replace(self, function=function, parameters=parameters)
+        if before is None:
+            return moved
+        return replace(moved, before=lambda: before().to(device))
+
     def moved(self, parameters: Mapping[str, Tensor]) -> Self:
         """Return the model at other parameters, in float64.
 

@@ -47,6 +47,17 @@ class BoundMap:
     eigenvalues: Float[Tensor, " 2"]
     trace: float
 
+    @property
+    def on_host(self) -> "BoundMap":
+        """The same in ordinary memory, wherever it was found."""
+        return BoundMap(
+            labels=self.labels.cpu(),
+            raw=self.raw.cpu(),
+            trace_normalised=self.trace_normalised.cpu(),
+            eigenvalues=self.eigenvalues.cpu(),
+            trace=self.trace,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class MapDifference:
@@ -101,7 +112,9 @@ def two_point_map(kernel: TangentKernel, *, num_labels: int = 101) -> BoundMap:
             f"two_point_map(num_labels=...): expected at least 2, got {num_labels}."
         )
     found = kernel.eigensystem
-    labels = torch.linspace(-1, 1, num_labels, dtype=torch.float64)
+    labels = torch.linspace(
+        -1, 1, num_labels, dtype=torch.float64, device=kernel.device
+    )
     pairs = torch.cartesian_prod(labels, labels)
     powers = found.coefficients(pairs.T.to(kernel.dtype)).square()
     resolved = found.clipped > 0
