@@ -7,6 +7,11 @@ import itertools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import torch
+
+from tangrid.ops.mulfa_lookup import FilterKernel
+from tangrid.ops.mulfa_lookup.blocks import block_shape
+
 
 class Program(NamedTuple):
     """One program in one form.
@@ -133,8 +138,67 @@ RAY_MARCH = (
     _march(5, grows=True, ends=True, has_densities=True),
 )
 
+
+def _mulfa_lookups(
+    table: str = "*fp32",
+    layers: int = 1,
+    gates: int = 8,
+    outputs: int = 2,
+    **constants: Any,
+) -> tuple[Program, ...]:
+    """Both programs of MulFAGrid's lookup, with all gradients, listed and added."""
+    mix = torch.empty(1, outputs, gates, device="meta")
+    biases = torch.empty(1, layers, gates, device="meta")
+    shape = block_shape(FilterKernel(*[mix] * 7)._replace(biases=biases, hidden=biases))
+    form = {
+        "DIMS": 2,
+        "CHANNELS": 2,
+        "PADDED": 2,
+        "INTERPOLATION": 1,
+        "HASHED": True,
+        "TILED": False,
+        "GRID_UNITS": True,
+        "OCTAVES": 4,
+        "NUM_GATES": gates,
+        "GATES": shape.gates,
+        "LAYERS": layers,
+        "NUM_OUTPUTS": outputs,
+        "OUTPUTS": shape.outputs,
+        "NORMALISER": "lin_centred",
+        "BLOCK": shape.points,
+    } | constants
+    inputs = ("*fp32", table, *["*fp32"] * 3, "*fp64", *["*fp32"] * 4, "*i64")
+    sums = ("*fp32", "*i64", "*fp32", *["*fp32"] * 4, *["*fp32"] * 3)
+    reading = (*inputs, table, "i32", "i32", "fp32")
+    pulling = (*inputs, table, *sums, "i32", "i32", "i32", "fp32")
+    wants = {"COORDS": True, "KERNEL": True}
+    module = "tangrid.ops.mulfa_lookup.triton_gpu"
+    return (
+        Program(module, "read", reading, form, shape.warps),
+        Program(module, "pull", pulling, form | wants | {"TABLE": 1}, shape.warps),
+        Program(module, "pull", pulling, form | wants | {"TABLE": 2}, shape.warps),
+    )
+
+
+MULFA_LOOKUP = (
+    # The presets for images, scenes and surfaces, and the paper's kernel.
+    *_mulfa_lookups(),
+    *_mulfa_lookups(gates=2, outputs=1, DIMS=3, CHANNELS=4, PADDED=4),
+    *_mulfa_lookups(gates=2, DIMS=3),
+    *_mulfa_lookups(layers=2, gates=16, outputs=1, NORMALISER="sum"),
+    *_mulfa_lookups("*fp16", INTERPOLATION=0, GRID_UNITS=False, NORMALISER="lin_add"),
+    *_mulfa_lookups(DIMS=4, INTERPOLATION=3, NORMALISER="signed_eps", TILED=True),
+    *_mulfa_lookups(
+        gates=5, outputs=3, DIMS=1, CHANNELS=3, PADDED=4, NORMALISER="lin_residual"
+    ),
+    *_mulfa_lookups(
+        gates=32, outputs=4, DIMS=3, CHANNELS=4, PADDED=4, NORMALISER="lin_softmax"
+    ),
+)
+
 PROGRAMS = {
     "composite": COMPOSITE,
     "grid_lookup": GRID_LOOKUP,
+    "mulfa_lookup": MULFA_LOOKUP,
     "ray_march": RAY_MARCH,
 }
