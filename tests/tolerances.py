@@ -148,3 +148,10 @@ SINE_FLOAT32 = 5e-7
 The polynomial is off by 6e-9; its terms, each rounded by half a unit of 1.2e-7, add up
 to some three units.
 """
+
+SUMS_IN_PIECES = 1e-5
+"""Relative difference between a gradient and that of its batch in pieces, in float32.
+
+The same products are added in another order: some thousand of them, each sum with a
+rounding of 6e-8.
+"""

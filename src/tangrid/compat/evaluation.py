@@ -22,7 +22,7 @@ class Model:
     @property
     def num_params(self) -> int:
         """Numbers of the flat vector."""
-        return sum(self._sizes)
+        return sum(self.sizes)
 
     @property
     def num_outputs(self) -> int:
@@ -32,7 +32,8 @@ class Model:
         return self.network.num_outputs
 
     @property
-    def _sizes(self) -> tuple[int, int]:
+    def sizes(self) -> tuple[int, int]:
+        """Numbers of the network and of the encoding."""
         of_network = self.network.num_params if self.network else 0
         return of_network, self.encoding.num_params
 
@@ -47,10 +48,10 @@ class Model:
             loss_scale: If given, the network computes in half precision, and gradients
                 on their way through it are larger by this factor.
         """
-        of_network, of_encoding = params.split(self._sizes)
-        features = self.encoding.evaluate(coords, of_encoding)
         if self.network is None:
-            return features
+            return self.encoding.evaluate(coords, params)
+        of_network, of_encoding = params.split(self.sizes)
+        features = self.encoding.evaluate(coords, of_encoding)
         if loss_scale is None:
             return self.network.evaluate(features, of_network)
         features = scale_gradient(features, 1 / loss_scale).half()

@@ -8,7 +8,7 @@ References:
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from tangrid.compat.configs import Settings
 from tangrid.compat.initial_values import table_values
@@ -46,6 +46,18 @@ _HASHES: Mapping[str, HashFunction] = {
 }
 
 
+class _Options(NamedTuple):
+    """Arguments of `grid_layout` by their names."""
+
+    num_levels: int
+    base_resolution: int
+    growth: float
+    log2_table_size: int
+    storage: Storage
+    interpolation: Interpolation
+    hash_function: HashFunction
+
+
 @dataclass(frozen=True, kw_only=True)
 class GridPart(PaddedPart):
     """``Grid``, ``HashGrid``, ``DenseGrid`` and ``TiledGrid``."""
@@ -56,8 +68,8 @@ class GridPart(PaddedPart):
     """Features per level."""
     is_stochastic: bool
     """Whether gradients of the table go to one corner drawn at random."""
-    settings: tuple[tuple[str, object], ...]
-    """What `hyperparams` tells."""
+    options: _Options
+    """What the layout was made of."""
 
     # Unlike all others, grids pad with zeros.
     fill: ClassVar[float] = 0.0
@@ -107,7 +119,20 @@ class GridPart(PaddedPart):
 
     def hyperparams(self) -> dict[str, object]:
         """Return the settings by the names that tiny-cuda-nn has for them."""
-        return dict(self.settings)
+        options = self.options
+        told = {
+            "otype": "Grid",
+            "type": _name_of(options.storage, _STORAGES),
+            "n_levels": options.num_levels,
+            "n_features_per_level": self.channels,
+            "base_resolution": options.base_resolution,
+            "per_level_scale": options.growth,
+            "interpolation": _name_of(options.interpolation, _INTERPOLATIONS),
+            "hash": _name_of(options.hash_function, _HASHES),
+        }
+        if options.storage == "hashed":
+            told["log2_hashmap_size"] = options.log2_table_size
+        return told
 
 
 def grid_part(config: Mapping[str, object], num_dims: int) -> GridPart:
@@ -133,42 +158,27 @@ def grid_part(config: Mapping[str, object], num_dims: int) -> GridPart:
     usual = 2.0
     if storage == "dense" and num_levels > 1:
         usual = math.exp(math.log(_FINEST_DENSE / base) / (num_levels - 1))
-    growth = settings.number("per_level_scale", usual)
-    log2_size = settings.count("log2_hashmap_size", 19)
-    interpolation = settings.choice("interpolation", "Linear", _INTERPOLATIONS)
-    hash_function = settings.choice("hash", "CoherentPrime", _HASHES)
+    options = _Options(
+        num_levels=num_levels,
+        base_resolution=base,
+        growth=settings.number("per_level_scale", usual),
+        log2_table_size=settings.count("log2_hashmap_size", 19),
+        storage=storage,
+        interpolation=settings.choice("interpolation", "Linear", _INTERPOLATIONS),
+        hash_function=settings.choice("hash", "CoherentPrime", _HASHES),
+    )
     is_stochastic = settings.flag("stochastic_interpolation", False)
     # Of positions inside tiny-cuda-nn's just-in-time compiled programs alone.
     settings.flag("fixed_point_pos", False)
     settings.finish()
-    layout = grid_layout(
-        num_dims=num_dims,
-        num_levels=num_levels,
-        base_resolution=base,
-        growth=growth,
-        log2_table_size=log2_size,
-        storage=storage,
-        interpolation=interpolation,
-        hash_function=hash_function,
-        stops_at_overflow=False,
-    )
-    told = {
-        "otype": "Grid",
-        "type": _name_of(storage, _STORAGES),
-        "n_levels": num_levels,
-        "n_features_per_level": channels,
-        "base_resolution": base,
-        "per_level_scale": growth,
-        "interpolation": _name_of(interpolation, _INTERPOLATIONS),
-        "hash": _name_of(hash_function, _HASHES),
-        **({"log2_hashmap_size": log2_size} if storage == "hashed" else {}),
-    }
     return GridPart(
         num_dims=num_dims,
-        layout=layout,
+        layout=grid_layout(
+            num_dims=num_dims, stops_at_overflow=False, **options._asdict()
+        ),
         channels=channels,
-        is_stochastic=is_stochastic and interpolation != "nearest",
-        settings=tuple(told.items()),
+        is_stochastic=is_stochastic and options.interpolation != "nearest",
+        options=options,
     )
 
 

@@ -145,7 +145,14 @@ class PaddedPart(Part):
             coords: Points, meant to lie in the unit box.
             params: The part's parameters.
         """
-        features = self.features(coords, params)
+        return self.filled_up(self.features(coords, params))
+
+    def filled_up(self, features: Features) -> Features:
+        """Return features with the constant channels beside them.
+
+        Args:
+            features: The part's own.
+        """
         if not self.padding:
             return features
         sides = (self.padding, 0) if self.pads_in_front else (0, self.padding)

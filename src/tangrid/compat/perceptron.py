@@ -85,9 +85,16 @@ class Perceptron:
             features: What the first layer sees, padding included.
             params: The network's parameters.
         """
-        return small_mlp(
-            features, self.matrices(params), self.activation, self.output_activation
-        )
+        return self.apply(features, self.matrices(params))
+
+    def apply(self, features: Features, matrices: list[Tensor]) -> Values:
+        """Return the values of each point.
+
+        Args:
+            features: What the first layer sees, padding included.
+            matrices: One for each layer, without padded outputs.
+        """
+        return small_mlp(features, matrices, self.activation, self.output_activation)
 
     def initial_params(self, stream: Pcg32) -> Flat:
         """Return fresh matrices.

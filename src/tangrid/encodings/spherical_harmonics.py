@@ -113,9 +113,9 @@ def spherical_harmonics(directions: Float[Tensor, "r 3"], num_degrees: int) -> F
         num_degrees^2 features.
 
     Example:
-        >>> found = spherical_harmonics(torch.tensor([[0.0, 0.0, 1.0]]), 2)
+        >>> found = spherical_harmonics(torch.tensor([[0.48, 0.6, 0.64]]), 2)
         >>> [round(value, 4) for value in found[0].tolist()]
-        [0.2821, 0.0, 0.4886, 0.0]
+        [0.2821, -0.2932, 0.3127, -0.2345]
     """
     x, y, z = directions.unbind(1)
     heights, real = [torch.ones_like(z)], [torch.ones_like(z)]
@@ -135,14 +135,16 @@ def _tables(
     num_degrees: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[Float[Tensor, "degrees features"], Float[Tensor, "orders features"]]:
     """Return each harmonic's factors of powers of z, and which turn it has."""
-    polynomials = torch.zeros(num_degrees, num_degrees**2, dtype=torch.float64)
-    choice = torch.zeros(2 * num_degrees - 1, num_degrees**2, dtype=torch.float64)
+    columns, place = num_degrees**2, {"dtype": torch.float64, "device": "cpu"}
+    polynomials = torch.zeros(num_degrees, columns, **place)
+    choice = torch.zeros(2 * num_degrees - 1, columns, **place)
     for degree in range(num_degrees):
         for order in range(-degree, degree + 1):
             column = degree * (degree + 1) + order
             legendre = _legendre(degree, abs(order))
-            polynomials[: degree + 1, column] = torch.tensor(legendre).double()
-            polynomials[:, column] *= _norm(degree, abs(order))
+            norm = _norm(degree, abs(order))
+            for power, factor in enumerate(legendre):
+                polynomials[power, column] = norm * factor
             choice[num_degrees - 1 + order, column] = 1
     return polynomials.to(device, dtype), choice.to(device, dtype)
 

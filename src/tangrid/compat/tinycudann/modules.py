@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tangrid.compat.encodings import encoding_part
 from tangrid.compat.evaluation import Model
 from tangrid.compat.perceptron import ALIGNMENT, perceptron
+from tangrid.compat.pieces import evaluate_in_pieces, suits_pieces
 from tangrid.errors import ConfigError, ShapeError
 from tangrid.ops.pcg32 import Pcg32
 
@@ -125,7 +126,11 @@ class Module(nn.Module):
         is_half = x.is_cuda and self.dtype == torch.float16
         loss_scale = self.loss_scale if is_half else None
         with torch.autocast(x.device.type, enabled=False):
-            values = self._model.evaluate(x.to(wide), params.to(wide), loss_scale)
+            x, params = x.to(wide), params.to(wide)
+            if suits_pieces(self._model, x, params):
+                values = evaluate_in_pieces(self._model, x, params)
+            else:
+                values = self._model.evaluate(x, params, loss_scale)
         return values.to(self.dtype)
 
     def extra_repr(self) -> str:

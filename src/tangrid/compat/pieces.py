@@ -1,0 +1,205 @@
+"""A network over an encoding, worked through in pieces that stay in the cache.
+
+On a CPU the layers of a whole batch are too large for the cache, and a flat gradient
+that is put together from those of its parts is copied as often as there are parts. Here
+the encoding reads the whole batch with all threads; the network takes a piece at a
+time, each thread another; and all gradients are written where they belong in one flat
+gradient. Derivatives of derivatives take the usual way.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tangrid.compat.evaluation import Model
+from tangrid.compat.grids import GridPart
+from tangrid.compat.parts import Flat
+from tangrid.fields.workers import Workers
+from tangrid.notation import Coords, Features, Values
+from tangrid.ops.contract import is_single_threaded
+from tangrid.ops.grid_lookup.anywhere import read_anywhere
+
+_PIECE = 4096
+
+
+def suits_pieces(model: Model, coords: Coords, params: Flat) -> bool:
+    """Return whether a batch can be worked through in pieces.
+
+    Args:
+        model: What is computed.
+        coords: Points.
+        params: All parameters.
+    """
+    encoding = model.encoding
+    has_plain_encoding = not encoding.num_params or (
+        isinstance(encoding, GridPart) and not encoding.is_stochastic
+    )
+    return (
+        model.network is not None
+        and has_plain_encoding
+        and coords.dtype == params.dtype == torch.float32
+        and coords.device.type == "cpu"
+        and params.requires_grad
+        and torch.is_grad_enabled()
+        # Who wants gradients of points may want derivatives of them.
+        and not coords.requires_grad
+        and len(coords) > 0
+    )
+
+
+def evaluate_in_pieces(model: Model, coords: Coords, params: Flat) -> Values:
+    """Return the values of each point, as ``model.evaluate`` does.
+
+    Args:
+        model: What is computed.
+        coords: Points, without a gradient.
+        params: All parameters.
+    """
+    return _InPieces.apply(coords, params, _Work(model))
+
+
+class _Work:
+    """What is kept from the forward to the backward pass."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.pieces: list[tuple[Tensor, Tensor]] = []
+
+    def forward(self, coords: Coords, params: Flat) -> Values:
+        """Return the values, and keep a graph for the encoding and each piece."""
+        of_network, of_encoding = params.detach().split(self.model.sizes)
+        # Memory that nobody touches before the backward pass.
+        self.flat_grad = torch.empty_like(params)
+        self.params = of_encoding.requires_grad_()
+        self.matrices = [
+            matrix.requires_grad_() for matrix in self._network.matrices(of_network)
+        ]
+        with torch.enable_grad():
+            self.features = self._features(coords)
+        seen = self.features.detach()
+        values = coords.new_empty(len(coords), self.model.num_outputs)
+        self.pieces = [(seen, values)] * (-(-len(coords) // _PIECE))
+
+        def work(number: int, worker: int) -> None:
+            del worker
+            place = _place(number)
+            with torch.enable_grad():
+                features = seen[place].requires_grad_()
+                found = self._network.apply(features, self.matrices)
+            values[place] = found.detach()
+            self.pieces[number] = features, found
+
+        _share(len(self.pieces), work)
+        return values
+
+    def backward(self, grad_out: Values) -> Flat:
+        """Return the flat gradient, and drop what was kept."""
+        flat, features, pieces = self.flat_grad, self.features, self.pieces
+        flat.zero_()
+        grad_features = torch.empty_like(features)
+        sums: dict[int, list[Tensor]] = {}
+
+        def work(number: int, worker: int) -> None:
+            place = _place(number)
+            inputs, values = pieces[number]
+            found = torch.autograd.grad(
+                values, (inputs, *self.matrices), grad_out[place]
+            )
+            grad_features[place] = found[0]
+            totals = sums.setdefault(worker, [torch.zeros_like(g) for g in found[1:]])
+            for total, grad in zip(totals, found[1:], strict=True):
+                total.add_(grad)
+
+        _share(len(pieces), work)
+        of_network, of_encoding = flat.split(self.model.sizes)
+        for worker in sorted(sums):
+            matrices = self._network.matrices(of_network)
+            for matrix, grad in zip(matrices, sums[worker], strict=True):
+                matrix.add_(grad)
+        if features.requires_grad:
+            (rest,) = torch.autograd.grad(
+                features, self.params, grad_features, allow_unused=True
+            )
+            if rest is not None:
+                of_encoding.add_(rest)
+        self._forget()
+        return flat
+
+    def _features(self, coords: Coords) -> Features:
+        """Return features whose gradient goes into the flat one."""
+        encoding = self.model.encoding
+        if not isinstance(encoding, GridPart):
+            return encoding.evaluate(coords, self.params)
+        buffer = self.flat_grad[self.model.sizes[0] :]
+        features = read_anywhere(
+            coords,
+            encoding.table(self.params),
+            encoding.layout,
+            grad_into=encoding.table(buffer),
+        )
+        return encoding.filled_up(features)
+
+    @property
+    def _network(self) -> Any:  # noqa: ANN401
+        return self.model.network
+
+    def _forget(self) -> None:
+        self.pieces = []
+        del self.flat_grad, self.features, self.params, self.matrices
+
+
+def _place(number: int) -> slice:
+    return slice(number * _PIECE, (number + 1) * _PIECE)
+
+
+def _share(count: int, work: Callable[[int, int], None]) -> None:
+    """Do numbered work on several threads, always the same on the same."""
+    threads = 1 if is_single_threaded() else min(torch.get_num_threads(), count)
+    if threads == 1:
+        for number in range(count):
+            work(number, 0)
+        return
+
+    def share(worker: int) -> None:
+        for number in range(worker, count, threads):
+            work(number, worker)
+
+    with Workers(threads) as workers:
+        workers.run(share)
+
+
+class _InPieces(torch.autograd.Function):
+    """Values by pieces; gradients of them too, if nobody differentiates those."""
+
+    @staticmethod
+    def forward(coords: Tensor, params: Tensor, work: _Work) -> Tensor:
+        return work.forward(coords, params)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401
+        coords, params, ctx.work = inputs
+        ctx.save_for_backward(coords, params)
+
+    @staticmethod
+    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        coords, params = ctx.saved_tensors
+        # What was kept is used up by the first pass; later ones compute it again.
+        if ctx.work.pieces and not torch.is_grad_enabled():
+            return None, ctx.work.backward(grad_out), None
+        model = ctx.work.model
+        pull = torch.func.vjp(lambda p: model.evaluate(coords, p), params)[1]
+        return None, pull(grad_out)[0], None
+
+    @staticmethod
+    def vmap(
+        info: Any,  # noqa: ANN401
+        in_dims: tuple[int | None, ...],
+        coords: Tensor,
+        params: Tensor,
+        work: _Work,
+    ) -> tuple[Tensor, int]:
+        del info
+        evaluate = torch.vmap(work.model.evaluate, in_dims=in_dims[:2])
+        return evaluate(coords, params), 0
