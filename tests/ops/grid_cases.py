@@ -1,14 +1,16 @@
 """Grids, points and tables for the tests of the grid lookup."""
 
 import itertools
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
+import pytest
 import torch
 from torch import Tensor
 
 from tangrid.ops.accumulation import accumulate_into
-from tangrid.ops.contract import implementation
+from tangrid.ops.contract import implementation, used_implementations
 from tangrid.ops.grid_lookup.layout import (
     INTERPOLATIONS,
     Convention,
@@ -143,3 +145,30 @@ def second_order(case: Case) -> dict[str, Tensor]:
     scalar = scalar + values.sum()
     names = ("coords", "table", "upstream")
     return dict(zip(names, torch.autograd.grad(scalar, inputs), strict=True))
+
+
+@contextmanager
+def in_one_order() -> Iterator[None]:
+    """Tell PyTorch to sum in one order."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+"""Where Triton's programs run: interpreted on a CPU where there is no GPU."""
+
+
+def in_triton(
+    compute: Callable[[Case], dict[str, Tensor]], case: Case
+) -> dict[str, Tensor]:
+    """What a computation gives in Triton, on the GPU if there is one."""
+    pytest.importorskip("triton")
+    there = Case(case.layout, *(tensor.to(DEVICE) for tensor in case[1:]))
+    with implementation("triton"):
+        found = compute(there)
+    assert used_implementations()["grid_lookup"] == "triton"
+    return {name: tensor.to("cpu") for name, tensor in found.items()}
