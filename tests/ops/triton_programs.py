@@ -11,6 +11,7 @@ import torch
 
 from tangrid.ops.mulfa_lookup import FilterKernel
 from tangrid.ops.mulfa_lookup.blocks import block_shape
+from tangrid.ops.small_mlp.tiling import tiling
 
 
 class Program(NamedTuple):
@@ -139,6 +140,51 @@ RAY_MARCH = (
 )
 
 
+def _small_mlp(
+    name: str, dtype: str, *sizes: int, precision: str = "ieee", **constants: Any
+) -> Program:
+    kind = {"*fp32": torch.float32, "*fp16": torch.float16, "*bf16": torch.bfloat16}
+    cut = tiling(sizes, kind[dtype], precision, name == "backward")
+    form = {
+        "NUM_INPUTS": sizes[0],
+        "WIDTH": sizes[1],
+        "NUM_HIDDEN": len(sizes) - 2,
+        "NUM_OUTPUTS": sizes[-1],
+        "ACTIVATION": "relu",
+        "OUTPUT_ACTIVATION": "none",
+        "BLOCK": cut.block,
+        "CHUNK": cut.chunk,
+        "OUTPUTS": cut.outputs,
+        "PRECISION": precision,
+        "column_stride": 1,
+    }
+    arguments = (dtype, dtype, dtype, "i32", "i32")
+    if name == "backward":
+        form |= {"WANTS_INPUTS": True, "WANTS_WEIGHTS": True, "grad_column_stride": 1}
+        arguments = (dtype, dtype, dtype, dtype, "*fp32", "i32", "i32", "i32")
+    module = "tangrid.ops.small_mlp.triton_gpu"
+    return Program(module, name, arguments, form | constants, cut.warps)
+
+
+def _small_mlps(*arguments: Any, **constants: Any) -> tuple[Program, ...]:
+    names = "forward", "backward"
+    return tuple(_small_mlp(name, *arguments, **constants) for name in names)
+
+
+SMALL_MLP = (
+    *_small_mlps("*fp16", 32, 64, 16),
+    *_small_mlps("*bf16", 32, 64, 64, 3),
+    *_small_mlps("*fp32", 32, 64, 64, 3),
+    *_small_mlps("*fp32", 32, 64, 64, 3, precision="tf32"),
+    *_small_mlps("*fp16", 33, 16, 16, 17, ACTIVATION="tanh"),
+    *_small_mlps("*fp16", 32, 32, 32, 16, OUTPUT_ACTIVATION="softplus"),
+    *_small_mlps("*fp16", 32, 128, 128, 16),
+    *_small_mlps("*fp32", 3, 16, 1, ACTIVATION="squareplus"),
+    # Their gradients leave some numbers to the stack, and a sine's program always does.
+    _small_mlp("forward", "*fp32", 32, 128, 128, 3, ACTIVATION="silu"),
+)
+
+
 def _mulfa_lookups(
     table: str = "*fp32",
     layers: int = 1,
@@ -197,6 +243,7 @@ MULFA_LOOKUP = (
 )
 
 PROGRAMS = {
+    "small_mlp": SMALL_MLP,
     "composite": COMPOSITE,
     "grid_lookup": GRID_LOOKUP,
     "mulfa_lookup": MULFA_LOOKUP,
