@@ -90,11 +90,7 @@ class Loops(NamedTuple):
             grad_into: Buffer that takes the table's gradient, which is then empty too.
             needs: Which of coordinates, table and kernel need a gradient.
         """
-        shape, levels, kernels = (
-            coords.shape,
-            len(layout.levels),
-            len(kernel.projection),
-        )
+        levels, kernels, shape = len(layout.levels), len(kernel.mix), coords.shape
         # Levels without a kernel leave points out where they find them.
         pulled = _pulled(grad_out) if kernels == levels else None
         if pulled is not None:
@@ -123,15 +119,10 @@ class Loops(NamedTuple):
         moves = grad_coords.sum(0) if needs[0] else empty
         if needs[0] and pulled is not None:
             moves = moves.new_zeros(shape).index_copy(0, pulled, moves)
-        return (
-            moves,
-            grad_table if needs[1] and grad_into is None else empty,
-            *(
-                unpacked(sums, kernel, layout)
-                if wants_kernel
-                else [empty] * len(kernel)
-            ),
-        )
+        grads = [empty] * len(kernel)
+        if wants_kernel:
+            grads = unpacked(sums, kernel, layout)
+        return moves, grad_table if needs[1] and grad_into is None else empty, *grads
 
 
 def _pulled(grad_out: Tensor) -> Tensor | None:
