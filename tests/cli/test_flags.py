@@ -41,10 +41,15 @@ def test_help_tells_the_batch_size():
 
 def test_settings():
     flags = TrainingFlags(
-        set=("a.b-c=1", " d = x=y "), decoder_dtype="bfloat16", seed=3, seeds=2
+        set=("a.b-c=1", " d = x=y "),
+        decoder_dtype="bfloat16",
+        table_dtype="float16",
+        seed=3,
+        seeds=2,
     )
     assert settings_of(flags) == {
-        "field.decoder_dtype": "bfloat16", "a.b_c": "1", "d": "x=y",
+        "field.decoder_dtype": "bfloat16", "field.encoding.table_dtype": "float16",
+        "a.b_c": "1", "d": "x=y",
     }  # fmt: skip
     assert seeds_of(flags) == (3, 4)
 

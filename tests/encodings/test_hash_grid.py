@@ -1,4 +1,4 @@
-"""The footprint that fades fine levels, as in Zip-NeRF."""
+"""The footprint that fades fine levels, as in Zip-NeRF, and tables read in halves."""
 
 import math
 from dataclasses import replace
@@ -8,6 +8,7 @@ import torch
 
 from tangrid.encodings import HashGridConfig, MulfaGridConfig
 from tangrid.errors import ConfigError
+from tangrid.ops import accumulate_into, implementation
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
 
@@ -42,3 +43,28 @@ def test_a_footprint_has_a_size():
         HashGridConfig(footprint=float("inf"))
     with pytest.raises(ConfigError, match="offered for plain grids"):
         MulfaGridConfig(footprint=0.1)
+
+
+@pytest.mark.parametrize("name", ["auto", "triton"])
+def test_a_table_read_in_halves_has_a_gradient_in_float32(name):
+    halves = replace(GRID, table_dtype="float16").build(SITE, generator(0))
+    whole = GRID.build(SITE, generator(0))
+    coords = torch.rand(50, 2, generator=generator(1))
+    into = torch.zeros_like(halves.table)
+    with implementation(name):
+        found = halves(coords)
+        assert found.dtype == torch.float16
+        (gradient,) = torch.autograd.grad(found.float().sum(), halves.table)
+        with accumulate_into({halves.table: into}):
+            again = halves(coords).float().sum()
+            (rest,) = torch.autograd.grad(again, halves.table, allow_unused=True)
+    (expected,) = torch.autograd.grad(whole(coords).sum(), whole.table)
+    assert gradient.dtype == torch.float32
+    total = into if rest is None else into + rest
+    for one in (gradient, total):
+        assert torch.allclose(one, expected, rtol=1e-2, atol=1e-2)
+
+
+def test_filters_read_no_halves():
+    with pytest.raises(ConfigError, match="table_dtype"):
+        MulfaGridConfig(table_dtype="float16")

@@ -203,3 +203,26 @@ def test_a_source_opens_its_file(tmp_path: Path):
 def test_an_array_is_not_opened_again():
     with pytest.raises(ConfigError, match="got an array that only the program"):
         ImageSource(name="array").open()
+
+
+@pytest.mark.parametrize(
+    ("settings", "scale"),
+    [
+        ({}, None),
+        ({"field.decoder_dtype": "bfloat16"}, None),
+        ({"field.decoder_dtype": "float16"}, 128.0),
+        ({"field.encoding.table_dtype": "float16"}, 128.0),
+        ({"field.decoder_dtype": "float16", "training.loss_scale": "8"}, 8.0),
+    ],
+)
+def test_gradients_through_float16_are_scaled(settings: dict, scale: float | None):
+    assert plan(settings=settings).training.loss_scale == scale
+
+
+def test_settings_of_earlier_versions_are_read():
+    """Files from before there were half tables and factors of the loss."""
+    planned = plan()
+    plain = to_plain(planned)
+    del plain["field"]["encoding"]["table_dtype"]
+    del plain["training"]["loss_scale"]
+    assert from_plain(plain) == planned

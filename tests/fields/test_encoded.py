@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -33,8 +34,12 @@ def test_groups_hold_every_parameter_once():
     assert sorted(listed) == sorted(id(p) for p in field.parameters())
 
 
-def test_a_decoder_in_bfloat16_gives_float32():
-    config = EncodedFieldConfig(encoding=IdentityConfig(), decoder_dtype="bfloat16")
+HALVES = pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+
+
+@HALVES
+def test_a_decoder_in_half_precision_gives_float32(dtype: DecoderDtype):
+    config = EncodedFieldConfig(encoding=IdentityConfig(), decoder_dtype=dtype)
     field = build(config)
     exact = build(EncodedFieldConfig(encoding=IdentityConfig()))
     coords = torch.rand(50, 2)
@@ -47,9 +52,23 @@ def test_a_decoder_in_bfloat16_gives_float32():
     assert all(g.dtype == torch.float32 and g.isfinite().all() for g in gradients)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@HALVES
+def test_a_table_can_be_read_in_half_precision(dtype: DecoderDtype):
+    grid = replace(GRID, table_dtype="float16")
+    for decoder in ("float32", dtype):
+        field = build(EncodedFieldConfig(encoding=grid, decoder_dtype=decoder))
+        exact = build(EncodedFieldConfig(encoding=GRID))
+        coords = torch.rand(50, 2)
+        values = field(coords)
+        assert field.encoding(coords).dtype == torch.float16
+        assert values.dtype == field.encoding.table.dtype == torch.float32
+        assert 0 < (values - exact(coords)).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_a_field_converts_to_float64(dtype: DecoderDtype):
-    field = build(EncodedFieldConfig(encoding=GRID, decoder_dtype=dtype)).double()
+    grid = replace(GRID, table_dtype="float16")
+    field = build(EncodedFieldConfig(encoding=grid, decoder_dtype=dtype)).double()
     assert field(torch.rand(4, 2).double()).dtype == torch.float64
 
 

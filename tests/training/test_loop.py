@@ -8,6 +8,7 @@ import numba
 import pytest
 import torch
 
+from tangrid.encodings import HashGridConfig
 from tangrid.errors import (
     ConfigError,
     DataError,
@@ -15,6 +16,7 @@ from tangrid.errors import (
     NumericalError,
 )
 from tangrid.fields import Field
+from tangrid.fields.contract import DecoderDtype
 from tangrid.fields.workers import Workers
 from tangrid.runs.store import RunFolder
 from tangrid.tasks import PointBatch
@@ -428,10 +430,15 @@ def test_the_rates_of_an_exponential_schedule():
     assert found[7:] == pytest.approx([5e-3 * 0.01 ** (k / 6) for k in range(1, 6)])
 
 
-def test_a_decoder_in_bfloat16_trains():
-    config = dataclasses.replace(GRID, decoder_dtype="bfloat16")
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_trains(dtype: DecoderDtype):
+    grid = GRID.encoding
+    assert isinstance(grid, HashGridConfig)
+    if dtype == "float16":
+        grid = dataclasses.replace(grid, table_dtype="float16")
+    config = dataclasses.replace(GRID, encoding=grid, decoder_dtype=dtype)
     moments: list[Moment] = []
-    settings = with_changes(steps=60)
+    settings = with_changes(steps=60, loss_scale=128.0 if dtype == "float16" else None)
     fitted = fit(task(), build(config), settings, on_step=moments.append)
     assert moments[-1].loss < 0.1 * moments[0].loss
     assert {t.dtype for t in fitted.field.parameters()} == {torch.float32}

@@ -5,7 +5,7 @@ Its levels may be weighted by a footprint, as in Barron et al. 2023, "Zip-NeRF".
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
@@ -14,6 +14,7 @@ from torch import Tensor
 from tangrid.choices import check_choice
 from tangrid.encodings.contract import ENCODINGS, SizeFamily
 from tangrid.encodings.table_grid import (
+    TableDtype,
     TableGrid,
     TableGridConfig,
     enlarged_log2_sizes,
@@ -21,6 +22,7 @@ from tangrid.encodings.table_grid import (
 from tangrid.errors import ConfigError
 from tangrid.ops.grid_lookup import GridLayout, grid_layout
 from tangrid.ops.grid_lookup.layout import Convention, Interpolation, Storage
+from tangrid.runs.annotations import ADDED_LATER
 from tangrid.signals.site import Site
 
 
@@ -47,6 +49,10 @@ class HashGridConfig(TableGridConfig):
     footprint: float | None = None
     """Standard deviation of what a point stands for, in sides of the box, such as half
     a pixel; levels finer than it fade out (Zip-NeRF). None keeps all of them."""
+
+    table_dtype: TableDtype | None = field(default=None, metadata=ADDED_LATER)
+    """As what features are read; None as they are kept and trained, in float32. float16
+    halves what a GPU moves."""
 
     def __post_init__(self) -> None:
         """Refuse a grid without features or nodes, or a footprint that is none.
@@ -120,4 +126,6 @@ class HashGridConfig(TableGridConfig):
         """
         layout = self.layout(site.num_dims)
         factors = self.level_factors(layout)
-        return TableGrid(layout, self.channels_per_level, generator, factors)
+        return TableGrid(
+            layout, self.channels_per_level, generator, factors, self.table_dtype
+        )

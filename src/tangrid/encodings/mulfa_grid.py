@@ -89,6 +89,11 @@ class MulfaGridConfig(FilterKernelConfig, HashGridConfig):
                 "MulfaGridConfig.footprint: expected none, got "
                 f"{self.footprint}: levels that fade are offered for plain grids."
             )
+        if self.table_dtype is not None:
+            raise ConfigError(
+                "MulfaGridConfig.table_dtype: expected none, got "
+                f"{self.table_dtype}: half tables are offered for plain grids."
+            )
         if not 1 <= self.kernel_levels <= self.num_levels:
             raise ConfigError(
                 f"MulfaGridConfig.num_kernel_levels: expected 1 to {self.num_levels}, "

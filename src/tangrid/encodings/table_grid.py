@@ -4,6 +4,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -19,7 +20,10 @@ from tangrid.encodings.contract import (
 from tangrid.encodings.grid_reads import level_lookups, level_rows, small_random
 from tangrid.errors import ConfigError
 from tangrid.notation import Coords, Features
+from tangrid.ops.accumulation import buffer_for
 from tangrid.ops.grid_lookup import GridLayout, grid_lookup
+
+TableDtype = Literal["float16"]
 
 # A level finer than this many vertices along an axis serves no signal we know.
 _FINEST = 2**14
@@ -128,6 +132,8 @@ class TableGrid(GridEncoding):
         generator: Source of the initial features.
         level_factors: What the features of each level are multiplied by; None leaves
             them alone.
+        table_dtype: As what the table is read; None as it is kept, in float32, in which
+            its gradient is summed, too.
     """
 
     level_factors: Tensor | None
@@ -138,6 +144,7 @@ class TableGrid(GridEncoding):
         channels_per_level: int,
         generator: torch.Generator,
         level_factors: Float[Tensor, " l"] | None = None,
+        table_dtype: TableDtype | None = None,
     ) -> None:
         super().__init__()
         self.layout = layout
@@ -145,6 +152,7 @@ class TableGrid(GridEncoding):
         self.num_features = len(layout.levels) * channels_per_level
         self.is_piecewise_constant = layout.interpolation == "nearest"
         self.table = small_random(generator, layout.num_rows, channels_per_level)
+        self.table_dtype: TableDtype | None = table_dtype
         self.register_buffer("level_factors", level_factors, persistent=False)
 
     def select(self, coords: Coords) -> Selection:
@@ -176,7 +184,13 @@ class TableGrid(GridEncoding):
         Args:
             coords: Points in the unit box.
         """
-        features = grid_lookup(coords, self.table, self.layout)
+        table = self.table
+        # In float64 nothing is rounded on the way.
+        if self.table_dtype is not None and table.dtype == torch.float32:
+            table = table.to(getattr(torch, self.table_dtype))
+        features = grid_lookup(
+            coords, table, self.layout, grad_into=buffer_for(self.table)
+        )
         if self.level_factors is None:
             return features
         return features * self.level_factors.repeat_interleave(self.table.shape[1])

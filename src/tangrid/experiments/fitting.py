@@ -33,6 +33,7 @@ from tangrid.runs.store import RunFolder
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
 from tangrid.training import FittedField, TrainingSettings
+from tangrid.training.loss_scale import USUAL_SCALE
 
 _SPACE_FOR_PICTURES = 2_000_000
 _USED_BY = {
@@ -144,7 +145,20 @@ def resolved(
         experiment = dataclasses.replace(experiment, field=sized)
     _check_schedule(experiment.training, settings or {})
     _check_rates(experiment)
-    return experiment
+    return _with_loss_scale(experiment)
+
+
+def _with_loss_scale(experiment: AnyFit) -> AnyFit:
+    """Return an experiment whose gradients survive float16, if they go through it."""
+    encoding = getattr(experiment.field, "encoding", None)
+    ways = (
+        getattr(experiment.field, "decoder_dtype", None),
+        getattr(encoding, "table_dtype", None),
+    )
+    if "float16" not in ways or experiment.training.loss_scale is not None:
+        return experiment
+    training = dataclasses.replace(experiment.training, loss_scale=USUAL_SCALE)
+    return dataclasses.replace(experiment, training=training)
 
 
 def check_paths(

@@ -18,7 +18,7 @@ from tangrid.signals.site import Site
 FIELDS = Registry("field")
 """Every kind of field by its public name."""
 
-DecoderDtype = Literal["float32", "bfloat16"]
+DecoderDtype = Literal["float32", "bfloat16", "float16"]
 
 
 class Field(nn.Module, ABC):

@@ -24,7 +24,8 @@ class EncodedFieldConfig(FieldConfig):
     decoder: DecoderConfig = field(default_factory=ReluMlpConfig)
     """Features to values."""
     decoder_dtype: DecoderDtype = "float32"
-    """Arithmetic of the decoder; bfloat16 is faster where the processor has it."""
+    """Arithmetic of the decoder; bfloat16 is faster where the processor has it, float16
+    where a GPU has it."""
 
     def families(self) -> tuple[Callable[[float], FieldConfig], ...]:
         """Return the ways to grow of the part that holds the parameters.
@@ -71,11 +72,14 @@ def decode(decoder: Decoder, features: Features, dtype: DecoderDtype) -> Values:
         decoder: Features to values.
         features: Its input; float64 stays float64.
         dtype: The arithmetic.
+
+    Returns:
+        The values in float32, or float64.
     """
     # Whoever asks for float64 wants its digits.
-    if dtype == "float32" or features.dtype == torch.float64:
+    if features.dtype == torch.float64:
         return decoder(features)
-    return decoder(features.bfloat16()).to(features.dtype)
+    return decoder(features.to(getattr(torch, dtype))).float()
 
 
 class EncodedField(Field):
