@@ -1,6 +1,7 @@
 """The small perceptron: a GPU's program, interpreted, against the reference."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from itertools import pairwise
 
 import pytest
@@ -11,6 +12,7 @@ from torch.func import functional_call, grad, jacrev, jvp, vmap
 from tangrid.decoders import ReluMlpConfig
 from tangrid.errors import ImplementationError, ShapeError
 from tangrid.ops.contract import (
+    ImplementationName,
     implementation,
     is_interpreted,
     used_implementations,
@@ -45,6 +47,13 @@ FORMULAS = {
 """What tiny-cuda-nn computes, written a second time."""
 
 
+def by(name: ImplementationName) -> AbstractContextManager[None]:
+    """The context of one implementation; Triton is an extra, which may be absent."""
+    if name == "triton":
+        pytest.importorskip("triton")
+    return implementation(name)
+
+
 class Case:
     """Points, matrices and a gradient of the outputs."""
 
@@ -74,10 +83,10 @@ class Case:
         other.activations = self.activations
         return other
 
-    def results(self, name: str) -> dict[str, Tensor]:
+    def results(self, name: ImplementationName) -> dict[str, Tensor]:
         """Outputs and all gradients, by one implementation."""
         leaves = [t.detach().requires_grad_() for t in (self.inputs, *self.weights)]
-        with implementation(name):
+        with by(name):
             values = small_mlp(leaves[0], leaves[1:], *self.activations)
             grads = torch.autograd.grad(values, leaves, self.upstream)
         assert used_implementations()["small_mlp"] == name
@@ -174,7 +183,7 @@ def test_float16_is_rounded_where_the_reference_rounds(activation: Activation):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("name", ["triton", "reference"])
 def test_half_precision_is_near_the_exact_values(
-    name: str, dtype: torch.dtype, activation: Activation
+    name: ImplementationName, dtype: torch.dtype, activation: Activation
 ):
     case = Case(8, 16, 16, 3, count=64, activation=activation, dtype=dtype)
     # Steep activations magnify what is rounded before them.
@@ -198,7 +207,9 @@ def test_many_points_do_not_wear_the_sum_out():
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("name", ["triton", "reference"])
-def test_float32_masters_are_rounded_on_the_way_in(name: str, dtype: torch.dtype):
+def test_float32_masters_are_rounded_on_the_way_in(
+    name: ImplementationName, dtype: torch.dtype
+):
     exact = Case(8, 16, 3, activation="sine")
     case = exact.to(dtype)
     expected = case.results(name)
@@ -230,11 +241,11 @@ def test_derivatives_are_exact_in_float64(activation: Activation):
     assert torch.autograd.gradgradcheck(compute, leaves)
 
 
-def eikonal(case: Case, name: str) -> dict[str, Tensor]:
+def eikonal(case: Case, name: ImplementationName) -> dict[str, Tensor]:
     """Gradients of a loss of the points' gradient, with those of its weights too."""
     leaves = [t.detach().requires_grad_() for t in (case.inputs, *case.weights)]
     upstream = case.upstream.detach().requires_grad_()
-    with implementation(name):
+    with by(name):
         values = small_mlp(leaves[0], leaves[1:], *case.activations)
         slopes = torch.autograd.grad(values, leaves, upstream, create_graph=True)
         loss = (slopes[0].norm(dim=1) - 1).square().mean() + values.square().mean()
@@ -255,7 +266,7 @@ def test_only_what_is_needed_is_computed(of_points: bool):
     expected = case.results("triton")
     inputs = case.inputs.clone().requires_grad_(of_points)
     weights = [weight.clone().requires_grad_(not of_points) for weight in case.weights]
-    with implementation("triton"):
+    with by("triton"):
         values = small_mlp(inputs, weights)
         values.backward(case.upstream)
     of_weights = {f"matrix {i}": weight.grad for i, weight in enumerate(weights)}
@@ -267,21 +278,21 @@ def test_matrices_get_no_gradient_where_only_coordinates_ask():
     case = Case(3, 16, 2)
     inputs = case.inputs.clone().requires_grad_()
     weights = [weight.clone().requires_grad_() for weight in case.weights]
-    with implementation("triton"), gradients_of_coords_only():
+    with by("triton"), gradients_of_coords_only():
         small_mlp(inputs, weights).backward(case.upstream)
     assert torch.equal(inputs.grad, case.results("triton")["inputs"])
     assert all(weight.grad is None for weight in weights)
 
 
 @pytest.mark.parametrize("name", ["triton", "reference"])
-def test_reverse_transforms_agree_with_autograd(name: str):
+def test_reverse_transforms_agree_with_autograd(name: ImplementationName):
     case = Case(3, 16, 16, 2, count=5, activation="silu")
     expected = case.results("reference")
 
     def total(row: Tensor, upstream: Tensor, *weights: Tensor) -> Tensor:
         return (small_mlp(row[None], weights, *case.activations)[0] * upstream).sum()
 
-    with implementation(name):
+    with by(name):
         shared = (None,) * len(case.weights)
         each = vmap(grad(total), in_dims=(0, 0, *shared))(
             case.inputs, case.upstream, *case.weights
@@ -305,7 +316,7 @@ def test_one_batch_for_each_of_many_networks():
     def scaled(scale: Tensor) -> Tensor:
         return small_mlp(case.inputs, (case.weights[0], scale * case.weights[1]))
 
-    with implementation("triton"):
+    with by("triton"):
         found = vmap(scaled)(scales)
         expected = scales[:, None, None] * small_mlp(case.inputs, case.weights)
     assert_close({"values": found}, {"values": expected})
@@ -327,14 +338,14 @@ def test_the_decoder_is_the_operator():
     config = ReluMlpConfig(width=32, num_hidden=2, output_activation="sigmoid")
     decoder = config.build(5, 3, generator(0, "decoder"))
     features = torch.randn(40, 5, generator=generator(1))
-    with implementation("triton"):
+    with by("triton"):
         found = decoder(features)
     assert used_implementations()["small_mlp"] == "triton"
     expected = decoder(features)
     assert used_implementations()["small_mlp"] == "reference"
     assert_close({"values": found.detach()}, {"values": expected.detach()})
     doubled = {name: 2 * weight for name, weight in decoder.named_parameters()}
-    with implementation("triton"):
+    with by("triton"):
         found = functional_call(decoder, doubled, (features,))
     assert not torch.equal(found, expected)
 
