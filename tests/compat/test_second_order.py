@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch.func import functional_call, grad, jacrev, vmap
+from torch.func import functional_call, grad, jacrev, jvp, vmap
 
 from tangrid.compat import tinycudann as tcnn
+from tangrid.ops import implementation
 from tangrid.seeding import generator
 from tests.compat import plain
 from tests.tolerances import PARITY_FLOAT32, PARITY_FLOAT64
@@ -147,3 +148,18 @@ def test_compiled_modules_give_the_same(backend: str):
     found, model.params.grad = model.params.grad, None
     model(x).square().sum().backward()
     assert torch.allclose(found, model.params.grad, atol=PARITY_FLOAT32)
+
+
+def test_forward_mode_by_the_reference():
+    model = tcnn.NetworkWithInputEncoding(3, 2, SMOOTH, MLP)
+    fill(model)
+    x, along = points(6).float(), points(12)[6:].float()
+    with implementation("reference"):
+        values, slopes = jvp(model, (x,), (along,))
+    x.requires_grad_()
+    wanted = [
+        (torch.autograd.grad(model(x)[:, channel].sum(), x)[0] * along).sum(1)
+        for channel in range(2)
+    ]
+    assert torch.allclose(values, model(x), atol=PARITY_FLOAT32)
+    assert torch.allclose(slopes, torch.stack(wanted, 1), atol=PARITY_FLOAT32)

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from tangrid.compat.evaluation import Model
 from tangrid.compat.grids import GridPart
@@ -45,8 +46,15 @@ def suits_pieces(model: Model, coords: Coords, params: Flat) -> bool:
         and torch.is_grad_enabled()
         # Who wants gradients of points may want derivatives of them.
         and not coords.requires_grad
+        and not _has_tangent(coords)
+        and not _has_tangent(params)
         and len(coords) > 0
     )
+
+
+def _has_tangent(tensor: Tensor) -> bool:
+    """Return whether forward mode is on its way through a tensor."""
+    return forward_ad.unpack_dual(tensor).tangent is not None
 
 
 def evaluate_in_pieces(model: Model, coords: Coords, params: Flat) -> Values:
