@@ -195,6 +195,38 @@ def test_a_module_tells_what_it_is():
     assert "'otype': 'FullyFusedMLP'" in told
 
 
+def test_the_loss_scale_can_be_set():
+    model = models()["both"]
+    assert model.loss_scale == 1.0
+    model.loss_scale = 64
+    assert copy.deepcopy(model).loss_scale == 64.0
+    model(points()).sum().backward()
+    assert model.params.grad is not None
+
+
+def test_defaults_of_pytorch_do_not_change_parameters():
+    wanted = models()["both"].params
+    torch.set_default_dtype(torch.float64)
+    try:
+        model = models()["both"]
+        empty = tcnn.Encoding(2, {"otype": "OneBlob"})
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert model.params.dtype == empty.params.dtype == torch.float32
+    assert torch.equal(model.params, wanted)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_points_on_another_device_are_copied_with_a_warning(name: str):
+    model = models()[name]
+    with (
+        pytest.warns(UserWarning, match="are on 'meta' and are copied to 'cpu'"),
+        # Of 'meta' there is nothing to copy.
+        pytest.raises(NotImplementedError),
+    ):
+        model(torch.empty(4, 3, device="meta"))
+
+
 def test_autocast_is_left_outside():
     model = models()["both"]
     wanted = model(points())

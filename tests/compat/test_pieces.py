@@ -15,6 +15,7 @@ from tests.tolerances import SUMS_IN_PIECES
 GRID = {"otype": "HashGrid", "n_levels": 5, "log2_hashmap_size": 10,
         "per_level_scale": 1.5}  # fmt: skip
 MLP = {"otype": "FullyFusedMLP", "n_neurons": 16, "n_hidden_layers": 2}
+SHALLOW = {"otype": "CutlassMLP", "n_neurons": 16, "n_hidden_layers": 0}
 ENCODINGS: dict[str, dict[str, Any]] = {
     "grid": GRID,
     "OneBlob": {"otype": "OneBlob", "n_bins": 4},
@@ -22,8 +23,10 @@ ENCODINGS: dict[str, dict[str, Any]] = {
 }
 
 
-def model_of(encoding: dict[str, Any]) -> tcnn.NetworkWithInputEncoding:
-    model = tcnn.NetworkWithInputEncoding(3, 2, encoding, MLP)
+def model_of(
+    encoding: dict[str, Any], network: dict[str, Any] = MLP
+) -> tcnn.NetworkWithInputEncoding:
+    model = tcnn.NetworkWithInputEncoding(3, 2, encoding, network)
     with torch.no_grad():
         model.params.normal_(generator=generator(0)).mul_(0.3)
     return model
@@ -57,6 +60,14 @@ def test_gradients_are_those_of_the_whole(name: str, count: int, reach: float):
     found = model(x)
     assert torch.allclose(found, values, atol=1e-6)
     found.backward(factors)
+    assert near(model.params.grad, wanted)
+
+
+def test_a_network_may_be_a_single_matrix():
+    model = model_of(GRID, SHALLOW)
+    x, factors = batch(5000)
+    _, wanted = whole(model, x, factors)
+    model(x).backward(factors)
     assert near(model.params.grad, wanted)
 
 

@@ -88,7 +88,7 @@ class Part(ABC):
             stream: Where random numbers come from.
         """
         del stream
-        return torch.empty(0)
+        return torch.empty(0, dtype=torch.float32)
 
     def aligned(self, multiple: int) -> Self:
         """Return the part, padded until its width suits it and others.

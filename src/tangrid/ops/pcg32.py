@@ -129,7 +129,7 @@ class Pcg32:
             count: How many.
         """
         first = states_after(self.state, torch.arange(min(count, _BLOCK)))
-        found = torch.empty(count)
+        found = torch.empty(count, dtype=torch.float32)
         steps = jump(_BLOCK)
         factor, summand = 1, 0
         for start in range(0, count, _BLOCK):

@@ -70,6 +70,7 @@ class Module(nn.Module):
         self.jit_fusion = False
         self._model = model
         self._wanted_dtype = dtype
+        self._loss_scale: float | None = None
         initial = model.initial_params(Pcg32(seed))
         self.params = nn.Parameter(initial.to(_first_device()))
 
@@ -91,7 +92,13 @@ class Module(nn.Module):
         It keeps half precision from vanishing, and is divided out again. Networks in
         half precision on a GPU do so here too.
         """
+        if self._loss_scale is not None:
+            return self._loss_scale
         return _LOSS_SCALES.get(self.dtype, 1.0)
+
+    @loss_scale.setter
+    def loss_scale(self, factor: float) -> None:
+        self._loss_scale = float(factor)
 
     # Loops of numba are nothing that a compiler of PyTorch programs could look into.
     @torch.compiler.disable
@@ -169,7 +176,7 @@ class NetworkWithInputEncoding(Module):
         ...     encoding_config={"otype": "HashGrid", "log2_hashmap_size": 12},
         ...     network_config={"otype": "FullyFusedMLP", "n_neurons": 16},
         ... )
-        >>> model(torch.rand(5, 2)).shape
+        >>> model(torch.rand(5, 2, device=model.params.device)).shape
         torch.Size([5, 3])
     """
 
