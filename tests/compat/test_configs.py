@@ -89,7 +89,7 @@ def test_numbers_of_numpy_are_numbers(number: Any):
         ({"otype": "HashGrid", "type": "Sparse"}, "expected one of 'Dense', 'Hash', "),
         ({"otype": "HashGrid", "interpolation": "Cubic"}, "'Linear', 'Nearest', 'Smoo"),
         ({"otype": "HashGrid", "hash": "MD5"}, "'BaseConvert', 'CoherentPrime'"),
-        ({"otype": "HashGrid", "per_level_scale": 0.5}, "growth"),
+        ({"otype": "HashGrid", "per_level_scale": 0.5}, r"0\.5\. \(growth is 'per_le"),
         ({"otype": "HashGrid", "stochastic_interpolation": 3}, "true or false, got 3"),
         ({"otype": "Composite"}, r"\['nested'\]: expected a list of encodings, got No"),
         ({"otype": "Composite", "nested": []}, "expected at least one encoding"),

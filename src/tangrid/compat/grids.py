@@ -173,13 +173,25 @@ def grid_part(config: Mapping[str, object], num_dims: int) -> GridPart:
     settings.finish()
     return GridPart(
         num_dims=num_dims,
-        layout=grid_layout(
-            num_dims=num_dims, stops_at_overflow=False, **options._asdict()
-        ),
+        layout=_layout(num_dims, options, settings.where),
         channels=channels,
         is_stochastic=is_stochastic and options.interpolation != "nearest",
         options=options,
     )
+
+
+def _layout(num_dims: int, options: _Options, where: str) -> GridLayout:
+    """Return where the vertices are; refuse in the words of the configuration."""
+    try:
+        return grid_layout(
+            num_dims=num_dims, stops_at_overflow=False, **options._asdict()
+        )
+    except ConfigError as error:
+        raise ConfigError(
+            f"{where}: {error} (growth is 'per_level_scale', num_levels 'n_levels', "
+            "log2_table_size 'log2_hashmap_size', num_dims 'n_input_dims', storage "
+            "'type'.)"
+        ) from None
 
 
 def _num_levels(settings: Settings, channels: int) -> int:
