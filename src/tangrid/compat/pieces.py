@@ -10,6 +10,7 @@ gradient. Derivatives of derivatives take the usual way.
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
@@ -78,8 +79,8 @@ class _Work:
     def forward(self, coords: Coords, params: Flat) -> Values:
         """Return the values, and keep a graph for the encoding and each piece."""
         of_network, of_encoding = params.detach().split(self.model.sizes)
-        # Memory that nobody touches before the backward pass.
-        self.flat_grad = torch.empty_like(params)
+        # Zeros that the system makes where somebody looks, and nobody does until then.
+        self.flat_grad = torch.from_numpy(np.zeros(len(params), np.float32))
         self.params = of_encoding.requires_grad_()
         self.matrices = [
             matrix.requires_grad_() for matrix in self._network.matrices(of_network)
@@ -105,7 +106,6 @@ class _Work:
     def backward(self, grad_out: Values) -> Flat:
         """Return the flat gradient, and drop what was kept."""
         flat, features, pieces = self.flat_grad, self.features, self.pieces
-        flat.zero_()
         grad_features = torch.empty_like(features)
         sums: dict[int, list[Tensor]] = {}
 
