@@ -23,6 +23,9 @@ from tangrid.errors import ConfigError
 from tangrid.notation import Features, Values
 from tangrid.ops.sine_residual import sine_residual
 from tangrid.ops.small_mlp import small_mlp
+from tangrid.ops.tracing import untraced
+
+_layers_at_once = untraced(small_mlp)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +164,7 @@ class Mlp(Decoder):
         first, *inner, last = layers
         if self.sine_frequencies is None and all(x.bias is None for x in layers):
             weights = [layer.weight for layer in layers]
-            return small_mlp(features, weights, "relu", self.output_activation)
+            return _layers_at_once(features, weights, "relu", self.output_activation)
         hidden = apply_dense(first, features)
         if self.sine_frequencies is None:
             hidden = hidden.relu_()

@@ -18,6 +18,7 @@ from jaxtyping import Int64
 from torch import Tensor, nn
 
 from tangrid.notation import Coords, Features
+from tangrid.ops.tracing import untraced
 from tangrid.registry import Registry
 from tangrid.signals.site import Site
 
@@ -91,6 +92,7 @@ class Encoding(nn.Module, ABC):
     is_piecewise_constant: bool = False
     stops_gradients: bool = False
 
+    @untraced
     def __call__(self, coords: Coords) -> Features:
         """Return the features of each point, after showing the points to a watcher.
 
