@@ -63,6 +63,17 @@ def test_gradients_are_those_of_the_whole(name: str, count: int, reach: float):
     assert near(model.params.grad, wanted)
 
 
+@pytest.mark.parametrize("count", [0, 1, 4096, 9000])
+def test_values_without_gradients_come_in_pieces_too(count: int):
+    model = model_of(GRID)
+    x, _ = batch(count)
+    wanted = model(x)
+    with torch.no_grad():
+        found = model(x)
+    assert found.shape == (count, 2)
+    assert torch.allclose(found, wanted, atol=1e-6)
+
+
 def test_a_network_may_be_a_single_matrix():
     model = model_of(GRID, SHALLOW)
     x, factors = batch(5000)

@@ -18,12 +18,11 @@ from torch.autograd import forward_ad
 from tangrid.compat.evaluation import Model
 from tangrid.compat.grids import GridPart
 from tangrid.compat.parts import Flat
+from tangrid.compat.perceptron import PIECE
 from tangrid.fields.workers import Workers
 from tangrid.notation import Coords, Features, Values
 from tangrid.ops.contract import is_single_threaded
 from tangrid.ops.grid_lookup.anywhere import read_anywhere
-
-_PIECE = 4096
 
 
 def suits_pieces(model: Model, coords: Coords, params: Flat) -> bool:
@@ -89,7 +88,7 @@ class _Work:
             self.features = self._features(coords)
         seen = self.features.detach()
         values = coords.new_empty(len(coords), self.model.num_outputs)
-        self.pieces = [(seen, values)] * (-(-len(coords) // _PIECE))
+        self.pieces = [(seen, values)] * (-(-len(coords) // PIECE))
 
         def work(number: int, worker: int) -> None:
             del worker
@@ -159,7 +158,7 @@ class _Work:
 
 
 def _place(number: int) -> slice:
-    return slice(number * _PIECE, (number + 1) * _PIECE)
+    return slice(number * PIECE, (number + 1) * PIECE)
 
 
 def _share(count: int, work: Callable[[int, int], None]) -> None:
