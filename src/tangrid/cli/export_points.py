@@ -93,10 +93,14 @@ def run(request: ExportPointsRequest, command: Sequence[str]) -> None:
         )
     write_points(path, found.points, found.colours)
     print(f"{len(found.points):,} points")
-    if found.left_out > 0:
+    _tell_left_out(found.left_out)
+    print(path)
+
+
+def _tell_left_out(share: float) -> None:
+    if share > 0:
         print(
-            f"tangrid: {found.left_out:.1%} of the pixels that see something were left "
-            "out: their mean depth is between two things, or nearly at infinity.",
+            f"tangrid: {share:.1%} of the pixels that see something were left out: "
+            "their mean depth is between two things, or nearly at infinity.",
             file=sys.stderr,
         )
-    print(path)

@@ -119,17 +119,29 @@ def adam_update(
     elif held is not None and held.item():
         summands[:, start:stop].zero_()
     else:
-        beta1, beta2 = numbers.betas
-        factors = (numbers.rate, 1 - beta1, 1 - beta2, numbers.eps)
-        numba_cpu.update_range(
-            values.numpy(),
-            first.numpy(),
-            second.numpy(),
-            counts.numpy(),
-            summands.numpy(),
-            _corrections(numbers.betas),
-            tuple(np.float32(x) for x in factors),
-            numbers.skips_zeros,
-            start,
-            stop,
-        )
+        moved = values, first, second, counts, summands
+        _run_loops(*moved, numbers, (start, stop))
+
+
+def _run_loops(
+    values: Tensor,
+    first: Tensor,
+    second: Tensor,
+    counts: Tensor,
+    summands: Tensor,
+    numbers: AdamNumbers,
+    span: tuple[int, int],
+) -> None:
+    beta1, beta2 = numbers.betas
+    factors = (numbers.rate, 1 - beta1, 1 - beta2, numbers.eps)
+    numba_cpu.update_range(
+        values.numpy(),
+        first.numpy(),
+        second.numpy(),
+        counts.numpy(),
+        summands.numpy(),
+        _corrections(numbers.betas),
+        tuple(np.float32(x) for x in factors),
+        numbers.skips_zeros,
+        *span,
+    )
