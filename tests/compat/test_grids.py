@@ -11,7 +11,7 @@ from torch import Tensor
 from tangrid.compat import tinycudann as tcnn
 from tangrid.compat.grids import grid_part
 from tangrid.ops import implementation
-from tangrid.ops.grid_lookup import reference
+from tangrid.ops.grid_lookup import grid_lookup, reference
 from tangrid.ops.grid_lookup.chosen_corners import chosen_rows
 from tangrid.seeding import generator
 from tests.compat import drjit_hashgrid, plain
@@ -89,6 +89,23 @@ def test_points_outside_the_box_wrap_as_32_bits_do(dims: int, otype: str):
     assert torch.equal(
         encoding(torch.cat((coords, inside)))[len(coords) :], encoding(inside)
     )
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3, 4])
+def test_a_layout_that_wraps_has_the_same_rows(dims: int):
+    """GPUs are given this one, because nobody asks there whether points lie inside."""
+    part = grid_part({**SMALL, "log2_hashmap_size": 12, "base_resolution": 5}, dims)
+    layout, wrapping = part.layout, part.layout.wrapping
+    assert {"dense", "hashed"} >= {level.storage for level in layout.levels}
+    assert "dense" not in {level.storage for level in wrapping.levels}
+    coords = points_outside(dims)
+    for one, other in zip(layout.levels, wrapping.levels, strict=True):
+        rows = reference.corner_rows(coords, layout, one)
+        assert torch.equal(rows, reference.corner_rows(coords, wrapping, other))
+    table = torch.randn(layout.num_rows, 2, generator=generator(0))
+    inside = coords.clamp(0, 1)
+    found = [grid_lookup(inside, table, grid) for grid in (layout, wrapping)]
+    assert torch.equal(*found)
 
 
 def test_gradients_reach_points_outside():
