@@ -1,8 +1,9 @@
 """The calls that published projects make: their settings, shapes, ways and tricks.
 
-Settings are facts of these projects at these commits: nerfstudio 50e0e3c7 (encodings.py,
-mlp.py, sdf_field.py, nerfacto's fields), torch-ngp b6e0804 (network_tcnn.py of nerf and
-sdf), ngp_pl 1b49af1 (networks.py), instant-nsr-pl e5fe3f2 (network_utils.py, configs).
+Settings are facts of these projects at these commits: nerfstudio 50e0e3c7
+(encodings.py, mlp.py, sdf_field.py, nerfacto's fields), torch-ngp b6e0804
+(network_tcnn.py of nerf and sdf), ngp_pl 1b49af1 (networks.py), instant-nsr-pl e5fe3f2
+(network_utils.py, configs).
 """
 
 import copy
@@ -258,9 +259,9 @@ def sphere_weights(inputs: int, outputs: int, width: int) -> Tensor:
 
 
 def test_weights_of_ones_own_make_a_sphere(tcnn: Any):
-    """instant-nsr-pl writes weights into the vector that make the distance of a ball."""
+    """instant-nsr-pl writes weights that make the distance of a ball."""
     network = tcnn.Network(35, 13, perceptron(**SPHERE))
-    list(network.parameters())[0].data.copy_(sphere_weights(35, 13, 64))
+    next(iter(network.parameters())).data.copy_(sphere_weights(35, 13, 64))
     directions = nn.functional.normalize(points(POINTS, 3, "ball") - 0.5, dim=1)
     padding = points(POINTS, 32, "features")
     near, far = (
