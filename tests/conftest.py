@@ -13,6 +13,10 @@ import torch
 # Triton looks once, when it is imported: without a GPU its programs are interpreted.
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
+    # Autograd counts devices once, too, at the first backward pass.
+    from tests import pretended_device
+else:
+    pretended_device = None
 
 from tangrid.seeding import generator
 
@@ -76,9 +80,8 @@ def seeded(request: pytest.FixtureRequest) -> torch.Generator:
 @pytest.fixture
 def pretend(monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
     """A second device of ordinary memory that refuses what CUDA refuses."""
-    # Later than usual: it changes PyTorch for the rest of the process.
-    from tests import pretended_device  # noqa: PLC0415
-
+    if pretended_device is None:
+        pytest.skip("a GPU is there: nothing need pretend to be one")
     monkeypatch.setattr(torch, "Generator", pretended_device.PretendedGenerator)
     pretended_device.waits.clear()
     yield pretended_device.PRETEND
