@@ -88,6 +88,7 @@ def test_comparisons(other: torch.device, workplace: Path, tangrid: Type):
     assert devices.device_name(other) in Path("both/report.html").read_text()
 
 
+@pytest.mark.slow
 def test_shapes(other: torch.device, workplace: Path, tangrid: Type):
     save_obj(workplace / f"{EGG}.obj", *egg())
     words = ("fit", "sdf", f"{EGG}.obj", *SMALL_SHAPE, "--steps", "60")
