@@ -82,5 +82,5 @@ def update_range(
         parameter if held is None else held, start, stop, parameter.numel(),
         numbers.rate, 1 - beta1, 1 - beta2, numbers.eps, corrections.shape[1] - 1,
         SUMMANDS=len(grads), SKIPS_ZEROS=numbers.skips_zeros,
-        IS_HELD=held is not None, BLOCK=_BLOCK,
+        IS_HELD=held is not None, BLOCK=_BLOCK, enable_fp_fusion=True,
     )  # fmt: skip

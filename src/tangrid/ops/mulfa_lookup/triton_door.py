@@ -183,7 +183,10 @@ class _Launch:
         arrays = (self.table, *self.kernel, *self.grid)
         with torch.cuda.device_of(coords):
             program[blocks, len(self.kernel.projection)](
-                coords, *arrays, *arguments, self.epsilon, **self.constants, **flags
+                *(coords, *arrays, *arguments, self.epsilon),
+                **self.constants,
+                **flags,
+                enable_fp_fusion=True,
             )
 
 

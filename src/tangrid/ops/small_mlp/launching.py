@@ -76,6 +76,7 @@ def run_forward(
                 ACTIVATION=activation,
                 OUTPUT_ACTIVATION=output_activation,
                 **_shape(sizes, cut, precision),
+                enable_fp_fusion=True,
             )
     return out
 
@@ -124,6 +125,7 @@ def run_backward(
                 WANTS_INPUTS=needs[0],
                 WANTS_WEIGHTS=needs[1],
                 **_shape(sizes, cut, precision),
+                enable_fp_fusion=True,
             )
     return grad_inputs, sums.sum(0).to(flat.dtype) if needs[1] else flat.new_empty(0)
 
