@@ -74,5 +74,5 @@ def test_two_channels_of_a_row_move_at_once(tmp_path: Path):
     read, push, *_ = PROGRAMS["grid_lookup"]
     reading, pushing = compiled([read, push], tmp_path)
     assert reading["ptx"].count("ld.global.v2.b32") == 8
-    assert pushing["ptx"].count("red.global.gpu.relaxed.add.v2.f32") == 8
+    assert pushing["ptx"].count(".global.gpu.relaxed.add.v2.f32") == 8
     assert reading["shared"] == pushing["shared"] == 0
