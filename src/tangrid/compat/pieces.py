@@ -2,12 +2,11 @@
 
 On a CPU the layers of a whole batch are too large for the cache, and a flat gradient
 that is put together from those of its parts is copied as often as there are parts. Here
-the encoding reads the whole batch with all threads; the network takes a piece at a
-time, each thread another; and all gradients are written where they belong in one flat
-gradient. Derivatives of derivatives take the usual way.
+the encoding reads the whole batch, the network takes a piece at a time, and all
+gradients are written where they belong in one flat gradient. Derivatives of derivatives
+take the usual way.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,11 +16,11 @@ from torch.autograd import forward_ad
 
 from tangrid.compat.evaluation import Model
 from tangrid.compat.grids import GridPart
+from tangrid.compat.network_pieces import NetworkPieces, network_pieces
 from tangrid.compat.parts import Flat
-from tangrid.compat.perceptron import PIECE
-from tangrid.fields.workers import Workers
+from tangrid.compat.perceptron import Perceptron
+from tangrid.compat.reused_memory import KEPT_LAYERS
 from tangrid.notation import Coords, Features, Values
-from tangrid.ops.contract import is_single_threaded
 from tangrid.ops.grid_lookup.anywhere import read_anywhere
 
 
@@ -73,65 +72,36 @@ class _Work:
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        self.pieces: list[tuple[Tensor, Tensor]] = []
+        self.layers: NetworkPieces | None = None
 
     def forward(self, coords: Coords, params: Flat) -> Values:
-        """Return the values, and keep a graph for the encoding and each piece."""
+        """Return the values, and keep what the way back needs of all layers."""
         of_network, of_encoding = params.detach().split(self.model.sizes)
         # Zeros that the system makes where somebody looks, and nobody does until then.
         self.flat_grad = torch.from_numpy(np.zeros(len(params), np.float32))
         self.params = of_encoding.requires_grad_()
-        self.matrices = [
-            matrix.requires_grad_() for matrix in self._network.matrices(of_network)
-        ]
         with torch.enable_grad():
             self.features = self._features(coords)
-        seen = self.features.detach()
-        values = coords.new_empty(len(coords), self.model.num_outputs)
-        self.pieces = [(seen, values)] * (-(-len(coords) // PIECE))
+        network = self._network
+        matrices = network.matrices(of_network)
+        self.layers = network_pieces(network, matrices, self.features.detach())
+        return self.layers.forward()
 
-        def work(number: int, worker: int) -> None:
-            del worker
-            place = _place(number)
-            with torch.enable_grad():
-                features = seen[place].requires_grad_()
-                found = self._network.apply(features, self.matrices)
-            values[place] = found.detach()
-            self.pieces[number] = features, found
-
-        _share(len(self.pieces), work)
-        return values
-
-    def backward(self, grad_out: Values) -> Flat:
+    def backward(self, layers: NetworkPieces, grad_out: Values) -> Flat:
         """Return the flat gradient, and drop what was kept."""
-        flat, features, pieces = self.flat_grad, self.features, self.pieces
-        grad_features = torch.empty_like(features)
-        sums: dict[int, list[Tensor]] = {}
-
-        def work(number: int, worker: int) -> None:
-            place = _place(number)
-            inputs, values = pieces[number]
-            found = torch.autograd.grad(
-                values, (inputs, *self.matrices), grad_out[place]
-            )
-            grad_features[place] = found[0]
-            totals = sums.setdefault(worker, [torch.zeros_like(g) for g in found[1:]])
-            for total, grad in zip(totals, found[1:], strict=True):
-                total.add_(grad)
-
-        _share(len(pieces), work)
+        self.layers = None
+        flat, features = self.flat_grad, self.features
         of_network, of_encoding = flat.split(self.model.sizes)
-        for worker in sorted(sums):
-            matrices = self._network.matrices(of_network)
-            for matrix, grad in zip(matrices, sums[worker], strict=True):
-                matrix.add_(grad)
+        grad_features = KEPT_LAYERS.take(*features.shape)
+        layers.backward(grad_out, self._network.matrices(of_network), grad_features)
         if features.requires_grad:
             (rest,) = torch.autograd.grad(
                 features, self.params, grad_features, allow_unused=True
             )
             if rest is not None:
                 of_encoding.add_(rest)
-        self._forget()
+        KEPT_LAYERS.give(grad_features)
+        del self.flat_grad, self.features, self.params
         return flat
 
     def _features(self, coords: Coords) -> Features:
@@ -149,32 +119,11 @@ class _Work:
         return encoding.filled_up(features)
 
     @property
-    def _network(self) -> Any:  # noqa: ANN401
-        return self.model.network
-
-    def _forget(self) -> None:
-        self.pieces = []
-        del self.flat_grad, self.features, self.params, self.matrices
-
-
-def _place(number: int) -> slice:
-    return slice(number * PIECE, (number + 1) * PIECE)
-
-
-def _share(count: int, work: Callable[[int, int], None]) -> None:
-    """Do numbered work on several threads, always the same on the same."""
-    threads = 1 if is_single_threaded() else min(torch.get_num_threads(), count)
-    if threads == 1:
-        for number in range(count):
-            work(number, 0)
-        return
-
-    def share(worker: int) -> None:
-        for number in range(worker, count, threads):
-            work(number, worker)
-
-    with Workers(threads) as workers:
-        workers.run(share)
+    def _network(self) -> Perceptron:
+        network = self.model.network
+        # `suits_pieces` has seen to it.
+        assert network is not None
+        return network
 
 
 class _InPieces(torch.autograd.Function):
@@ -193,8 +142,9 @@ class _InPieces(torch.autograd.Function):
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         coords, params = ctx.saved_tensors
         # What was kept is used up by the first pass; later ones compute it again.
-        if ctx.work.pieces and not torch.is_grad_enabled():
-            return None, ctx.work.backward(grad_out), None
+        layers = ctx.work.layers
+        if layers is not None and not torch.is_grad_enabled():
+            return None, ctx.work.backward(layers, grad_out), None
         model = ctx.work.model
         pull = torch.func.vjp(lambda p: model.evaluate(coords, p), params)[1]
         return None, pull(grad_out)[0], None

@@ -17,6 +17,7 @@ from tangrid.compat.encodings import encoding_part
 from tangrid.compat.evaluation import Model
 from tangrid.compat.perceptron import ALIGNMENT, perceptron
 from tangrid.compat.pieces import evaluate_in_pieces, suits_pieces
+from tangrid.compat.reused_memory import KEPT_LAYERS
 from tangrid.errors import ConfigError, ShapeError
 from tangrid.ops.pcg32 import Pcg32
 
@@ -27,6 +28,7 @@ _DTYPES = (torch.float32, torch.float16)
 def free_temporary_memory() -> None:
     """Give back memory that nobody uses any more."""
     gc.collect()
+    KEPT_LAYERS.clear()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 

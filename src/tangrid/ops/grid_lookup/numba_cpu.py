@@ -425,9 +425,13 @@ def _entries(stamp: int) -> tuple[Callable[..., None], ...]:
 
         Levels own disjoint rows, so no two threads write one row and every sum is taken
         in the order of the points: the bits do not depend on the number of threads.
+        A thread gets a run of turns: coarse levels, which the cache holds, and fine
+        ones take them by turns.
         """
         _ = stamp
-        for level in prange(scales.shape[0]):
+        for turn in prange(scales.shape[0]):
+            fine = scales.shape[0] - 1 - turn // 2
+            level = fine if turn % 2 else turn // 2
             scratch = new_scratch(coords.shape[1])
             table_vjp_level(
                 coords, grad_out, directions, scales, addresses, interpolation, level,
