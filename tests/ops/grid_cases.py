@@ -20,7 +20,7 @@ from tangrid.ops.grid_lookup.layout import (
     grid_layout,
 )
 from tangrid.ops.grid_lookup.operator import grid_lookup
-from tangrid.ops.grid_lookup.wanted import gradients_of_coords_only
+from tangrid.ops.wanted import gradients_of_coords_only
 from tangrid.seeding import generator
 
 STORAGES: tuple[Storage, ...] = ("dense", "hashed", "tiled")

@@ -15,7 +15,7 @@ from tangrid.ops.contract import implementation, single_threaded
 from tangrid.ops.grid_lookup import numba_door, reference
 from tangrid.ops.grid_lookup.layout import INTERPOLATIONS, Interpolation, Storage
 from tangrid.ops.grid_lookup.operator import grid_lookup
-from tangrid.ops.grid_lookup.wanted import gradients_of_coords_only
+from tangrid.ops.wanted import gradients_of_coords_only
 from tangrid.seeding import generator
 from tangrid.tasks.sdf_losses import SdfLoss
 from tangrid.training.gradients import add_gradients

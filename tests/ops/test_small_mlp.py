@@ -17,8 +17,8 @@ from tangrid.ops.contract import (
     is_interpreted,
     used_implementations,
 )
-from tangrid.ops.grid_lookup.wanted import gradients_of_coords_only
 from tangrid.ops.small_mlp import ACTIVATIONS, Activation, activated, small_mlp
+from tangrid.ops.wanted import gradients_of_coords_only
 from tangrid.seeding import generator
 from tests.ops.comparison import assert_close, assert_same_bits
 from tests.tolerances import (

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tangrid.fields.contract import Field
 from tangrid.notation import Coords
-from tangrid.ops.grid_lookup.wanted import gradients_of_coords_only
+from tangrid.ops.wanted import gradients_of_coords_only
 
 
 class LocalField(NamedTuple):

@@ -22,7 +22,7 @@ from tangrid.ops.contract import (
 )
 from tangrid.ops.grid_lookup import numba_door, reference
 from tangrid.ops.grid_lookup.layout import GridLayout
-from tangrid.ops.grid_lookup.wanted import table_is_wanted
+from tangrid.ops.wanted import parameters_are_wanted
 
 
 class _Door(Protocol):
@@ -183,7 +183,7 @@ class _GridLookup(torch.autograd.Function):
         call = ctx.call.in_this_pass()
         needs = (
             ctx.needs_input_grad[0] and _is_wanted(coords),
-            ctx.needs_input_grad[1] and table_is_wanted(),
+            ctx.needs_input_grad[1] and parameters_are_wanted(),
         )
         grads = _GridLookupVjp.apply(grad_out, coords, table, call, needs)
         absorbed = call.buffer is not None

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from tangrid.errors import ShapeError
 from tangrid.ops.contract import numba_refusals, resolve, triton_refusals
-from tangrid.ops.grid_lookup.wanted import table_is_wanted
 from tangrid.ops.small_mlp import reference
 from tangrid.ops.small_mlp.activations import ACTIVATIONS, Activation
+from tangrid.ops.wanted import parameters_are_wanted
 
 WIDTHS = (16, 32, 64, 128)
 """Channels of hidden layers that the GPU's programs are written for."""
@@ -176,7 +176,8 @@ class _SmallMlp(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        needs = ctx.needs_input_grad[0], ctx.needs_input_grad[1] and table_is_wanted()
+        of_inputs, of_weights, _ = ctx.needs_input_grad
+        needs = of_inputs, of_weights and parameters_are_wanted()
         if not any(needs):
             return None, None, None
         grads = _SmallMlpVjp.apply(grad_out, *ctx.saved_tensors, ctx.network, needs)

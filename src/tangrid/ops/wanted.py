@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+import torch
+
 _of_coords_only: ContextVar[bool] = ContextVar("of_coords_only", default=False)
 
 
@@ -15,21 +17,25 @@ _of_coords_only: ContextVar[bool] = ContextVar("of_coords_only", default=False)
 def gradients_of_coords_only() -> Iterator[None]:
     """Run backward passes that are asked for gradients of coordinates alone.
 
-    Lookups make no gradients of their tables inside, which are dense and large. Those
-    that autograd makes later, of a loss of the coordinates' gradients, are not touched.
+    Operators make no gradients of their parameters inside, which are dense and large.
+    Those that autograd makes later, of a loss of the coordinates' gradients, are not
+    touched.
 
     Example:
         >>> with gradients_of_coords_only():
-        ...     table_is_wanted()
+        ...     parameters_are_wanted()
         False
     """
     token = _of_coords_only.set(True)
     try:
-        yield
+        # Else functions of tensors on a GPU are called by a thread of autograd's own,
+        # which does not know what was set here.
+        with torch.autograd.set_multithreading_enabled(False):
+            yield
     finally:
         _of_coords_only.reset(token)
 
 
-def table_is_wanted() -> bool:
-    """Return whether the gradient of a table may be asked for in this pass."""
+def parameters_are_wanted() -> bool:
+    """Return whether gradients of parameters may be asked for in this pass."""
     return not _of_coords_only.get()
