@@ -16,12 +16,13 @@ _PLAIN = "plain PyTorch"
 
 @contextmanager
 def _without_atomics() -> Iterator[None]:
+    before = torch.are_deterministic_algorithms_enabled()
     with implementation("triton"):
         torch.use_deterministic_algorithms(True)
         try:
             yield
         finally:
-            torch.use_deterministic_algorithms(False)
+            torch.use_deterministic_algorithms(before)
 
 
 CONTESTANTS: dict[str, Callable[[], Any]] = {
@@ -45,9 +46,10 @@ def measure_case(
     """
     precise = case.to(lambda t: t.double() if t.is_floating_point() else t)
     with implementation("reference"):
-        upstream = torch.randn_like(precise.call(*precise.fixed, *precise.inputs))
-        exact = _results(precise, upstream)
-    floor = floors.milliseconds(case.num_bytes, case.operations, case.arithmetic)
+        # Of the values' dtype, so that nothing is rounded while time is taken.
+        upstream = torch.randn_like(case.call(*case.fixed, *case.inputs))
+        exact = _results(precise, upstream.double())
+    floor = floors.milliseconds(case.least_bytes, case.operations, case.arithmetic)
     rows = []
     for name, context in CONTESTANTS.items():
         with context():
@@ -64,7 +66,8 @@ def measure_case(
             "error_of_values": errors[0],
             "error_of_gradients": max(errors[1:]),
             "floor_ms": floor,
-            "gigabytes_per_second": case.num_bytes / both / 1e6,
+            "gigabytes_per_second": case.requested_bytes / both / 1e6,
+            "share_of_floor": floor / both,
             "gigaoperations_per_second": case.operations / both / 1e6,
         })
     plain = next(row for row in rows if row["contestant"] == _PLAIN)
@@ -77,8 +80,7 @@ def _results(case: Case, upstream: Tensor) -> tuple[Tensor, ...]:
     """Return the values and the gradients of all inputs."""
     leaves = [tensor.detach().requires_grad_() for tensor in case.inputs]
     values = case.call(*case.fixed, *leaves)
-    given = upstream.to(values.dtype)
-    grads = torch.autograd.grad(values, leaves, given, materialize_grads=True)
+    grads = torch.autograd.grad(values, leaves, upstream, materialize_grads=True)
     return values.detach(), *grads
 
 
