@@ -8,6 +8,7 @@ from tangrid.decoders import LinearConfig, ReluMlpConfig
 from tangrid.encodings import FourierConfig, HashGridConfig, IdentityConfig
 from tangrid.fields import EncodedField, EncodedFieldConfig
 from tangrid.fields.contract import DecoderDtype
+from tangrid.presets import find_model
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
 
@@ -70,6 +71,22 @@ def test_a_field_converts_to_float64(dtype: DecoderDtype):
     grid = replace(GRID, table_dtype="float16")
     field = build(EncodedFieldConfig(encoding=grid, decoder_dtype=dtype)).double()
     assert field(torch.rand(4, 2).double()).dtype == torch.float64
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("name", ["instant-ngp", "hash-grid", "mulfagrid"])
+def test_a_field_computes_in_what_it_was_converted_to(name: str, dtype: torch.dtype):
+    make = find_model(name, "image").field
+    exact, field = (make.build(SITE, generator(0)) for _ in range(2))
+    coords = torch.rand(50, 2, generator=generator(0)).to(dtype)
+    values = field.to(dtype)(coords)
+    assert values.dtype == dtype
+    # Points rounded to bfloat16 lie elsewhere, but in both.
+    difference = (values.double() - exact(coords.float()).double()).abs().max()
+    assert difference < 0.01
+    values.float().sum().backward()
+    grads = [p.grad for p in field.parameters() if p.requires_grad]
+    assert all(g is not None and g.dtype == dtype for g in grads)
 
 
 def test_parts_are_built_from_one_generator():

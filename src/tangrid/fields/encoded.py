@@ -70,14 +70,16 @@ def decode(decoder: Decoder, features: Features, dtype: DecoderDtype) -> Values:
 
     Args:
         decoder: Features to values.
-        features: Its input; float64 stays float64.
-        dtype: The arithmetic.
+        features: Its input.
+        dtype: The arithmetic of a decoder whose parameters are float32. One that was
+            converted computes in what it was converted to.
 
     Returns:
-        The values in float32, or float64.
+        The values, in float32 or what decoder and features were converted to.
     """
+    own = next((p.dtype for p in decoder.parameters()), torch.float32)
     # Whoever asks for float64 wants its digits.
-    if features.dtype == torch.float64:
+    if own != torch.float32 or features.dtype == torch.float64:
         return decoder(features)
     return decoder(features.to(getattr(torch, dtype))).float()
 
