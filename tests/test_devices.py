@@ -1,5 +1,6 @@
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -92,6 +93,39 @@ def test_gpus_go_by_number(monkeypatch: pytest.MonkeyPatch):
     assert find_device("cuda:1") == torch.device("cuda", 1)
     with_gpus(monkeypatch, 0)
     assert find_device("auto") == torch.device("cpu")
+
+
+def test_devices_stand_for_their_names(monkeypatch: pytest.MonkeyPatch):
+    with_gpus(monkeypatch, 2)
+    for name in ("cpu", "cpu:0"):
+        assert find_device(name) == find_device(torch.device(name)) == devices.HOST
+    for name in ("cuda", "cuda:1"):
+        found = find_device(torch.device(name))
+        assert found == find_device(name)
+        # Tensors have a number, and a device without one is no equal of theirs.
+        assert found.index is not None
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        (torch.device("meta"), "expected cpu, cuda, cuda:0 and so on, or auto, got 'm"),
+        (torch.device("cpu:1"), "expected cpu, cuda, cuda:0 and .*, got 'cpu:1'"),
+        (
+            torch.device("cuda"),
+            "expected a device that is there, got 'cuda': PyTorch s",
+        ),
+        (0, "expected a name such as cpu or cuda:0, or a torch.device, got 0"),
+        (None, "expected a name such as cpu or cuda:0, or a torch.device, got None"),
+    ],
+)
+def test_what_is_no_device_is_refused(
+    monkeypatch: pytest.MonkeyPatch, device: Any, message: str
+):
+    with_gpus(monkeypatch, 0)
+    with pytest.raises(ConfigError, match=f"^device: {message}") as caught:
+        find_device(device)
+    assert "eave device out" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -24,21 +24,26 @@ def find_device(name: str | torch.device, where: str = "device") -> torch.device
 
     Args:
         name: ``cpu``, ``cuda`` or ``cuda:0`` and so on, or ``auto``, which is a GPU
-            where PyTorch sees one; or the device itself.
+            where PyTorch sees one; or a device, which stands for its name.
         where: What the name was given as, for messages.
 
     Raises:
-        ConfigError: If there is no such device.
+        ConfigError: If there is no such device, or the name is no text.
 
     Example:
         >>> find_device("cpu")
         device(type='cpu')
     """
     if isinstance(name, torch.device):
-        return name
+        name = str(name)
+    if not isinstance(name, str):
+        raise ConfigError(
+            f"{where}: expected a name such as cpu or cuda:0, or a torch.device, got "
+            f"{name!r}. Leave {where} out to compute on the processor."
+        )
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cpu":
+    if name in {"cpu", "cpu:0"}:
         return HOST
     kind, _, number = name.partition(":")
     is_numbered = number.isascii() and number.isdigit()

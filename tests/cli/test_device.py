@@ -11,7 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from tangrid import devices
+from tangrid import devices, interface
+from tangrid.experiments import loading
 from tangrid.experiments.demo_scene import demo_scene
 from tests.cli.conftest import SMALL, SMALL_SHAPE, Type
 from tests.experiments.small_scenes import SETTINGS as SCENE_SETTINGS
@@ -37,9 +38,10 @@ def other(
     real = devices.find_device
 
     def find(name: str | torch.device, where: str = "device") -> torch.device:
-        return pretended if name == "cuda" else real(name, where)
+        return pretended if name in ("cuda", pretended) else real(name, where)
 
-    monkeypatch.setattr(devices, "find_device", find)
+    for module in (devices, interface, loading):
+        monkeypatch.setattr(module, "find_device", find)
     return pretended
 
 
