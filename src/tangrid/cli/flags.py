@@ -1,7 +1,7 @@
 """Flags that several verbs share, and what they mean."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -22,6 +22,8 @@ from tangrid.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
+
+    from tangrid.encodings import EncodingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,17 +220,30 @@ def check_decoder(
     if flags.decoder_dtype == flags.table_dtype == "float32":
         return
     field = find_model(model, task).field
-    has_table = hasattr(getattr(field, "encoding", None), "table_dtype")
-    if flags.table_dtype != "float32" and not has_table:
+    encoding = getattr(field, "encoding", None)
+    if flags.table_dtype != "float32" and not _has_such_a_table(encoding, flags):
         raise ConfigError(
-            "--table-dtype: expected a model with a table that can be read so, got "
-            f"'{model}'. Leave --table-dtype out."
+            "--table-dtype: expected a model of a plain grid, hash-grid or dense-grid, "
+            f"whose table can be read so, got '{model}'. Leave --table-dtype out, or "
+            "take instant-ngp."
         )
     if flags.decoder_dtype != "float32" and not hasattr(field, "decoder_dtype"):
         raise ConfigError(
             "--decoder-dtype: expected a model with a decoder whose arithmetic can be "
             f"chosen, got '{model}'. Leave --decoder-dtype out."
         )
+
+
+def _has_such_a_table(encoding: "EncodingConfig | None", flags: TrainingFlags) -> bool:
+    """Return whether the encoding can read a table as the flags want it."""
+    if encoding is None or not hasattr(encoding, "table_dtype"):
+        return False
+    try:
+        # Grids with more than interpolation inherit the setting and refuse it.
+        replace(encoding, table_dtype=flags.table_dtype)
+    except ConfigError:
+        return False
+    return True
 
 
 def seeds_of(flags: ModelFlags) -> tuple[int, ...]:
