@@ -20,17 +20,21 @@ from tangrid.compat import install_tinycudann
 from tangrid.seeding import generator
 
 POINTS = 40
+NAMES = ("tinycudann", "tinycudann.modules")
+"""What `install_tinycudann` writes into ``sys.modules``."""
 
 
 @pytest.fixture
 def tcnn(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """What a client gets that imports tinycudann."""
-    monkeypatch.delitem(sys.modules, "tinycudann", raising=False)
-    install_tinycudann()
+    for name in NAMES:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    install_tinycudann(replace=True)
     import tinycudann as tcnn  # noqa: PLC0415 # pyright: ignore
 
     yield tcnn
-    sys.modules.pop("tinycudann", None)
+    for name in NAMES:
+        sys.modules.pop(name, None)
 
 
 def growth(finest: float, base: int = 16, levels: int = 16) -> float:
@@ -316,10 +320,7 @@ def test_memory_is_given_back_when_asked(tcnn: Any):
     tcnn.free_temporary_memory()
 
 
-def test_a_client_finds_the_module_there():
+def test_a_client_finds_the_module_there(tcnn: Any):
     """nerfstudio goes by whether the import fails."""
-    install_tinycudann()
-    try:
-        assert __import__("tinycudann").Encoding.__name__ == "Encoding"
-    finally:
-        del sys.modules["tinycudann"]
+    assert __import__("tinycudann") is tcnn
+    assert tcnn.Encoding.__name__ == "Encoding"

@@ -62,6 +62,17 @@ def test_keys_that_clients_hand_on_are_passed_over(key: str):
     tcnn.Network(2, 2, {"otype": "CutlassMLP", key: 1})
 
 
+@pytest.mark.parametrize("otype", ["Frequency", "TriangleWave"])
+def test_there_may_be_no_waves(otype: str):
+    config = {"otype": otype, "n_frequencies": 0}
+    assert tcnn.Encoding(3, config)(torch.rand(4, 3)).shape == (4, 0)
+    both = [{**config, "n_dims_to_encode": 1}, {"otype": "Identity"}]
+    nested = tcnn.Encoding(3, {"otype": "Composite", "nested": both})
+    assert nested(torch.rand(4, 3)).shape == (4, 2)
+    without = {"otype": "NRC", "n_frequencies": 0, "n_bins": 4}
+    assert tcnn.Encoding(8, without)(torch.rand(4, 8)).shape == (4, 5 * 4)
+
+
 @pytest.mark.parametrize("number", [np.float64(1.5), np.float32(1.5), 1.5])
 def test_numbers_of_numpy_are_numbers(number: Any):
     config = {**config_of("HashGrid"), "per_level_scale": number}
@@ -78,7 +89,11 @@ def test_numbers_of_numpy_are_numbers(number: Any):
          "'HashGrid': expected keys among .*'log2_hashmap_size'.*got 'log2_hash_size'"),
         ({"otype": "Frequency", "n_frequency": 3}, "'n_frequencies'.*got 'n_freq"),
         ({"otype": "OneBlob", "n_bins": 12}, r"\['n_bins'\]: expected a power of two"),
-        ({"otype": "OneBlob", "n_bins": 1.5}, "expected a whole number from 1 on"),
+        ({"otype": "OneBlob", "n_bins": 1.5}, "a whole number from 1 on, got 1.5"),
+        ({"otype": "OneBlob", "n_bins": 0}, r"a whole number from 1 on, got 0\.$"),
+        ({"otype": "HashGrid", "base_resolution": 1}, r"from 2 on, got 1\.$"),
+        ({"otype": "HashGrid", "log2_hashmap_size": 2}, r"3 to 28, got 2\."),
+        ({"otype": "HashGrid", "log2_hashmap_size": 29}, r"3 to 28, got 29\."),
         ({"otype": "OneBlob", "n_bins": "8"}, "expected a number, got '8'"),
         ({"otype": "OneBlob", "n_bins": True}, "expected a number, got True"),
         ({"otype": "SphericalHarmonics"}, "expected the three coordinates"),

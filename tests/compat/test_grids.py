@@ -69,6 +69,14 @@ def test_a_dense_grid_ends_at_256_by_default():
     assert [level.resolution for level in part.layout.levels] == [16, 64, 256]
 
 
+@pytest.mark.parametrize(("base", "levels", "finest"), [(16, 12, 257), (16, 16, 256)])
+def test_the_growth_of_a_dense_grid_is_rounded_as_tiny_cuda_nn_does(
+    base: int, levels: int, finest: int
+):
+    config = {"otype": "DenseGrid", "n_levels": levels, "base_resolution": base}
+    assert grid_part(config, 2).layout.levels[-1].resolution == finest
+
+
 @pytest.mark.parametrize("otype", ["HashGrid", "DenseGrid", "TiledGrid"])
 @pytest.mark.parametrize("dims", [1, 2, 3, 4])
 def test_points_outside_the_box_wrap_as_32_bits_do(dims: int, otype: str):
@@ -129,6 +137,24 @@ def test_numbers_that_are_none_read_nothing_outside_the_table():
     found = encoding(torch.tensor(odd)[:, None].expand(-1, 3))
     assert found.shape == (6, 8)
     assert bool(found[:3].isnan().all())
+
+
+@pytest.mark.parametrize("interpolation", ["Nearest", "Linear", "Smoothstep"])
+@pytest.mark.parametrize("dims", [1, 2, 3, 4])
+def test_finite_points_have_finite_features(dims: int, interpolation: str):
+    encoding = drawn_grid(dims, {**SMALL, "interpolation": interpolation})
+    for dtype in (torch.float32, torch.float64):
+        largest = torch.finfo(dtype).max
+        far = [1e9, -3e9, 1e19, 1e30, -1e30, largest, -largest]
+        coords = torch.tensor(far, dtype=dtype)[:, None].expand(-1, dims)
+        coords = coords.clone().requires_grad_()
+        found = encoding.to(dtype)(coords)
+        assert found.isfinite().all()
+        # So far away float32 and float64 know vertices alone.
+        assert found.abs().max() <= encoding.params.abs().max() * (1 + 1e-6)
+        wanted = [encoding.params, *([coords] if interpolation != "Nearest" else [])]
+        grads = torch.autograd.grad(found.sum(), wanted)
+        assert all(grad.isfinite().all() for grad in grads)
 
 
 def test_tiles_that_overflow_are_one_row():

@@ -4,6 +4,7 @@ import copy
 import io
 import math
 import pickle
+from typing import Any
 
 import pytest
 import torch
@@ -241,3 +242,42 @@ def test_just_in_time_compiling_can_be_asked_for():
     model.jit_fusion = tcnn.supports_jit_fusion()
     assert model.jit_fusion is False
     tcnn.free_temporary_memory()
+
+
+def as_tiny_cuda_nn_pickles(model: tcnn.Encoding, dtype: torch.dtype) -> dict[str, Any]:
+    """What ``Module.__getstate__`` of its ``modules.py`` gives."""
+    own = {"_model", "_wanted_dtype", "_loss_scale", "jit_fusion"}
+    state = {key: value for key, value in vars(model).items() if key not in own}
+    scale = 128.0 if dtype == torch.float16 else 1.0
+    if "network_config" not in state:
+        state["precision"] = dtype
+    return {**state, "dtype": dtype, "loss_scale": scale}
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+@pytest.mark.parametrize("name", NAMES)
+def test_whole_modules_of_tiny_cuda_nn_are_opened(name: str, dtype: torch.dtype):
+    model = models()[name]
+    other = type(model).__new__(type(model))
+    other.__setstate__(as_tiny_cuda_nn_pickles(model, dtype))
+    assert torch.equal(other(points()), model(points()))
+    assert repr(other) == repr(model)
+    assert not hasattr(other, "precision")
+    # On a CPU both are float32; half precision there was nobody's wish.
+    assert other.dtype == torch.float32
+    again = pickle.loads(pickle.dumps(other))
+    assert torch.equal(again(points()), model(points()))
+    again.params.sum().backward()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_dtype_can_be_set(name: str):
+    model = models()[name]
+    for dtype in (torch.float16, torch.float32):
+        model.dtype = dtype
+        assert model.dtype == model(points()).dtype == dtype
+        assert model.params.dtype == torch.float32
+    with pytest.raises(ConfigError, match=r"dtype: expected torch.float32, .*bfloat16"):
+        model.dtype = torch.bfloat16
+    model.dtype = torch.float16
+    assert model.double().dtype == torch.float64

@@ -91,7 +91,8 @@ class Settings:
         """
         value = self.number(key, default)
         if not value.is_integer() or value < least:
-            raise self.wrong(key, f"a whole number from {least} on", value)
+            written = self._values.get(key, default)
+            raise self.wrong(key, f"a whole number from {least} on", written)
         return int(value)
 
     def flag(self, key: str, default: bool) -> bool:

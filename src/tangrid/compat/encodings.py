@@ -64,14 +64,14 @@ def _identity(config: Config, num_dims: int) -> Part:
 
 def _frequency(config: Config, num_dims: int) -> Part:
     settings = _settings(config, "Frequency")
-    octaves = settings.count("n_frequencies", 12)
+    octaves = settings.count("n_frequencies", 12, least=0)
     settings.finish()
     return FrequencyPart(num_dims=num_dims, num_octaves=octaves)
 
 
 def _triangle_wave(config: Config, num_dims: int) -> Part:
     settings = _settings(config, "TriangleWave")
-    octaves = settings.count("n_frequencies", 12)
+    octaves = settings.count("n_frequencies", 12, least=0)
     settings.finish()
     return TriangleWavePart(num_dims=num_dims, num_octaves=octaves)
 
@@ -102,7 +102,8 @@ def _spherical_harmonics(config: Config, num_dims: int) -> Part:
 
 def _neural_radiance_caching(config: Config, num_dims: int) -> Part:
     settings = _settings(config, "OneBlobFrequency")
-    octaves, bins = settings.count("n_frequencies", 12), settings.count("n_bins", 4)
+    octaves = settings.count("n_frequencies", 12, least=0)
+    bins = settings.count("n_bins", 4)
     settings.finish()
     nested: list[Config] = [
         {"otype": "TriangleWave", "n_frequencies": octaves, "n_dims_to_encode": 3},

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
+import numpy as np
+
 from tangrid.compat.configs import Settings
 from tangrid.compat.initial_values import table_values
 from tangrid.compat.parts import Flat, PaddedPart
@@ -157,7 +159,7 @@ def grid_part(config: Mapping[str, object], num_dims: int) -> GridPart:
     base = settings.count("base_resolution", 16, least=2)
     usual = 2.0
     if storage == "dense" and num_levels > 1:
-        usual = math.exp(math.log(_FINEST_DENSE / base) / (num_levels - 1))
+        usual = _dense_growth(base, num_levels)
     options = _Options(
         num_levels=num_levels,
         base_resolution=base,
@@ -178,6 +180,15 @@ def grid_part(config: Mapping[str, object], num_dims: int) -> GridPart:
         is_stochastic=is_stochastic and options.interpolation != "nearest",
         options=options,
     )
+
+
+def _dense_growth(base: int, num_levels: int) -> float:
+    """Return the growth at which the finest of several levels has 256 vertices."""
+    # Rounded to float32 after each step, as there: a growth one place larger can have a
+    # vertex more. Steps are taken in float64, as NumPy's own float32 ones vary.
+    finest = np.float32(_FINEST_DENSE) / np.float32(base)
+    exponent = np.float32(math.log(finest)) / np.float32(num_levels - 1)
+    return float(np.float32(math.exp(exponent)))
 
 
 def _layout(num_dims: int, options: _Options, where: str) -> GridLayout:

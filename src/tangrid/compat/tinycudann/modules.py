@@ -9,6 +9,7 @@ import gc
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,8 @@ from tangrid.ops.pcg32 import Pcg32
 
 _LOSS_SCALES = {torch.float16: 128.0}
 _DTYPES = (torch.float32, torch.float16)
+_AS_IT_IS = {"otype": "Identity"}
+"""What a network alone reads its inputs with."""
 
 
 def free_temporary_memory() -> None:
@@ -87,6 +90,10 @@ class Module(nn.Module):
             return torch.float16
         return self.params.dtype
 
+    @dtype.setter
+    def dtype(self, wanted: torch.dtype) -> None:
+        self._wanted_dtype = _checked(wanted, f"{type(self).__name__}.dtype")
+
     @property
     def loss_scale(self) -> float:
         """What tiny-cuda-nn multiplies gradients with on their way.
@@ -101,6 +108,16 @@ class Module(nn.Module):
     @loss_scale.setter
     def loss_scale(self, factor: float) -> None:
         self._loss_scale = float(factor)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over what was pickled, here or by tiny-cuda-nn.
+
+        Args:
+            state: Attributes; tiny-cuda-nn's have the settings, but no model.
+        """
+        if "_model" not in state:
+            state = _from_tiny_cuda_nn(state)
+        super().__setstate__(state)
 
     # Loops of numba are nothing that a compiler of PyTorch programs could look into.
     @torch.compiler.disable
@@ -151,6 +168,51 @@ class Module(nn.Module):
         )
 
 
+def _checked(dtype: torch.dtype | None, where: str) -> torch.dtype | None:
+    """Return what is wanted to come out, if it can."""
+    if dtype is not None and dtype not in _DTYPES:
+        raise ConfigError(
+            f"{where}: expected torch.float32, torch.float16 or None, got {dtype}. "
+            "Call .double() on the module for float64."
+        )
+    return dtype
+
+
+def _with_network(
+    num_inputs: int,
+    num_outputs: int,
+    encoding_config: Mapping[str, object],
+    network_config: Mapping[str, object],
+) -> Model:
+    """Return what an encoding and a network that reads its features compute."""
+    encoding = encoding_part(encoding_config, num_inputs).aligned(ALIGNMENT)
+    network = perceptron(network_config, encoding.output_width, num_outputs)
+    return Model(encoding, network)
+
+
+def _from_tiny_cuda_nn(state: dict[str, Any]) -> dict[str, Any]:
+    """Return attributes of a module of tiny-cuda-nn as this library has them."""
+    state = state.copy()
+    # torch.half is merely what is usual there.
+    is_wide = state.pop("dtype", None) == torch.float32
+    state["_wanted_dtype"] = torch.float32 if is_wide else None
+    state["_loss_scale"] = state.pop("loss_scale", None)
+    state["jit_fusion"] = False
+    # Of encodings, in a type of its compiled part; the dtype has told it.
+    state.pop("precision", None)
+    encoding = state.get("encoding_config", _AS_IT_IS)
+    if "network_config" in state:
+        state["_model"] = _with_network(
+            state["n_input_dims"],
+            state["n_output_dims"],
+            encoding,
+            state["network_config"],
+        )
+    else:
+        state["_model"] = Model(encoding_part(encoding, state["n_input_dims"]))
+    return state
+
+
 def _first_device() -> torch.device:
     """Return where new parameters are put: on a GPU if there is one.
 
@@ -190,9 +252,10 @@ class NetworkWithInputEncoding(Module):
         network_config: Mapping[str, object],
         seed: int = 1337,
     ) -> None:
-        encoding = encoding_part(encoding_config, n_input_dims).aligned(ALIGNMENT)
-        network = perceptron(network_config, encoding.output_width, n_output_dims)
-        super().__init__(Model(encoding, network), seed)
+        model = _with_network(
+            n_input_dims, n_output_dims, encoding_config, network_config
+        )
+        super().__init__(model, seed)
         self.n_input_dims, self.n_output_dims = n_input_dims, n_output_dims
         self.encoding_config = encoding_config
         self.network_config = network_config
@@ -223,9 +286,8 @@ class Network(Module):
         network_config: Mapping[str, object],
         seed: int = 1337,
     ) -> None:
-        encoding = encoding_part({"otype": "Identity"}, n_input_dims).aligned(ALIGNMENT)
-        network = perceptron(network_config, encoding.output_width, n_output_dims)
-        super().__init__(Model(encoding, network), seed)
+        model = _with_network(n_input_dims, n_output_dims, _AS_IT_IS, network_config)
+        super().__init__(model, seed)
         self.n_input_dims, self.n_output_dims = n_input_dims, n_output_dims
         self.network_config = network_config
 
@@ -256,11 +318,7 @@ class Encoding(Module):
         seed: int = 1337,
         dtype: torch.dtype | None = None,
     ) -> None:
-        if dtype is not None and dtype not in _DTYPES:
-            raise ConfigError(
-                "Encoding(dtype=...): expected torch.float32, torch.float16 or None, "
-                f"got {dtype}. Call .double() on the module for float64."
-            )
+        dtype = _checked(dtype, "Encoding(dtype=...)")
         super().__init__(
             Model(encoding_part(encoding_config, n_input_dims)), seed, dtype
         )

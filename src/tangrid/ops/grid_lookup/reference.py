@@ -12,20 +12,25 @@ from tangrid.ops.grid_lookup import hashing
 from tangrid.ops.grid_lookup.layout import GridLayout, GridLevel, Interpolation
 
 _UINT32 = 0xFFFFFFFF
+_FARTHEST = 2.0**62
 
 
 def scaled_position(coords: Coords, level: GridLevel) -> Coords:
     """Return coordinates in units of a level's cells.
 
     float32 is computed in float64 and rounded once, which is what a fused multiply-add
-    gives and what tiny-cuda-nn's addressing rests on.
+    gives and what tiny-cuda-nn's addressing rests on. Finite coordinates have positions
+    that 64-bit integers can count.
 
     Args:
         coords: Points in the unit box.
         level: The level whose cells are meant.
     """
     position = coords.double() * level.scale + level.shift
-    return position.to(coords.dtype)
+    farthest = min(_FARTHEST, torch.finfo(coords.dtype).max)
+    counted = position.clamp(-farthest, farthest)
+    # What is no number must not become one.
+    return torch.where(coords.isfinite(), counted, position).to(coords.dtype)
 
 
 def cell_of(position: Coords, level: GridLevel) -> Tensor:
