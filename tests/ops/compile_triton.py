@@ -52,6 +52,16 @@ def usage_of(cubin: bytes) -> dict[str, int]:
     return dict(zip(("registers", "stack", "shared", "local"), numbers, strict=True))
 
 
+def specialised(module: str, name: str) -> list[str]:
+    """Arguments for some of whose values at run time Triton compiles anew."""
+    program = getattr(importlib.import_module(module), name)
+    return [
+        parameter.name
+        for parameter in program.params
+        if not (parameter.is_constexpr or parameter.do_not_specialize)
+    ]
+
+
 def compiled(
     module: str, name: str, arguments: list[str], constants: dict, warps: int
 ) -> dict[str, Any]:
@@ -67,7 +77,7 @@ def compiled(
     # Arrays that the program wants in memory, as a sine does of a large number.
     wanted = sum(map(int, re.findall(r"__local_depot\d+\[(\d+)\];", ptx)))
     usage["spilled"] = max(0, usage["stack"] - -(-wanted // 8) * 8)
-    return {"error": "", "ptx": ptx, **usage}
+    return {"error": "", "ptx": ptx, "anew": specialised(module, name), **usage}
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Adam: the reference against PyTorch, the fast form against the reference."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -226,6 +228,29 @@ def test_an_update_happens_on_the_device(pretend: torch.device):
     found = {"parameter": parameter, "first": state.first, "second": state.second}
     found = {key: tensor.cpu() for key, tensor in found.items()}
     assert_same_bits(found, {key: expected[key] for key in found})
+
+
+def many_zeros(count: int, file: Path) -> Tensor:
+    """Zeros of which disks and memory hold no more than the pages that are touched."""
+    if torch.cuda.is_available():
+        return torch.zeros(count, device="cuda")
+    with file.open("wb") as empty:
+        empty.truncate(4 * count)
+    return torch.from_file(str(file), shared=True, size=count)
+
+
+def test_summands_lie_further_apart_than_32_bits_count(tmp_path: Path):
+    programs = pytest.importorskip("tangrid.ops.adam_update.triton_gpu")
+    size = 2**30 + 1
+    grads = many_zeros(3 * size, tmp_path / "gradients").view(3, size)
+    grads[:, 0] = torch.tensor([1.0, 2.0, 3.0])
+    parameter, *moments = grads.new_zeros(3, 1).unbind()
+    counts = torch.zeros(1, dtype=torch.uint16, device=grads.device)
+    corrections = grads.new_ones(2, 2)
+    given = parameter.expand(size), tuple(moments), counts, grads, corrections
+    programs.update_range(*given, NUMBERS, None, (0, 1))
+    assert not grads[:, 0].any()
+    assert moments[0].item() == pytest.approx(0.6)
 
 
 @pytest.mark.gpu

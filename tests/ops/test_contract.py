@@ -1,10 +1,15 @@
 import contextvars
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from tangrid.errors import ImplementationError
+from tangrid.ops.adam_update import AdamState, adam_update
+from tangrid.ops.adam_update.reference import AdamNumbers
+from tangrid.ops.composite import composite
 from tangrid.ops.contract import (
     implementation,
     is_single_threaded,
@@ -13,6 +18,17 @@ from tangrid.ops.contract import (
     single_threaded,
     triton_refusals,
     used_implementations,
+)
+from tangrid.ops.grid_lookup import grid_layout, grid_lookup
+from tangrid.ops.small_mlp import small_mlp
+
+TWO_DEVICES = (
+    "table",
+    r"weights\[0\]",
+    "colours",
+    "distances",
+    "state.first",
+    "held",
 )
 
 
@@ -84,6 +100,61 @@ def test_interpreted_programs_run_for_those_who_ask(monkeypatch: pytest.MonkeyPa
         assert resolve("test-operator", [], []) == "triton"
         with pytest.raises(ImplementationError, match="no program for a GPU"):
             resolve("test-operator", [])
+
+
+def test_triton_takes_what_is_on_one_device(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    with FakeTensorMode():
+        coords, table, other = (
+            torch.empty(1, device=f"cuda:{number}") for number in (0, 1, 0)
+        )
+    apart = "table is on 'cuda:1', coords on 'cuda:0'"
+    tensors = {"coords": coords, "table": table, "other": other}
+    assert triton_refusals(tensors)[0] == apart
+    assert triton_refusals({"coords": coords}, beside={"table": table})[0] == apart
+    beside = {"held": torch.empty(1), "other": other}
+    found = triton_refusals({"coords": coords}, beside=beside)
+    assert found[0] == "held is on 'cpu', coords on 'cuda:0'"
+    assert apart not in triton_refusals({"coords": coords, "other": other})
+
+
+def _two_devices() -> dict[str, Callable[[], object]]:
+    layout = grid_layout(num_dims=2, num_levels=1, base_resolution=4, growth=1)
+    x, tall = torch.empty(8, 2, device="cuda:0"), torch.empty(8, device="cuda:0")
+    away = {
+        "table": torch.empty(layout.num_rows, 2, device="cuda:1"),
+        "hidden": torch.empty(16, 2, device="cuda:1"),
+        "tall": torch.empty(8, device="cuda:1"),
+        "seen": torch.empty(8, 3, device="cuda:1"),
+        "held": torch.empty((), device="cuda:1"),
+    }
+    grads = torch.empty(1, 8, device="cuda:0")
+    last = torch.empty(1, 16, device="cuda:0")
+    bounds = torch.zeros(2, dtype=torch.int64, device="cuda:0")
+    home, there = AdamState.zeros_like(tall), AdamState.zeros_like(away["tall"])
+    numbers = AdamNumbers(1e-2, (0.9, 0.99), 1e-15, False)
+    return {
+        "table": lambda: grid_lookup(x, away["table"], layout),
+        r"weights\[0\]": lambda: small_mlp(x, (away["hidden"], last)),
+        "colours": lambda: composite(tall, away["seen"], tall, bounds),
+        "distances": lambda: composite(tall, x, away["tall"], bounds),
+        "state.first": lambda: adam_update(tall, there, grads, numbers),
+        "held": lambda: adam_update(tall, home, grads, numbers, held=away["held"]),
+    }
+
+
+@pytest.mark.parametrize("name", TWO_DEVICES)
+def test_operators_refuse_tensors_of_two_devices(
+    name: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    words = rf"{name} is on 'cuda:1', \w+ on 'cuda:0'"
+    with (
+        FakeTensorMode(),
+        implementation("triton"),
+        pytest.raises(ImplementationError, match=words),
+    ):
+        _two_devices()[name]()
 
 
 def test_triton_says_what_it_cannot_take(monkeypatch: pytest.MonkeyPatch):

@@ -242,7 +242,29 @@ MULFA_LOOKUP = (
     ),
 )
 
+
+def _adam_update(summands: int, *, skips_zeros: bool, is_held: bool) -> Program:
+    given = ("*fp32", "*fp32", "*fp32", "*i16", "*fp32", "*fp32", "*fp32")
+    numbers = ("i32", "i32", "i32", *("fp32",) * 4, "i32")
+    form = {
+        "SUMMANDS": summands,
+        "SKIPS_ZEROS": skips_zeros,
+        "IS_HELD": is_held,
+        "BLOCK": 1024,
+    }
+    module = "tangrid.ops.adam_update.triton_gpu"
+    return Program(module, "_update", (*given, *numbers), form)
+
+
+ADAM_UPDATE = (
+    _adam_update(1, skips_zeros=True, is_held=False),
+    _adam_update(1, skips_zeros=False, is_held=True),
+    _adam_update(2, skips_zeros=True, is_held=True),
+    _adam_update(2, skips_zeros=False, is_held=False),
+)
+
 PROGRAMS = {
+    "adam_update": ADAM_UPDATE,
     "small_mlp": SMALL_MLP,
     "composite": COMPOSITE,
     "grid_lookup": GRID_LOOKUP,

@@ -46,6 +46,15 @@ def implementation(name: ImplementationName) -> Iterator[None]:
         _choice.reset(token)
 
 
+def asked_implementation() -> ImplementationName:
+    """Return what was asked for here.
+
+    A backward pass on a GPU runs on a thread of autograd's own, which does not know: a
+    function that calls operators there keeps this from its forward pass.
+    """
+    return _choice.get()
+
+
 @contextmanager
 def single_threaded() -> Iterator[None]:
     """Run operators on the calling thread only: the caller is one of many workers."""
@@ -81,14 +90,19 @@ def is_interpreted() -> bool:
 def triton_refusals(
     tensors: Mapping[str, Tensor],
     dtypes: Sequence[torch.dtype] = (torch.float32, torch.float16, torch.bfloat16),
+    *,
+    beside: Mapping[str, Tensor] | None = None,
 ) -> list[str]:
     """Return the reasons why Triton cannot take these tensors; empty means it can.
 
     Args:
         tensors: Arguments by name.
         dtypes: Those that the programs are written for.
+        beside: More arguments by name, whose dtypes others look at: they must be on the
+            same device, as a program follows addresses of its own device alone.
     """
     reasons = _unfit(tensors, dtypes, "cpu" if is_interpreted() else "cuda")
+    reasons += _apart({**tensors, **(beside or {})})
     if not _has_triton():
         reasons.append("triton is not installed (pip install triton)")
     return reasons
@@ -110,6 +124,17 @@ def _unfit(
             names = " and ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
             reasons.append(f"{name} has dtype {tensor.dtype} (supports {names})")
     return reasons
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Return which tensors are not where the first one is that is on a GPU."""
+    placed = {name: t.device for name, t in tensors.items() if t.device.type == "cuda"}
+    first, device = next(iter(placed.items()), ("", None))
+    return [
+        f"{name} is on '{tensor.device}', {first} on '{device}'"
+        for name, tensor in tensors.items()
+        if device is not None and tensor.device != device
+    ]
 
 
 def resolve(

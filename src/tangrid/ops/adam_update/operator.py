@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tangrid.ops.adam_update import numba_cpu, reference
 from tangrid.ops.adam_update.reference import AdamNumbers
-from tangrid.ops.contract import numba_refusals, resolve, triton_refusals
+from tangrid.ops.contract import Resolved, numba_refusals, resolve, triton_refusals
 
 # Beyond this exponent 1 - beta^t is 1 in float32.
 _NEGLIGIBLE = 2.0**-26
@@ -93,13 +93,7 @@ def adam_update(
     first, second = state.first.view(-1), state.second.view(-1)
     counts, summands = state.counts.view(-1), grads.view(len(grads), -1)
     start, stop = span or (0, len(values))
-    tensors = {"parameter": values, "grads": grads}
-    dtypes = (torch.float32,)
-    name = resolve(
-        "adam_update",
-        numba_refusals(tensors, dtypes),
-        triton_refusals(tensors, dtypes),
-    )
+    name = _resolved(values, state, grads, held)
     if name == "reference":
         part = slice(start, stop)
         wide = counts[part].to(torch.int32)
@@ -121,6 +115,18 @@ def adam_update(
     else:
         moved = values, first, second, counts, summands
         _run_loops(*moved, numbers, (start, stop))
+
+
+def _resolved(
+    values: Tensor, state: AdamState, grads: Tensor, held: Tensor | None
+) -> Resolved:
+    tensors = {"parameter": values, "grads": grads}
+    tensors |= {"state.first": state.first, "state.second": state.second}
+    beside = {"state.counts": state.counts}
+    if held is not None:
+        beside["held"] = held
+    triton = triton_refusals(tensors, (torch.float32,), beside=beside)
+    return resolve("adam_update", numba_refusals(tensors), triton)
 
 
 def _run_loops(

@@ -22,14 +22,16 @@ def _update(
 ):  # fmt: skip
     place = start + tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = place < stop
+    # All summands together may be more than 32 bits count.
+    wide = tl.cast(size, tl.int64)
     grad = tl.zeros((BLOCK,), dtype=tl.float32)
     for summand in tl.static_range(SUMMANDS):
-        grad += tl.load(grads + summand * size + place, mask=inside, other=0.0)
+        grad += tl.load(grads + summand * wide + place, mask=inside, other=0.0)
     # What is not a number differs from 0, too.
     touched = inside & (grad != 0.0)
     for summand in tl.static_range(SUMMANDS):
         cleared = inside if SUMMANDS > 1 else touched
-        tl.store(grads + summand * size + place, 0.0, mask=cleared)
+        tl.store(grads + summand * wide + place, 0.0, mask=cleared)
     moves = touched if SKIPS_ZEROS else inside
     if IS_HELD:
         moves = moves & (tl.load(held + tl.zeros((BLOCK,), dtype=tl.int32)) == 0.0)
@@ -77,10 +79,11 @@ def update_range(
     if stop <= start:
         return
     beta1, beta2 = numbers.betas
-    _update[((stop - start + _BLOCK - 1) // _BLOCK,)](
-        parameter, *moments, counts.view(torch.int16), grads, corrections,
-        parameter if held is None else held, start, stop, parameter.numel(),
-        numbers.rate, 1 - beta1, 1 - beta2, numbers.eps, corrections.shape[1] - 1,
-        SUMMANDS=len(grads), SKIPS_ZEROS=numbers.skips_zeros,
-        IS_HELD=held is not None, BLOCK=_BLOCK, enable_fp_fusion=True,
-    )  # fmt: skip
+    with torch.cuda.device_of(parameter):
+        _update[((stop - start + _BLOCK - 1) // _BLOCK,)](
+            parameter, *moments, counts.view(torch.int16), grads, corrections,
+            parameter if held is None else held, start, stop, parameter.numel(),
+            numbers.rate, 1 - beta1, 1 - beta2, numbers.eps, corrections.shape[1] - 1,
+            SUMMANDS=len(grads), SKIPS_ZEROS=numbers.skips_zeros,
+            IS_HELD=held is not None, BLOCK=_BLOCK, enable_fp_fusion=True,
+        )  # fmt: skip

@@ -169,7 +169,10 @@ def _resolved(
 ) -> Resolved:
     """Return what runs; programs for a GPU read colours of half precision too."""
     more = colours or {}
-    triton = triton_refusals(medium, (torch.float32,)) + triton_refusals(more)
+    triton = triton_refusals(medium, (torch.float32,), beside=more)
+    triton += triton_refusals(more)
+    # Both say it where Triton is not installed.
+    triton = list(dict.fromkeys(triton))
     return resolve("composite", numba_refusals({**medium, **more}), triton)
 
 

@@ -118,7 +118,9 @@ def grid_lookup(
 
 def _door_for(coords: Tensor, table: Tensor, layout: GridLayout) -> _Door | None:
     """Return the fast implementation that runs now, if one does."""
-    of_coords = triton_refusals({"coords": coords}, (torch.float32,))
+    of_coords = triton_refusals(
+        {"coords": coords}, (torch.float32,), beside={"table": table}
+    )
     of_table = triton_refusals({"table": table})
     name = resolve(
         "grid_lookup",

@@ -112,7 +112,8 @@ def _door_for(
     """Return the fast implementation that runs now, if one does."""
     tensors = {"coords": coords, **kernel._asdict()}
     del tensors["frequencies"]
-    of_triton = triton_refusals(tensors, (torch.float32,))
+    beside = {"table": table, "frequencies": kernel.frequencies}
+    of_triton = triton_refusals(tensors, (torch.float32,), beside=beside)
     of_triton += triton_refusals({"table": table})
     name = resolve(
         "mulfa_lookup",

@@ -94,10 +94,11 @@ def small_mlp(
     """
     network = _checked(inputs, weights, activation, output_activation)
     tensors = {"inputs": inputs}
+    beside = {f"weights[{i}]": weight for i, weight in enumerate(weights)}
     name = resolve(
         "small_mlp",
         numba_refusals(tensors, _CPU_DTYPES),
-        _shape_refusals(network) or triton_refusals(tensors),
+        _shape_refusals(network) or triton_refusals(tensors, beside=beside),
         on_cpu="reference",
     )
     if name == "reference":

@@ -209,7 +209,7 @@ def _product(hidden, matrix, is_point, PRECISION: tl.constexpr):
     return tl.where(is_point[:, None], total, 0.0).to(hidden.dtype)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_points"])
 def forward(
     inputs,
     weights,
@@ -258,7 +258,7 @@ def forward(
     tl.store(out + places, _activated(product, OUTPUT_ACTIVATION), mask=is_there)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_points"])
 def backward(
     grad_out,
     inputs,
