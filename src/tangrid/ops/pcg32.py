@@ -60,16 +60,17 @@ def jump(steps: int) -> tuple[int, int]:
     return factor, summand
 
 
-def states_after(state: int, steps: Tensor) -> Tensor:
+def states_after(state: int, steps: Tensor, bits: int = 64) -> Tensor:
     """Return the states that lie given numbers of draws ahead.
 
     Args:
         state: Where the stream begins.
         steps: Draws to leave out, as int64 whose 64 bits count without a sign.
+        bits: How many of them, from the lowest, may be other than 0.
     """
     factor, summand = torch.ones_like(steps), torch.zeros_like(steps)
     power, offset = MULTIPLIER, INCREMENT
-    for bit in range(64):
+    for bit in range(bits):
         chosen = ((steps >> bit) & 1).bool()
         factor = torch.where(chosen, factor * _signed(power), factor)
         moved = summand * _signed(power) + _signed(offset)
