@@ -14,6 +14,7 @@ from tangrid.ops import composite as operators
 from tangrid.ops.contract import single_threaded, used_implementations
 from tangrid.seeding import generator
 from tests.ops.comparison import assert_close, assert_same_bits, at_home, running
+from tests.ops.grid_cases import in_one_order
 from tests.tolerances import LINEAR_ALGEBRA, PARITY_FLOAT32
 
 composite = at_home(operators.composite)
@@ -200,6 +201,24 @@ def test_programs_stay_among_the_samples_there_are():
         for bounds in (wrong, case.bounds)
     ]
     assert all(map(torch.equal, *found))
+
+
+def test_samples_of_no_ray_weigh_nothing_in_programs():
+    case = medium([3, 4])
+    passes = pytest.importorskip("tangrid.ops.composite.triton_gpu").PASSES
+    place = "cuda" if torch.cuda.is_available() else "cpu"
+    bounds = torch.tensor([1, 5], device=place)
+    medium_there = [tensor.to(place) for tensor in case[:3]]
+    # PyTorch then fills what nobody has written with what is no number.
+    with in_one_order():
+        *seen, weights, left = passes.composite(*medium_there, bounds)
+        given = *medium_there[1:], bounds, weights, left
+        grads = passes.composite_vjp(tuple(seen), *given)
+        alone, _ = passes.weigh(medium_there[0], bounds)
+        grad = passes.weigh_vjp(alone, bounds, alone, left)
+    for found in (weights, *grads, alone, grad):
+        assert not found[[0, 5, 6]].any()
+        assert found[1:5].isfinite().all()
 
 
 def test_the_reference_stays_on_the_device(pretend: torch.device):

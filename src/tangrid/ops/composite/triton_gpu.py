@@ -233,11 +233,16 @@ def _channels(count):
     return {"CHANNELS": count, "WIDTH": width}
 
 
+def _of_samples(like):
+    # Bounds are not looked at, and samples of no ray are written by no program.
+    return like.new_zeros(like.shape)
+
+
 def _composited(thickness, colours, distances, bounds):
     num_rays, channels = len(bounds) - 1, colours.shape[1]
     rgb = thickness.new_empty(num_rays, channels)
     opacity, depth, left = thickness.new_empty(3, num_rays).unbind()
-    weights = thickness.new_empty(len(thickness))
+    weights = _of_samples(thickness)
     medium = (tensor.contiguous() for tensor in (thickness, colours, distances, bounds))
     tensors = (*medium, weights, left, rgb, opacity, depth)
     shapes = _channels(channels)
@@ -247,7 +252,7 @@ def _composited(thickness, colours, distances, bounds):
 
 
 def _composited_vjp(upstream, colours, distances, bounds, weights, left):
-    grads = [t.new_empty(t.shape) for t in (weights, colours, distances)]
+    grads = [_of_samples(t) for t in (weights, colours, distances)]
     given = (weights, left, colours, distances, bounds, *upstream)
     tensors = (*(tensor.contiguous() for tensor in given), *grads)
     # A program goes over all channels: their gradients meet in that of the thickness.
@@ -257,7 +262,7 @@ def _composited_vjp(upstream, colours, distances, bounds, weights, left):
 
 
 def _weighed(thickness, bounds):
-    weights = thickness.new_empty(len(thickness))
+    weights = _of_samples(thickness)
     left = thickness.new_empty(len(bounds) - 1)
     tensors = thickness.contiguous(), bounds.contiguous(), weights, left
     _launch(_weights, len(left), len(thickness), tensors)
@@ -265,7 +270,7 @@ def _weighed(thickness, bounds):
 
 
 def _weighed_vjp(upstream, bounds, weights, left):
-    grad = weights.new_empty(len(weights))
+    grad = _of_samples(weights)
     tensors = weights, left, upstream.contiguous(), bounds.contiguous(), grad
     _launch(_weights_vjp, len(left), len(weights), tensors)
     return grad
