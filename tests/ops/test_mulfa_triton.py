@@ -9,7 +9,7 @@ from tangrid.ops.contract import implementation, used_implementations
 from tangrid.ops.mulfa_lookup import FilterKernel, mulfa_lookup
 from tangrid.ops.mulfa_lookup.filters import NORMALISERS
 from tests.ops.comparison import assert_close, assert_same_bits
-from tests.ops.grid_cases import random_points
+from tests.ops.grid_cases import in_one_order, random_points
 from tests.ops.mulfa_cases import (
     Case,
     assert_parity,
@@ -117,11 +117,8 @@ def test_sums_of_many_blocks_are_added_in_pieces(monkeypatch: pytest.MonkeyPatch
 
 
 def ordered(case: Case) -> dict[str, Tensor]:
-    torch.use_deterministic_algorithms(True)
-    try:
+    with in_one_order():
         return results_in("triton", case, DEVICE)
-    finally:
-        torch.use_deterministic_algorithms(False)
 
 
 @pytest.mark.parametrize("interpolation", ["nearest", "linear"])
@@ -138,6 +135,32 @@ def test_one_order_gives_the_same_sums(
     found = ordered(case)
     assert_close(found, expected)
     assert_same_bits(ordered(case), found)
+
+
+@pytest.mark.parametrize("has_kernel", [True, False])
+def test_additions_are_listed_for_some_points_at_a_time(
+    has_kernel: bool, monkeypatch: pytest.MonkeyPatch
+):
+    case = small_case(1, coords=random_points(200, 1), gates=2).to(DEVICE)
+    needs = (True, True, *[has_kernel] * 7)
+    pull_some, sizes = triton_door._pull_some, []
+
+    def counted(launch: object, coords: Tensor, *more: object) -> None:
+        sizes.append(len(coords))
+        pull_some(launch, coords, *more)
+
+    def found() -> tuple[Tensor, ...]:
+        given = case.upstream, *case[2:5], *case[:2]
+        with in_one_order():
+            return triton_door.vjp(*given, grad_into=None, needs=needs)
+
+    expected = found()
+    monkeypatch.setattr(triton_door, "_MOST_LISTED", 1)
+    monkeypatch.setattr(triton_door, "_pull_some", counted)
+    for some, every in zip(found(), expected, strict=True):
+        assert_close({"": some}, {"": every})
+    assert len(sizes) > 1
+    assert sum(sizes) == 200
 
 
 @pytest.mark.parametrize("is_contiguous", [True, False])

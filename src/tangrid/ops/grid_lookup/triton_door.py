@@ -1,8 +1,9 @@
 """What the Triton programs take and give, from and to tensors.
 
-The table's gradient is summed by atomic additions, in an order that differs from run to
-run, unless `torch.use_deterministic_algorithms` asks for one order: then rows are
-sorted, level by level.
+The table's gradient is summed by atomic additions, and so is that of the points over
+the levels, in an order that differs from run to run, unless
+`torch.use_deterministic_algorithms` asks for one order: then rows are sorted, level by
+level, and one instance goes over all levels of a point.
 """
 
 import functools

@@ -23,6 +23,10 @@ _MOST_SUMS = 2**24
 """Numbers that blocks of points write for the kernel's parameters before they are
 added up, which bounds the memory for them to 64 MiB."""
 
+_MOST_LISTED = 2**22
+"""Additions to the table that are listed before they are made: 64 MiB of them, if it
+has two channels."""
+
 
 def forward(
     coords: Tensor,
@@ -121,6 +125,11 @@ class _Wants(NamedTuple):
     table: Tensor | None
     kernel: bool
 
+    @property
+    def is_listed(self) -> bool:
+        """Whether additions to the table are listed, to be made in one order."""
+        return self.table is not None and torch.are_deterministic_algorithms_enabled()
+
 
 @functools.lru_cache(maxsize=64)
 def _grid_on(device: torch.device, layout: GridLayout) -> tuple[Tensor, Tensor]:
@@ -197,13 +206,10 @@ def _pull(
     coords, kernel, empty = launch.coords, launch.kernel, launch.table.new_empty(0)
     sizes = [parameter.numel() for parameter in kernel]
     block = launch.constants["BLOCK"]
-    # Whole blocks, as many as the memory is for.
-    some = max(1, _MOST_SUMS // sum(sizes)) * block if wants.kernel else len(coords)
+    some = _points_at_once(launch, sum(sizes), wants)
     total = torch.zeros(sum(sizes), dtype=torch.float64, device=coords.device)
     moves = []
-    for own, upstream in zip(
-        coords.split(max(some, 1)), grad_out.split(max(some, 1)), strict=True
-    ):
+    for own, upstream in zip(coords.split(some), grad_out.split(some), strict=True):
         rows = triton.cdiv(len(own), block) if wants.kernel else 0
         sums = coords.new_empty(rows, sum(sizes))
         places = coords.new_empty(
@@ -220,6 +226,17 @@ def _pull(
     return torch.cat(moves), of_kernel
 
 
+def _points_at_once(launch: _Launch, num_sums: int, wants: _Wants) -> int:
+    """Return how many points the memory is for: whole blocks, or all."""
+    count, block = max(len(launch.coords), 1), launch.constants["BLOCK"]
+    if wants.kernel:
+        count = min(count, max(1, _MOST_SUMS // num_sums) * block)
+    if wants.is_listed:
+        each = len(launch.kernel.projection) * launch.corners
+        count = min(count, max(1, _MOST_LISTED // (each * block)) * block)
+    return count
+
+
 def _pull_some(
     launch: _Launch,
     coords: Tensor,
@@ -230,7 +247,7 @@ def _pull_some(
     wants: _Wants,
 ) -> None:
     """Run the program on some of the points."""
-    is_listed = wants.table is not None and torch.are_deterministic_algorithms_enabled()
+    is_listed = wants.is_listed
     count = len(launch.kernel.projection) * launch.corners * len(coords)
     rows = torch.empty(count * is_listed, dtype=torch.int64, device=coords.device)
     to_table = launch.table if wants.table is None else wants.table
