@@ -2,7 +2,8 @@
 
 Tensors on `PRETEND` hold a CPU tensor inside and give real numbers, but say that they
 live elsewhere, and refuse what CUDA refuses: operands from another device, numpy, a
-generator of another device. Waits of the host for the device are counted.
+generator of another device, running sums where one order is asked for. Waits of the
+host for the device are counted.
 """
 
 import weakref
@@ -140,6 +141,7 @@ class Pretended(Tensor):
     ) -> Any:
         kwargs = dict(kwargs or {})
         _refuse_mixtures(func, args, kwargs)
+        _refuse_disorder(func, args)
         place = _place(kwargs)
         _count(func, args, place)
         return _run(func, args, kwargs, place)
@@ -182,6 +184,15 @@ def _refuse_mixtures(func: Any, args: tuple, kwargs: dict[str, Any]) -> None:
         "Expected all tensors to be on the same device, but found at least two "
         f"devices, {PRETEND} and {strangers[0].device}! (in {func})"
     )
+
+
+def _refuse_disorder(func: Any, args: tuple) -> None:
+    is_summed = func.overloadpacket is aten.cumsum and args[0].is_floating_point()
+    if is_summed and torch.are_deterministic_algorithms_enabled():
+        raise RuntimeError(
+            "cumsum_cuda_kernel does not have a deterministic implementation, but you "
+            "set 'torch.use_deterministic_algorithms(True)'."
+        )
 
 
 def _count(func: Any, args: tuple, place: torch.device) -> None:

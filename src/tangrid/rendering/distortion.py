@@ -5,6 +5,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from tangrid.errors import ShapeError
+from tangrid.ops.running_sum import running_sum
 
 
 def distortion(
@@ -52,7 +53,7 @@ def distortion(
 
     def before(values: Tensor) -> Tensor:
         # The sum runs on over all rays, whose digits single precision would not hold.
-        ends = torch.nn.functional.pad(values.double().cumsum(0), (1, 0))
+        ends = torch.nn.functional.pad(running_sum(values.double()), (1, 0))
         return ends[:-1] - ends.index_select(0, begin)
 
     apart = places * before(weights) - before(weights * places)

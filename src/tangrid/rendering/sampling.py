@@ -13,6 +13,7 @@ from torch import Tensor
 from tangrid.choices import check_choice
 from tangrid.errors import ConfigError, ShapeError
 from tangrid.ops.ray_march import OccupiedCells, RaySamples, cells_of, spans
+from tangrid.ops.running_sum import running_sum
 from tangrid.rendering.scene_space import BoxRays
 
 Spacing = Literal["distance", "disparity"]
@@ -217,7 +218,7 @@ def _quantiles(
     shares: Float[Tensor, "h c"],
 ) -> Float[Tensor, "h c"]:
     """Return the places before which given shares of the masses between edges lie."""
-    heaped = masses.cumsum(1)
+    heaped = running_sum(masses)
     wanted = shares * heaped[:, -1:]
     bins = torch.searchsorted(heaped, wanted, right=True)
     bins = bins.clamp(max=masses.shape[1] - 1)

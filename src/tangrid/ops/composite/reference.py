@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from tangrid.ops.running_sum import running_sum
+
 
 def _rows_and_places(
     bounds: Int64[Tensor, " b"], count: int
@@ -37,7 +39,7 @@ def ray_weights(
 def _before(table: Float[Tensor, "r s"]) -> Float[Tensor, "r s"]:
     """Return the thickness that stands in front of each sample of a table."""
     # Not a sum less its last term: of a wall, or of infinity, that keeps no digits.
-    return torch.nn.functional.pad(table[:, :-1], (1, 0)).cumsum(1)
+    return running_sum(torch.nn.functional.pad(table[:, :-1], (1, 0)))
 
 
 def composite(

@@ -7,6 +7,7 @@ from torch import Tensor
 from tangrid.ops.ray_march.boxes import cells_of, spans
 from tangrid.ops.ray_march.occupied import OccupiedCells
 from tangrid.ops.ray_march.steps import Steps
+from tangrid.ops.running_sum import running_sum
 
 
 def march(
@@ -41,7 +42,7 @@ def march(
     lengths = steps.length(distances)
     if densities is not None:
         thickness = densities[flat].view_as(distances) * lengths
-        passed = torch.where(is_taken, thickness, 0).cumsum(1)
+        passed = running_sum(torch.where(is_taken, thickness, 0))
         # Not a sum less its last term, which keeps no digits in front of a wall.
         before = torch.nn.functional.pad(passed[:, :-1], (1, 0))
         is_taken = is_taken & ~(before > most_thickness)
