@@ -64,7 +64,7 @@ def pull(grad_out: Tensor, coords: Tensor, table: Tensor, layout: GridLayout) ->
     span = levels if torch.are_deterministic_algorithms_enabled() else 1
     plan = _plan(layout, table.shape[1], coords.device)
     _launch(
-        triton_gpu.pull, coords, triton.cdiv(levels, span), plan.constants,
+        triton_gpu.pull, coords, -(-levels // span), plan.constants,
         coords, table, grad_out, plan.scales, plan.addresses, grad, len(coords), levels,
         span,
     )  # fmt: skip

@@ -210,7 +210,7 @@ def _pull(
     total = torch.zeros(sum(sizes), dtype=torch.float64, device=coords.device)
     moves = []
     for own, upstream in zip(coords.split(some), grad_out.split(some), strict=True):
-        rows = triton.cdiv(len(own), block) if wants.kernel else 0
+        rows = -(-len(own) // block) if wants.kernel else 0
         sums = coords.new_empty(rows, sum(sizes))
         places = coords.new_empty(
             len(kernel.projection) if wants.coords else 0, *own.shape
