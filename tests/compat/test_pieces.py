@@ -9,6 +9,7 @@ from torch.func import functional_call, grad
 
 from tangrid.compat import tinycudann as tcnn
 from tangrid.compat.pieces import suits_pieces
+from tangrid.compat.reused_memory import KEPT_LAYERS
 from tangrid.seeding import generator
 from tests.tolerances import SUMS_IN_PIECES
 
@@ -182,3 +183,29 @@ def test_who_takes_the_usual_way(reason: str):
         params.requires_grad_(False)
     with torch.set_grad_enabled(reason != "off"):
         assert not suits_pieces(model._model, x, params)
+
+
+@pytest.mark.parametrize("last", ["None", "Sigmoid", "Softplus"])
+@pytest.mark.parametrize("hidden", ["ReLU", "Tanh", "Squareplus"])
+def test_every_activation_has_its_gradients(hidden: str, last: str):
+    activations = {"activation": hidden, "output_activation": last}
+    model = model_of(GRID, {**MLP, **activations})
+    x, factors = batch(5000)
+    values, wanted = whole(model, x, factors)
+    found = model(x)
+    assert torch.allclose(found, values, atol=1e-6)
+    found.backward(factors)
+    assert near(model.params.grad, wanted)
+
+
+def test_memory_that_is_used_again_holds_nothing_of_before():
+    model = model_of(GRID)
+    for count in (9000, 100, 5000, 12_000, 9000):
+        x, factors = batch(count)
+        _, wanted = whole(model, x, factors)
+        model(x + 0.0)  # nobody goes back from here
+        model.params.grad = None
+        model(x).backward(factors)
+        assert near(model.params.grad, wanted)
+    tcnn.free_temporary_memory()
+    assert not KEPT_LAYERS._free
