@@ -68,7 +68,9 @@ def assert_alike(first: str, second: str) -> None:
     assert np.abs(picture(first) - picture(second)).max() <= 1
 
 
-@pytest.mark.parametrize("sampling", ["all", "continuous"])
+@pytest.mark.parametrize(
+    "sampling", ["all", pytest.param("continuous", marks=pytest.mark.slow)]
+)
 def test_images(other: torch.device, sampling: str, workplace: Path, tangrid: Type):
     words = ("fit", "image", "wave.png", *SMALL, "--sampling", sampling)
     outcome = tangrid(*words, *ON, "--out", "run")
@@ -125,6 +127,7 @@ def test_scenes(other: torch.device, workplace: Path, tangrid: Type):
     assert_alike("there/r_0.png", "here/r_0.png")
 
 
+@pytest.mark.slow
 def test_kernels(other: torch.device, workplace: Path, tangrid: Type):
     small = ("--params", "8000", "--points", "12", "--steps", "2", "--lattice", "6")
     for flags, name in ((ON, "there"), ((), "here")):

@@ -47,7 +47,9 @@ def printed(script: str, *words: str) -> list[str]:
     return done.stdout.split()
 
 
-@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+@pytest.mark.parametrize(
+    "backend", [pytest.param("eager", marks=pytest.mark.slow), "aot_eager"]
+)
 def test_compiled_fields_give_the_same(backend: str):
     models = printed(COMPILE, backend)
     assert models == ["instant-ngp", "mulfagrid", "siren", "neurbf"]
