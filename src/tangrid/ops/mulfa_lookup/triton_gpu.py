@@ -207,7 +207,7 @@ def read(
     tl.store(place, features.to(out.dtype.element_ty), mask=mask)
 
 
-@triton.jit(do_not_specialize=["num_points"])
+@triton.jit(do_not_specialize=["num_points", "num_sums"])
 def pull(
     coords, table, projection, hidden, biases, frequencies, phases, mix, offset,
     scales, addresses, grad_out, to_table, to_rows, to_coords, to_projection, to_hidden,
