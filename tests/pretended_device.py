@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.library import Library
 from torch.utils import _pytree as pytree
 from torch.utils._mode_utils import no_dispatch
 from torch.utils.backend_registration import (
@@ -263,7 +264,7 @@ def _copy_from(source: Tensor, target: Tensor, non_blocking: bool = False) -> Te
     return target
 
 
-_library = torch.library.Library("aten", "IMPL")
+_library = Library("aten", "IMPL")
 for _name in _FACTORIES:
     _library.impl(_name, _factory(_name), "PrivateUse1")
 _library.impl("_copy_from", _copy_from, "PrivateUse1")

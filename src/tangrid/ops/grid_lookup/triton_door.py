@@ -179,13 +179,22 @@ _FINDING = ("DIMS", "INTERPOLATION", "HASHED", "TILED", "BLOCK")
 
 
 @functools.lru_cache(maxsize=64)
+def grid_on(device: torch.device, layout: GridLayout) -> tuple[Tensor, Tensor]:
+    """Return scales and addresses of a layout where programs read them.
+
+    Args:
+        device: Where the programs run.
+        layout: The grid.
+    """
+    # Made once for all passes, of which some run without gradients.
+    with torch.inference_mode(False):
+        scales = torch.from_numpy(layout.scales).to(device)
+        return scales, torch.from_numpy(layout.addresses).to(device)
+
+
+@functools.lru_cache(maxsize=64)
 def _plan(layout: GridLayout, channels: int, device: torch.device) -> _Plan:
     storages = {level.storage for level in layout.levels}
-    with torch.inference_mode(False):
-        scales, addresses = (
-            torch.from_numpy(array).to(device)
-            for array in (layout.scales, layout.addresses)
-        )
     constants = {
         "DIMS": layout.num_dims,
         "CHANNELS": channels,
@@ -196,7 +205,7 @@ def _plan(layout: GridLayout, channels: int, device: torch.device) -> _Plan:
         "TILED": "tiled" in storages,
         "BLOCK": _BLOCK,
     }
-    return _Plan(scales, addresses, constants)
+    return _Plan(*grid_on(device, layout), constants)
 
 
 def _launch(

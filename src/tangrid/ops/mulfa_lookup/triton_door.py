@@ -5,7 +5,6 @@ run, unless `torch.use_deterministic_algorithms` asks for one order: then every 
 is listed, and PyTorch sorts them. All else has one order always.
 """
 
-import functools
 from typing import Any, NamedTuple
 
 import torch
@@ -131,15 +130,6 @@ class _Wants(NamedTuple):
         return self.table is not None and torch.are_deterministic_algorithms_enabled()
 
 
-@functools.lru_cache(maxsize=64)
-def _grid_on(device: torch.device, layout: GridLayout) -> tuple[Tensor, Tensor]:
-    """Return scales and addresses of a layout where programs read them."""
-    # Made once for all passes, of which some run without gradients.
-    with torch.inference_mode(False):
-        scales = torch.from_numpy(layout.scales).to(device)
-        return scales, torch.from_numpy(layout.addresses).to(device)
-
-
 class _Launch:
     """What all launches of one call have in common."""
 
@@ -156,7 +146,7 @@ class _Launch:
         self.kernel = FilterKernel(*(p.detach().contiguous() for p in kernel))
         self.epsilon = settings.epsilon
         self.corners = 1 if layout.interpolation == "nearest" else 2**layout.num_dims
-        self.grid = _grid_on(coords.device, layout)
+        self.grid = grid_door.grid_on(coords.device, layout)
         shape = block_shape(kernel)
         storages = {level.storage for level in layout.levels}
         self.constants = {
