@@ -144,3 +144,23 @@ def test_kernels(other: torch.device, workplace: Path, tangrid: Type):
         for name, found in there["kernels"].items():
             expected = here["kernels"][name]["summary"]["largest"]
             assert found["summary"]["largest"] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.slow
+def test_comparisons_of_scenes(other: torch.device, workplace: Path, tangrid: Type):
+    save_blender(workplace / "toy", demo_scene(size=24, train_views=4, test_views=1))
+    words = ("--steps", "6", "--params", "20000", "--models", "instant-ngp,nerf")
+    outcome = tangrid("compare", "scene", "toy", *words, *ON, "--out", "both")
+    assert outcome.code == 0, outcome.err
+    rows = read("both/table.json")["rows"]
+    assert [row["device"] for row in rows] == [devices.device_name(other)] * 2
+
+
+@pytest.mark.slow
+def test_kernels_of_fits(other: torch.device, workplace: Path, tangrid: Type):
+    assert tangrid("fit", "image", "wave.png", *SMALL, "--out", "run").code == 0
+    for flags, name in ((ON, "there"), ((), "here")):
+        words = ("analyze", "run", "--points", "12", "--lattice", "6")
+        outcome = tangrid(*words, *flags, "--out", name)
+        assert outcome.code == 0, outcome.err
+    assert read("there/environment.json")["device"] == devices.device_name(other)
