@@ -72,6 +72,8 @@ class TrainingFlags(ModelFlags):
     """Wall time of training after which it stops."""
     batch_size: Count = None
     """Points per step (default: 65536 of an image, 32768 of a mesh or a scene)."""
+    optimizer: Literal["adam", "gauss-newton", "exact"] = "adam"
+    """What moves the parameters; exact for models that are linear in them."""
     threads: Count = None
     """Threads to use (default: all that this process may)."""
     decoder_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -185,6 +187,8 @@ def settings_of(flags: ModelFlags) -> dict[str, str]:
         settings["field.decoder_dtype"] = flags.decoder_dtype
     if isinstance(flags, TrainingFlags) and flags.table_dtype != "float32":
         settings["field.encoding.table_dtype"] = flags.table_dtype
+    if isinstance(flags, TrainingFlags) and flags.optimizer != "adam":
+        settings["training.optimizer"] = flags.optimizer
     for text in flags.set:
         path, separator, value = (part.strip() for part in text.partition("="))
         if not separator or not path:

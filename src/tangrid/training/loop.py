@@ -97,6 +97,11 @@ def fit(
             saved, if it is finite.
         InterruptedRunError: If the user stopped the run; its state is saved.
     """
+    if settings.optimizer != "adam":
+        raise ConfigError(
+            f"training.optimizer: expected adam, got '{settings.optimizer}', which is "
+            "not ready yet."
+        )
     device = field.device
     if task.device != device:
         raise ConfigError(

@@ -20,6 +20,7 @@ SCENE_STEPS = 5000
 _FLAGS = ("steps", "batch_size", "threads")
 """Whole numbers that have a flag of their own."""
 Schedule = Literal["cosine", "constant", "steps", "exponential"]
+OptimizerName = Literal["adam", "gauss-newton", "exact"]
 
 
 def _default_rates() -> dict[str, float]:
@@ -63,6 +64,9 @@ class TrainingSettings:
     loss_scale: float | None = field(default=None, metadata=ADDED_LATER)
     """Factor of the loss at first, for gradients that go through float16; None for none
     in float32 and bfloat16, and 128 in float16."""
+    optimizer: OptimizerName = field(default="adam", metadata=ADDED_LATER)
+    """What moves the parameters: adam; gauss-newton, second-order steps for a field
+    with a decoder; exact, the optimum of a field that is linear in them."""
     threads: int | None = None
     """Threads to use; None for all that the process may."""
     checkpoint_minutes: float = 2.0
