@@ -97,6 +97,7 @@ def fit(
     minutes: float | None = None,
     seed: int = 0,
     holdout: bool = False,
+    heldout_share: float | None = None,
     sampling: Sampling = "auto",
     settings: Mapping[str, str] | None = None,
     out: str | Path | None = None,
@@ -119,6 +120,7 @@ def fit(
         seed: Source of all randomness.
         holdout: Whether only every second pixel of an image along each axis is trained
             on.
+        heldout_share: Share of an image's pixels, drawn at random, that is held out.
         sampling: Which points of an image each step trains on: ``all`` pixels, random
             ``pixels``, ``continuous`` positions, or ``auto``.
         settings: Single settings to change, as text by dotted path, such as
@@ -158,6 +160,7 @@ def fit(
         steps=steps,
         minutes=minutes,
         holdout=holdout,
+        heldout_share=heldout_share,
         sampling=sampling,
         model=model,
         params=params,

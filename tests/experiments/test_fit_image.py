@@ -178,6 +178,16 @@ def test_held_out_pixels_are_judged_apart():
     assert metrics["psnr_heldout"] < metrics["psnr_trained"]
 
 
+def test_a_share_of_the_pixels_is_held_out_at_random():
+    experiment = plan(heldout_share=0.5)
+    split = experiment.split(image())
+    assert split is not None
+    assert split.name == "random-pixels"
+    assert run_fit(experiment, image()).metrics["psnr_heldout"] > 0
+    with pytest.raises(ConfigError, match="holdout: expected one rule"):
+        plan(heldout_share=0.5, holdout=True)
+
+
 def test_a_framing_is_handed_on():
     first = run_fit(plan(), image())
     second = run_fit(plan("siren"), image(), framing=first.framing)

@@ -5,6 +5,7 @@ import torch
 import tangrid.tasks.image_regression as module
 from tangrid.errors import ConfigError
 from tangrid.signals.image import ImageSignal
+from tangrid.signals.splits import split_every_second
 from tangrid.tasks import ImageRegression, PointBatch
 from tests.ops.comparison import assert_close
 from tests.training.small_fits import LINE, build
@@ -92,7 +93,7 @@ def test_held_out_pixels_are_never_trained_on(
     image: ImageSignal, sampling, batch_size: int
 ):
     task = ImageRegression(
-        image, batch_size=batch_size, sampling=sampling, holdout=True
+        image, batch_size=batch_size, sampling=sampling, split=split_every_second(image)
     )
     kept = {y * WIDTH + x for y in range(0, HEIGHT, 2) for x in range(0, WIDTH, 2)}
     assert task.num_points == len(kept) == 6
@@ -148,7 +149,9 @@ def test_positions_between_all_pixels_leave_none_to_hold_out(image: ImageSignal)
     with pytest.raises(
         ConfigError, match="expected all, pixels or auto with a holdout"
     ):
-        ImageRegression(image, batch_size=4, sampling="continuous", holdout=True)
+        ImageRegression(
+            image, batch_size=4, sampling="continuous", split=split_every_second(image)
+        )
 
 
 @pytest.mark.parametrize("sampling", ["all", "pixels", "continuous"])
@@ -161,9 +164,11 @@ def test_batches_are_made_on_the_device(
     if holdout and sampling == "continuous":
         return
 
+    split = split_every_second(image) if holdout else None
+
     def task() -> ImageRegression:
         return ImageRegression(
-            image, batch_size=5, sampling=sampling, holdout=holdout, device=pretend
+            image, batch_size=5, sampling=sampling, split=split, device=pretend
         )
 
     one, other = task(), task()

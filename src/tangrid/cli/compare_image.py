@@ -138,6 +138,7 @@ def _plan(
         seeds=seeds_of(flags),
         sampling=image.sampling,
         holdout=image.holdout,
+        heldout_share=image.heldout_share,
         training=training,
         settings=settings_of(flags),
     )

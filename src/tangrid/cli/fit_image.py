@@ -125,6 +125,7 @@ def _plan(request: FitImageRequest) -> "tuple[FitImage, ImageSignal]":
         training=training,
         sampling=image.sampling,
         holdout=image.holdout,
+        heldout_share=image.heldout_share,
         seed=flags.seed,
         settings=settings_of(flags),
     )

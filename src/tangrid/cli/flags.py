@@ -16,6 +16,7 @@ from tangrid.cli.flag_types import (
     Folder,
     Minutes,
     Number,
+    Real,
     Switch,
 )
 from tangrid.errors import ConfigError
@@ -44,6 +45,8 @@ class ImageFlags(PictureFlags):
 
     holdout: Switch = False
     """Train on every second pixel along each axis and judge the others apart."""
+    heldout_share: Real = None
+    """Hold out this share of the pixels, drawn at random, and judge them apart."""
     sampling: Literal["auto", "all", "pixels", "continuous"] = "auto"
     """Points of each step; auto takes all pixels if they fit one batch."""
 

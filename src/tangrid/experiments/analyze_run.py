@@ -29,7 +29,6 @@ from tangrid.fields import Field
 from tangrid.runs.record import read_table
 from tangrid.runs.store import RunFolder
 from tangrid.signals.image import ImageSignal
-from tangrid.signals.splits import split_every_second
 
 INITIAL, TRAINED = "initial", "trained"
 
@@ -102,7 +101,7 @@ def open_runs(path: Path, signal: str | None = None) -> OpenedRuns:
     fits = [(each, _image_fit(each)) for each in paths]
     first = fits[0][1]
     opened = _opened(path, first)
-    split = split_every_second(opened) if first.holdout else None
+    split = first.split(opened)
     return OpenedRuns(
         fits=fits,
         signal=opened,

@@ -1,7 +1,7 @@
 """Fit several models to several images by one recipe: one table, one page."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from tangrid.experiments.comparison import (
 from tangrid.experiments.contract import EXPERIMENTS
 from tangrid.experiments.fit_image import FitImage, ImageSource, plan_fit, run_fit
 from tangrid.experiments.fitting import Fit, FittedRun
+from tangrid.runs.annotations import ADDED_LATER
 from tangrid.runs.store import RunFolder
 from tangrid.signals.image import ImageSignal
 from tangrid.tasks.image_pictures import CropBox, Framing
@@ -34,6 +35,8 @@ class CompareImages(Comparison):
     """Which points each step trains on."""
     holdout: bool = False
     """Whether only every second pixel along each axis is trained on."""
+    heldout_share: float | None = field(default=None, metadata=ADDED_LATER)
+    """Share of the pixels, drawn at random, that is not trained on."""
 
 
 def plan_comparison(
@@ -55,6 +58,7 @@ def plan_comparison(
                 training=comparison.training,
                 sampling=comparison.sampling,
                 holdout=comparison.holdout,
+                heldout_share=comparison.heldout_share,
                 settings=comparison.settings,
             )
             for model in comparison.models

@@ -12,10 +12,12 @@ from tangrid.experiments.fitting import Fit, FittedRun, all_metrics, begin, reso
 from tangrid.fields.workers import Workers, predict
 from tangrid.ops import forget_implementations
 from tangrid.presets import find_model
+from tangrid.runs.annotations import ADDED_LATER
 from tangrid.runs.store import RunFolder
 from tangrid.signals.colour import Colour
 from tangrid.signals.image import ImageSignal
 from tangrid.signals.site import Site
+from tangrid.signals.splits import Split, split_at_random, split_every_second
 from tangrid.tasks.image_evaluation import evaluate_image
 from tangrid.tasks.image_pictures import Framing, describe, draw, frame
 from tangrid.tasks.image_regression import ImageRegression, Sampling
@@ -68,6 +70,27 @@ class FitImage(Fit):
     """Which points each step trains on."""
     holdout: bool = False
     """Whether only every second pixel along each axis is trained on."""
+    heldout_share: float | None = field(default=None, metadata=ADDED_LATER)
+    """Share of the pixels, drawn at random, that is not trained on."""
+
+    def split(self, signal: ImageSignal) -> Split | None:
+        """Return the pixels that are trained on and those held out, if there are any.
+
+        Args:
+            signal: The image.
+
+        Raises:
+            ConfigError: If two rules are asked for, or the share is none.
+        """
+        if self.heldout_share is None:
+            return split_every_second(signal) if self.holdout else None
+        if self.holdout:
+            raise ConfigError(
+                "holdout: expected one rule, got every second pixel and a share of "
+                f"{self.heldout_share:g} at random. Leave out --holdout or "
+                "--heldout-share."
+            )
+        return split_at_random(signal, self.heldout_share, self.seed)
 
     @property
     def site(self) -> Site:
@@ -91,6 +114,7 @@ def plan_fit(
     training: TrainingSettings,
     sampling: Sampling = "auto",
     holdout: bool = False,
+    heldout_share: float | None = None,
     seed: int = 0,
     settings: Mapping[str, str] | None = None,
 ) -> FitImage:
@@ -103,7 +127,8 @@ def plan_fit(
         params: Budget of trainable parameters; None for the model's own size.
         training: How to train; the model's own rates are put in.
         sampling: Which points each step trains on.
-        holdout: Whether every second pixel is held out.
+        holdout: Whether only every second pixel along each axis is trained on.
+        heldout_share: Share of the pixels, drawn at random, that is not trained on.
         seed: Source of all randomness.
         settings: Single settings to change, by dotted path, such as
             ``{"field.encoding.num_levels": "8"}``.
@@ -115,9 +140,11 @@ def plan_fit(
         resolution=(signal.width, signal.height),
         sampling=sampling,
         holdout=holdout,
+        heldout_share=heldout_share,
         training=training,
         seed=seed,
     )
+    experiment.split(signal)  # before anything is begun
     return resolved(experiment, find_model(model), params=params, settings=settings)
 
 
@@ -148,7 +175,7 @@ def run_fit(
         signal,
         batch_size=experiment.training.batch_size,
         sampling=experiment.sampling,
-        holdout=experiment.holdout,
+        split=experiment.split(signal),
         seed=experiment.seed,
         device=device,
     )

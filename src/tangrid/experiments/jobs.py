@@ -61,6 +61,7 @@ def plan_job(
     minutes: float | None,
     holdout: bool,
     sampling: Sampling,
+    heldout_share: float | None = None,
     **plan: Any,  # noqa: ANN401
 ) -> Job:
     """Return the fit of a model to a signal.
@@ -72,15 +73,23 @@ def plan_job(
         holdout: Whether only every second pixel of an image along each axis is trained
             on.
         sampling: Which points of an image each step trains on.
+        heldout_share: Share of an image's pixels, drawn at random, that is held out.
         **plan: Model, budget, seed and single settings.
 
     Raises:
         ConfigError: If something is asked for that the signal does not have.
     """
     if not isinstance(signal, ImageSignal):
-        _check_for_images(signal, holdout=holdout, sampling=sampling != "auto")
+        has_share = heldout_share is not None
+        _check_for_images(
+            signal,
+            holdout=holdout,
+            heldout_share=has_share,
+            sampling=sampling != "auto",
+        )
     if isinstance(signal, ImageSignal):
-        return _image_job(signal, steps, minutes, sampling, holdout, plan)
+        pixels = {"holdout": holdout, "heldout_share": heldout_share}
+        return _image_job(signal, steps, minutes, sampling=sampling, **pixels, **plan)
     if isinstance(signal, MeshSignal):
         return _mesh_job(signal, steps, minutes, plan)
     return _scene_job(signal, steps, minutes, plan)
@@ -90,16 +99,12 @@ def _image_job(
     signal: ImageSignal,
     steps: int | None,
     minutes: float | None,
-    sampling: Sampling,
-    holdout: bool,
-    plan: Mapping[str, Any],
+    **plan: Any,  # noqa: ANN401
 ) -> Job:
     experiment = plan_fit(
         signal,
         ImageSource(name=signal.name, colour=signal.colour),
         training=training_for(steps, minutes),
-        sampling=sampling,
-        holdout=holdout,
         **plan,
     )
 

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 from torch import Tensor
 
+from tangrid.errors import ConfigError
+from tangrid.seeding import generator
 from tangrid.signals.image import ImageSignal
 
 
@@ -44,9 +46,48 @@ def split_every_second(signal: ImageSignal) -> Split:
     """
     trained = torch.zeros(signal.height, signal.width, dtype=torch.bool)
     trained[::2, ::2] = True
-    flat = trained.reshape(-1)
+    return _split("every-second-pixel", trained.reshape(-1))
+
+
+def split_at_random(signal: ImageSignal, share: float, seed: int = 0) -> Split:
+    """Hold out a share of the pixels, drawn without replacement.
+
+    Between pixels of a lattice a grid falls in and out of step with them; pixels at
+    random spare no resolution, and any of them stands for those that are held out.
+
+    Args:
+        signal: The image.
+        share: Share of the pixels that is held out, above 0 and below 1.
+        seed: Source of the draw.
+
+    Returns:
+        The split; together its parts are the whole image.
+
+    Raises:
+        ConfigError: If nothing would be left to train on, or nothing held out.
+
+    Example:
+        >>> import numpy as np
+        >>> signal = ImageSignal.from_array(np.zeros((2, 4)))
+        >>> len(split_at_random(signal, 0.75).heldout_indices)
+        6
+    """
+    count = round(share * signal.num_pixels) if 0 < share < 1 else 0
+    if not 0 < count < signal.num_pixels:
+        raise ConfigError(
+            f"heldout_share: expected a share of the {signal.num_pixels} pixels that "
+            f"leaves some and holds out some, got {share:g}. Say for example "
+            "--heldout-share 0.5."
+        )
+    trained = torch.ones(signal.num_pixels, dtype=torch.bool)
+    source = generator(seed, "held-out pixels")
+    trained[torch.randperm(signal.num_pixels, generator=source)[:count]] = False
+    return _split("random-pixels", trained)
+
+
+def _split(name: str, trained: Bool[Tensor, " n"]) -> Split:
     return Split(
-        name="every-second-pixel",
-        train_indices=flat.nonzero()[:, 0],
-        heldout_indices=(~flat).nonzero()[:, 0],
+        name=name,
+        train_indices=trained.nonzero()[:, 0],
+        heldout_indices=(~trained).nonzero()[:, 0],
     )

@@ -14,7 +14,7 @@ from tangrid.notation import Coords, Values
 from tangrid.seeding import generator
 from tangrid.signals.image import ImageSignal
 from tangrid.signals.site import Site
-from tangrid.signals.splits import Split, split_every_second
+from tangrid.signals.splits import Split
 from tangrid.tasks.contract import PointBatch, Task
 
 Sampling = Literal["auto", "all", "pixels", "continuous"]
@@ -35,8 +35,7 @@ class ImageRegression(Task[PointBatch]):
             to two million of them and drawn with replacement beyond;
             ``continuous`` positions between pixel centres; ``auto`` takes all pixels if
             they fit one batch.
-        holdout: Whether every second pixel along each axis is trained on and the others
-            are kept for evaluation.
+        split: Pixels to train on, and those kept for evaluation; all by default.
         seed: Source of the batches.
         device: Where the field is.
 
@@ -52,11 +51,11 @@ class ImageRegression(Task[PointBatch]):
         *,
         batch_size: int,
         sampling: Sampling = "auto",
-        holdout: bool = False,
+        split: Split | None = None,
         seed: int = 0,
         device: torch.device = HOST,
     ) -> None:
-        if holdout and sampling == "continuous":
+        if split is not None and sampling == "continuous":
             raise ConfigError(
                 "sampling: expected all, pixels or auto with a holdout, got "
                 "'continuous', whose points lie between all pixels. Leave one of them "
@@ -64,7 +63,7 @@ class ImageRegression(Task[PointBatch]):
             )
         self.signal = signal
         self.batch_size = batch_size
-        self.split: Split | None = split_every_second(signal) if holdout else None
+        self.split = split
         self._seed = seed
         if sampling == "auto":
             sampling = "all" if self.num_points <= batch_size else "pixels"
