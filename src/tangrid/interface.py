@@ -21,6 +21,7 @@ from tangrid.experiments.fitting import check_paths
 from tangrid.experiments.jobs import Job, Signal, plan_job
 from tangrid.experiments.keeping import Kept, keeping
 from tangrid.experiments.shape_output import OwnSurface, own_surface
+from tangrid.experiments.track_settings import KernelTracking, tracking_of
 from tangrid.fields import Field, fit_budget
 from tangrid.presets import find_model
 from tangrid.progress import ProgressLine, StageLine
@@ -100,6 +101,8 @@ def fit(
     heldout_share: float | None = None,
     sampling: Sampling = "auto",
     settings: Mapping[str, str] | None = None,
+    track_kernel: str | Sequence[int] | None = None,
+    track_points: int | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
     resume: bool = False,
@@ -127,6 +130,10 @@ def fit(
             ``{"field.decoder.width": "32", "training.rates.grid": "0.02"}``; for a mesh
             also ``loss``, ``pool`` and ``judge``, such as ``{"loss.kind": "l1"}``, and
             for a scene ``views``, ``space`` and ``judge``.
+        track_kernel: Steps at which the tangent kernel is compared with that before
+            training, such as ``[0, 10, 100]``, or ``auto``; nothing of the training
+            changes. The folder and its report have what was found.
+        track_points: Points of that kernel; 512 by default.
         out: Folder for everything that is worth keeping, the report included; None
             keeps nothing on disk.
         overwrite: Whether a run in that folder is replaced.
@@ -166,6 +173,7 @@ def fit(
         params=params,
         seed=seed,
         settings=settings,
+        track=_tracking("fit", track_kernel, track_points, out),
     )
     if out is None:
         _check_kept("fit", overwrite=overwrite, resume=resume)
@@ -321,6 +329,20 @@ def _run(
             resume=kept.resume if kept else False,
             device=device,
         )
+
+
+def _tracking(
+    where: str,
+    steps: str | Sequence[int] | None,
+    points: int | None,
+    out: str | Path | None,
+) -> KernelTracking | None:
+    if steps is not None and out is None:
+        raise ConfigError(
+            f"{where}(track_kernel=...): expected a folder for what is found, got "
+            "out=None. Name the folder with out."
+        )
+    return tracking_of(steps, points)
 
 
 def _check_counts(**counts: int) -> None:

@@ -17,6 +17,7 @@ from tangrid.cli.flags import (
     settings_of,
 )
 from tangrid.cli.plugin import load_plugin
+from tangrid.cli.track_flags import TrackFlags, check_track, tracked
 from tangrid.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class FitImageRequest:
     """Model to fit; `tangrid catalogue` lists all."""
     image: ImageFlags = field(default_factory=ImageFlags)
     training: TrainingFlags = field(default_factory=TrainingFlags)
+    track: TrackFlags = field(default_factory=TrackFlags)
     output: OutputFlags = field(default_factory=OutputFlags)
 
 
@@ -53,6 +55,7 @@ def run(request: FitImageRequest, command: Sequence[str]) -> None:
         ConfigError: If several models were named.
     """
     check_flags(request.training)
+    check_track(request.track, request.training.seeds)
     if "," in request.model:
         raise ConfigError(
             f"--model: expected one model, got '{request.model}'. Fit several with "
@@ -129,4 +132,4 @@ def _plan(request: FitImageRequest) -> "tuple[FitImage, ImageSignal]":
         seed=flags.seed,
         settings=settings_of(flags),
     )
-    return experiment, signal
+    return tracked(experiment, request.track, signal.num_channels), signal

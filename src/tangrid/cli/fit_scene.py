@@ -18,6 +18,7 @@ from tangrid.cli.flags import (
 )
 from tangrid.cli.plugin import load_plugin
 from tangrid.cli.scene_flags import SceneFlags, lpips_of, scene_training_of
+from tangrid.cli.track_flags import TrackFlags, check_track, tracked
 from tangrid.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class FitSceneRequest:
     """Model to fit; `tangrid catalogue` lists all."""
     scene: SceneFlags = field(default_factory=SceneFlags)
     training: TrainingFlags = field(default_factory=TrainingFlags)
+    track: TrackFlags = field(default_factory=TrackFlags)
     output: OutputFlags = field(default_factory=OutputFlags)
 
 
@@ -57,6 +59,7 @@ def run(request: FitSceneRequest, command: Sequence[str]) -> None:
         ConfigError: If several models were named, or no scene.
     """
     check_flags(request.training)
+    check_track(request.track, request.training.seeds)
     if "," in request.model:
         raise ConfigError(
             f"--model: expected one model, got '{request.model}'. Fit several with "
@@ -155,4 +158,4 @@ def _plan(request: FitSceneRequest) -> "tuple[FitScene, Scene]":
         seed=flags.seed,
         settings=settings_of(flags),
     )
-    return experiment, signal
+    return tracked(experiment, request.track, 1), signal

@@ -17,6 +17,7 @@ from tangrid.cli.flags import (
 )
 from tangrid.cli.plugin import load_plugin
 from tangrid.cli.sdf_flags import SdfFlags, loss_of, sdf_training
+from tangrid.cli.track_flags import TrackFlags, check_track, tracked
 from tangrid.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class FitSdfRequest:
     """Model to fit; `tangrid catalogue` lists all."""
     sdf: SdfFlags = field(default_factory=SdfFlags)
     training: TrainingFlags = field(default_factory=TrainingFlags)
+    track: TrackFlags = field(default_factory=TrackFlags)
     output: OutputFlags = field(default_factory=OutputFlags)
 
 
@@ -53,6 +55,7 @@ def run(request: FitSdfRequest, command: Sequence[str]) -> None:
         ConfigError: If several models were named.
     """
     check_flags(request.training)
+    check_track(request.track, request.training.seeds)
     if "," in request.model:
         raise ConfigError(
             f"--model: expected one model, got '{request.model}'. Fit several with "
@@ -122,4 +125,4 @@ def _plan(request: FitSdfRequest) -> "tuple[FitSdf, MeshSignal]":
         seed=flags.seed,
         settings=settings_of(flags),
     )
-    return experiment, signal
+    return tracked(experiment, request.track, 1), signal

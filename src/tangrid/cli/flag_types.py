@@ -55,3 +55,5 @@ Device = Annotated[str, arg(metavar="DEVICE")]
 """Where to compute."""
 Name = Annotated[str | None, _spec(str, "NAME", "a name"), _SILENT]
 """A name, or nothing."""
+Steps = Annotated[str | None, _spec(str, "N,N,...", "numbers of steps"), _SILENT]
+"""Numbers of steps with commas or a word, or nothing."""

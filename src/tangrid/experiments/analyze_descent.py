@@ -43,19 +43,20 @@ class MeasuredDescent:
         return torch.where(there, found, torch.nan)
 
 
-def recorded_steps(steps: int) -> Tensor:
+def recorded_steps(steps: int, count: int = _RECORDED) -> Tensor:
     """Return the numbers of steps at which curves are recorded, 0 and the last too.
 
     Args:
         steps: The last one.
+        count: How many there are at most between them.
 
     Example:
         >>> recorded_steps(3).tolist(), len(recorded_steps(10_000)) <= 201
         ([0, 1, 2, 3], True)
     """
-    if steps <= _RECORDED:
+    if steps <= count:
         return torch.arange(steps + 1)
-    spread = torch.logspace(0, math.log10(steps), _RECORDED, dtype=torch.float64)
+    spread = torch.logspace(0, math.log10(steps), count, dtype=torch.float64)
     ends = torch.tensor([0, steps])
     return torch.cat((ends, spread.round().long().clamp(max=steps))).unique()
 

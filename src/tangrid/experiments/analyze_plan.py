@@ -70,7 +70,7 @@ def plan_analysis(
     settings.check_lattice(num_dims)
     points, counts = settings.points, list(kernels)
     rows = rows_for(points, num_channels)
-    needed = _bytes_for(points, num_channels)
+    needed = bytes_for(points, num_channels)
     require_memory(
         needed,
         f"analyze: kernels of {points:,} points and {num_channels} channels, "
@@ -121,11 +121,17 @@ def fitting_points(most: int, num_channels: int) -> int:
     room = room_bytes()
     counts = range(most, 0, -1)
     return next(
-        (n for n in counts if room is None or _bytes_for(n, num_channels) <= room), 0
+        (n for n in counts if room is None or bytes_for(n, num_channels) <= room), 0
     )
 
 
-def _bytes_for(num_points: int, num_channels: int) -> float:
+def bytes_for(num_points: int, num_channels: int) -> float:
+    """Return the memory that a kernel and its eigenvectors take.
+
+    Args:
+        num_points: Points of the kernel.
+        num_channels: Channels of the model.
+    """
     return _BYTES * _MATRICES * float(rows_for(num_points, num_channels)) ** 2
 
 

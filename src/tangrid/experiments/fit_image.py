@@ -9,6 +9,7 @@ from tangrid.devices import HOST
 from tangrid.errors import ConfigError
 from tangrid.experiments.contract import EXPERIMENTS
 from tangrid.experiments.fitting import Fit, FittedRun, all_metrics, begin, resolved
+from tangrid.experiments.track_kernel import drawn_points, watch_kernel
 from tangrid.fields.workers import Workers, predict
 from tangrid.ops import forget_implementations
 from tangrid.presets import find_model
@@ -182,13 +183,22 @@ def run_fit(
     built = experiment.build(signal.site).to(device)
     begin(folder, experiment, built, resume=resume, command=command)
     forget_implementations()
+    watch = watch_kernel(
+        experiment,
+        built,
+        lambda asked: drawn_points(task, asked, "pixels that are trained on"),
+        lambda: experiment.build(signal.site).to(device),
+        folder=folder,
+        resume=resume,
+        on_step=on_step,
+    )
     fitted = fit(
         task,
         built,
         experiment.training,
         folder=folder,
         resume=resume,
-        on_step=on_step,
+        on_step=watch.on_step,
     )
     with Workers(experiment.training.threads, device) as workers:
         evaluation = evaluate_image(
@@ -198,6 +208,7 @@ def run_fit(
         )
     framing = framing or frame(evaluation)
     metrics = all_metrics(experiment, fitted, evaluation.metrics)
+    watch.finish()
     if folder is not None:
         for name, data in draw(signal, evaluation, framing):
             folder.write_bytes(name, data)

@@ -14,6 +14,7 @@ from tangrid.experiments.scene_cameras import keep_cameras
 from tangrid.experiments.scene_judging import ViewJudge, heldout_views, judge_scene
 from tangrid.experiments.scene_source import SceneSource
 from tangrid.experiments.scene_space_checks import check_space
+from tangrid.experiments.track_kernel import box_points, watch_kernel
 from tangrid.fields import Field, FieldConfig
 from tangrid.fields.radiance import EncodedRadianceConfig, RadianceField
 from tangrid.fields.workers import Workers
@@ -223,13 +224,23 @@ def run_scene_fit(
         keep_cameras(folder, signal)
     forget_implementations()
     task = _task(experiment, signal, device)
+    watch = watch_kernel(
+        experiment,
+        built,
+        # What a photograph says of a place is not known, so only the kernel is.
+        lambda asked: box_points(3, asked, device, "the density"),
+        lambda: experiment.build(experiment.site).to(device),
+        folder=folder,
+        resume=resume,
+        on_step=on_step,
+    )
     fitted = fit(
         task,
         built,
         experiment.training,
         folder=folder,
         resume=resume,
-        on_step=on_step,
+        on_step=watch.on_step,
         probe=_probe(experiment, task, heldout_views(signal)),
     )
     scene = _radiance(experiment, fitted.field, task.occupancy)
@@ -246,6 +257,7 @@ def run_scene_fit(
     )
     scores |= task.speeds(fitted.progress.seconds)
     metrics = all_metrics(experiment, fitted, scores)
+    watch.finish()
     framing = framing or frame_views(judged)
     if folder is not None:
         _keep_pictures(folder, judged, framing)

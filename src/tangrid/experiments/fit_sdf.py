@@ -12,6 +12,7 @@ from tangrid.devices import HOST
 from tangrid.errors import ConfigError
 from tangrid.experiments.contract import EXPERIMENTS
 from tangrid.experiments.fitting import Fit, FittedRun, all_metrics, begin, resolved
+from tangrid.experiments.track_kernel import drawn_points, watch_kernel
 from tangrid.fields import Field
 from tangrid.fields.workers import Workers
 from tangrid.ops import forget_implementations
@@ -202,8 +203,22 @@ def run_sdf_fit(
         seed=experiment.seed,
         device=device,
     )
+    watch = watch_kernel(
+        experiment,
+        built,
+        lambda asked: drawn_points(task, asked, "points of the pool"),
+        lambda: experiment.build(signal.site).to(device),
+        folder=folder,
+        resume=resume,
+        on_step=on_step,
+    )
     fitted = fit(
-        task, built, experiment.training, folder=folder, resume=resume, on_step=on_step
+        task,
+        built,
+        experiment.training,
+        folder=folder,
+        resume=resume,
+        on_step=watch.on_step,
     )
     start = time.monotonic()
     with fitted_shape(fitted.field, experiment.training.threads) as shape:
@@ -224,6 +239,7 @@ def run_sdf_fit(
         "judging_seconds": time.monotonic() - start,
     }
     metrics = all_metrics(experiment, fitted, {**evaluation.metrics, **costs})
+    watch.finish()
     if folder is not None:
         folder.write_json("metrics.json", metrics)
     return FittedRun(experiment, fitted.field, metrics, folder, framing)

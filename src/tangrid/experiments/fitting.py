@@ -17,6 +17,7 @@ from tangrid.devices import (
     peak_memory_mb,
 )
 from tangrid.errors import ConfigError, DataError
+from tangrid.experiments.track_settings import KernelTracking
 from tangrid.fields import (
     EncodedFieldConfig,
     Field,
@@ -26,6 +27,7 @@ from tangrid.fields import (
 )
 from tangrid.ops import used_implementations
 from tangrid.presets import Preset
+from tangrid.runs.annotations import ADDED_LATER
 from tangrid.runs.codec import to_plain
 from tangrid.runs.environment import describe_environment
 from tangrid.runs.overrides import with_overrides
@@ -68,6 +70,8 @@ class Fit(ABC):
     """How."""
     seed: int = 0
     """Source of all randomness."""
+    track: KernelTracking | None = dataclasses.field(default=None, metadata=ADDED_LATER)
+    """When its tangent kernel is looked at, which changes no bit; None for never."""
 
     @property
     @abstractmethod

@@ -14,6 +14,7 @@ from tangrid.experiments.fit_scene import (
 )
 from tangrid.experiments.fit_sdf import FitSdf, MeshSource, plan_sdf_fit, run_sdf_fit
 from tangrid.experiments.fitting import FittedRun
+from tangrid.experiments.track_settings import KernelTracking, with_tracking
 from tangrid.signals.image import ImageSignal
 from tangrid.signals.mesh import MeshSignal
 from tangrid.signals.scene import Scene
@@ -62,6 +63,7 @@ def plan_job(
     holdout: bool,
     sampling: Sampling,
     heldout_share: float | None = None,
+    track: KernelTracking | None = None,
     **plan: Any,  # noqa: ANN401
 ) -> Job:
     """Return the fit of a model to a signal.
@@ -74,6 +76,7 @@ def plan_job(
             on.
         sampling: Which points of an image each step trains on.
         heldout_share: Share of an image's pixels, drawn at random, that is held out.
+        track: When the tangent kernel is looked at; None for never.
         **plan: Model, budget, seed and single settings.
 
     Raises:
@@ -89,16 +92,18 @@ def plan_job(
         )
     if isinstance(signal, ImageSignal):
         pixels = {"holdout": holdout, "heldout_share": heldout_share}
-        return _image_job(signal, steps, minutes, sampling=sampling, **pixels, **plan)
+        pixels |= {"sampling": sampling}
+        return _image_job(signal, steps, minutes, track, **pixels, **plan)
     if isinstance(signal, MeshSignal):
-        return _mesh_job(signal, steps, minutes, plan)
-    return _scene_job(signal, steps, minutes, plan)
+        return _mesh_job(signal, steps, minutes, track, plan)
+    return _scene_job(signal, steps, minutes, track, plan)
 
 
 def _image_job(
     signal: ImageSignal,
     steps: int | None,
     minutes: float | None,
+    track: KernelTracking | None,
     **plan: Any,  # noqa: ANN401
 ) -> Job:
     experiment = plan_fit(
@@ -107,6 +112,7 @@ def _image_job(
         training=training_for(steps, minutes),
         **plan,
     )
+    experiment = with_tracking(experiment, track, signal.num_channels)
 
     def run(watcher: Watcher | None, **kept: Any) -> FittedRun:  # noqa: ANN401
         return run_fit(experiment, signal, on_step=watcher, **kept)
@@ -118,11 +124,13 @@ def _mesh_job(
     signal: MeshSignal,
     steps: int | None,
     minutes: float | None,
+    track: KernelTracking | None,
     plan: Mapping[str, Any],
 ) -> Job:
     training = training_for(steps, minutes, batch_size=SDF_BATCH_SIZE)
     source = MeshSource(name=signal.name)
     experiment = plan_sdf_fit(signal, source, training=training, **plan)
+    experiment = with_tracking(experiment, track, 1)
 
     def run(watcher: Watcher | None, **kept: Any) -> FittedRun:  # noqa: ANN401
         on_points = watcher.prepare if watcher else None
@@ -134,11 +142,16 @@ def _mesh_job(
 
 
 def _scene_job(
-    signal: Scene, steps: int | None, minutes: float | None, plan: Mapping[str, Any]
+    signal: Scene,
+    steps: int | None,
+    minutes: float | None,
+    track: KernelTracking | None,
+    plan: Mapping[str, Any],
 ) -> Job:
     training = scene_training(steps, minutes)
     source = SceneSource(name=signal.name)
     experiment = plan_scene_fit(signal, source, training=training, **plan)
+    experiment = with_tracking(experiment, track, 1)
 
     def run(watcher: Watcher | None, **kept: Any) -> FittedRun:  # noqa: ANN401
         on_view = watcher.judge if watcher else None

@@ -180,6 +180,17 @@ def forget_implementations() -> None:
     _used.clear()
 
 
+@contextmanager
+def unnoted_implementations() -> Iterator[None]:
+    """Do not note which implementations run inside: it is no part of the work."""
+    before = dict(_used)
+    try:
+        yield
+    finally:
+        _used.clear()
+        _used.update(before)
+
+
 def used_implementations() -> dict[str, str]:
     """Return what ran last for every operator called since, by operator name."""
     return dict(sorted(_used.items()))

@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from tangrid.errors import DataError
+from tangrid.runs.kernel_track import KernelTrack, read_track
 from tangrid.runs.store import RunFolder
 from tangrid.runs.writing import unreadable
 
@@ -30,6 +31,8 @@ class RunRecord:
     """What came out; empty if the run did not finish."""
     pictures: dict[str, Any] = field(default_factory=dict)
     """What the pictures show; empty if there are none."""
+    kernel_track: KernelTrack | None = None
+    """How its tangent kernel moved; none if it was not tracked."""
 
     @property
     def is_finished(self) -> bool:
@@ -99,6 +102,7 @@ def read_run(folder: Path) -> RunRecord:
         curve=run.read_lines("metrics.jsonl"),
         metrics=_read_if_there(run, "metrics.json"),
         pictures=_read_if_there(run, "pictures.json"),
+        kernel_track=read_track(run),
     )
 
 

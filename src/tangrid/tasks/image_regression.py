@@ -108,6 +108,19 @@ class ImageRegression(Task[PointBatch]):
             return PointBatch(whole.coords[chosen], whole.targets[chosen])
         return self._points(chosen)
 
+    def draw(self, count: int, source: torch.Generator) -> PointBatch:
+        """Return some of the points that are trained on.
+
+        Args:
+            count: How many; all pixels if they are fewer.
+            source: What decides which, on the host.
+        """
+        if self.sampling == "continuous":
+            coords = torch.rand(count, 2, generator=source)
+            return self._between(coords.to(self._drawn_on))
+        order = torch.randperm(self.num_points, generator=source)
+        return self._points(order[:count].sort().values)
+
     def loss(self, field: Field, batch: PointBatch) -> Float[Tensor, ""]:
         """Return the mean squared error over points and channels.
 

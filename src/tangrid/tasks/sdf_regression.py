@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from tangrid.devices import HOST
@@ -99,8 +99,21 @@ class SdfRegression(Task[PointBatch]):
             )
             self._epoch = epoch, order
         first = place * self.batch_size
+        return self._points(self._epoch[1][first : first + self.batch_size])
+
+    def draw(self, count: int, source: torch.Generator) -> SdfBatch:
+        """Return some points of the pool.
+
+        Args:
+            count: How many; all if they are fewer.
+            source: What decides which, on the host.
+        """
+        order = torch.randperm(len(self._coords), generator=source)
+        return self._points(order[:count].to(self.device))
+
+    def _points(self, numbers: Int64[Tensor, " n"]) -> SdfBatch:
         # Neighbours in the pool are neighbours in the grid: sorting keeps caches warm.
-        chosen = self._epoch[1][first : first + self.batch_size].sort().values
+        chosen = numbers.sort().values
         return SdfBatch(
             self._coords[chosen], self._targets[chosen], self._normals[chosen]
         )
