@@ -45,6 +45,8 @@ from tangrid.training import Moment
 from tangrid.training.checkpoint import Progress, saved_progress
 
 ALL, GRID = "all", "grid"
+_TOLERANCE = 1e-4
+"""Residual of an eigenvector, whose eigenvalue is right to the square of it."""
 OnStep = Callable[[Moment], None]
 
 
@@ -307,7 +309,8 @@ class KernelTracker:
         largest = summary.largest
         if self._field.num_channels > 1:
             whole = specimen.kernel(name, self._probed.coords)
-            largest = float(extreme_eigenvalues(whole, 1).values[0])
+            found = extreme_eigenvalues(whole, 1, tolerance=_TOLERANCE)
+            largest = float(found.values[0])
         stable = finite(GradientDescent(1.0).largest_stable_rate(largest))
         learning = summary.learning
         return KernelNumbers(

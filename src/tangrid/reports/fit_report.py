@@ -34,6 +34,7 @@ from tangrid.reports.shape_section import missing_surface, shape_sections
 from tangrid.reports.shape_words import is_shape
 from tangrid.reports.slider import FIT, TARGET, slider
 from tangrid.reports.tables import scrolling, settings_table
+from tangrid.reports.track_section import track_section
 from tangrid.reports.view_protocol import is_scene, protocol_note, protocol_title
 from tangrid.reports.view_section import view_sections
 from tangrid.runs import RunFolder, RunRecord, read_run
@@ -86,6 +87,7 @@ def fit_page(run: RunRecord) -> str:
         protocol_note(run.metrics),
         note_list(notes_of(run.metrics)),
         _sections(run, model),
+        track_section(run.kernel_track),
         _settings_section(run),
         _repeat_section(run),
     )
