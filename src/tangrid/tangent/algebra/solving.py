@@ -110,7 +110,7 @@ def solve_kernel(
         found = found or _by_eigenvectors(kernel, right, ridge)
     else:
         draw = seeded(0, "preconditioner") if generator is None else generator
-        wanted = _default_rank(kernel) if rank is None else rank
+        wanted = preconditioner_rank(kernel) if rank is None else rank
         approximation = pivoted_cholesky(kernel, wanted, generator=draw)
         found = _by_iteration(kernel, right, ridge, approximation, tolerance, max_steps)
     returned = found.solution.to(kernel.dtype)
@@ -128,7 +128,12 @@ def solve_kernel(
     )
 
 
-def _default_rank(kernel: GramMatrix) -> int:
+def preconditioner_rank(kernel: GramMatrix) -> int:
+    """Return the rank of a preconditioner where none is asked for: 2 sqrt(rows).
+
+    Args:
+        kernel: What is to be solved with.
+    """
     wanted = min(_MAX_RANK, math.ceil(2.0 * math.sqrt(kernel.shape[0])))
     return max(wanted, kernel.num_outputs)
 
