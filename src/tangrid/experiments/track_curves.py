@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tangrid.devices import available_threads, torch_threads
 from tangrid.errors import InterruptedRunError, TangridError
 from tangrid.experiments.analyze_descent import recorded_steps
 from tangrid.experiments.analyze_settings import MAX_ROWS
@@ -129,7 +130,10 @@ def predicted_curves(
             lambda: _trained("linearised", rebuild, task, training, recorded),
         ),
         ("alone", lambda: _trained("alone", rebuild, task, training, recorded)),
-        ("gradient-descent", lambda: _descended(rebuild(), task, recorded)),
+        (
+            "gradient-descent",
+            lambda: _descended(rebuild(), task, recorded, training.threads),
+        ),
     )
     for name, way in ways:
         start = time.monotonic()
@@ -184,7 +188,7 @@ def _trained(
 
 
 def _descended(
-    field: Field, task: ProbeTask, recorded: Sequence[int]
+    field: Field, task: ProbeTask, recorded: Sequence[int], threads: int | None
 ) -> PredictedCurve:
     """Return gradient descent on the squared error, as the kernel predicts it."""
     name: CurveName = "gradient-descent"
@@ -198,7 +202,8 @@ def _descended(
     specimen = field_specimen(field, label="", model="")
     whole = specimen.kernel("all", points)
     dense = DenseKernel(whole.to_dense(), num_outputs=whole.num_outputs)
-    largest = dense.eigensystem.largest
+    with torch_threads(threads or available_threads()):
+        largest = dense.eigensystem.largest
     if not largest > 0:
         return PredictedCurve(name=name, refused="the kernel is 0: nothing is learned.")
     descent = GradientDescent(

@@ -304,8 +304,9 @@ class KernelTracker:
         kernel: DenseKernel,
         residual: Tensor | None,
     ) -> KernelNumbers:
-        change = kernel_drift(self._before[name], kernel).whole
+        # The summary finds all eigenvectors, which the drift takes some of.
         summary = summarise(kernel, residual)
+        change = kernel_drift(self._before[name], kernel).whole
         largest = summary.largest
         if self._field.num_channels > 1:
             whole = specimen.kernel(name, self._probed.coords)

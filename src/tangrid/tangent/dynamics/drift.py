@@ -213,7 +213,7 @@ def _change(
         rest=_ratio(rest, norm),
         alignment=inner / both if both > 0 else math.nan,
         trace_ratio=_ratio(float(new.trace()), float(old.trace()), nothing=1.0),
-        leading=_leading_angle(old, new, num_leading),
+        leading=_leading_angle((before, after), (old, new), num_leading),
     )
 
 
@@ -223,11 +223,17 @@ def _ratio(part: float, whole: float, nothing: float = 0.0) -> float:
     return part / whole
 
 
-def _leading_angle(old: Matrix, new: Matrix, asked: int) -> SubspaceAngle:
+def _leading_angle(
+    kernels: tuple[TangentKernel, TangentKernel],
+    matrices: tuple[Matrix, Matrix],
+    asked: int,
+) -> SubspaceAngle:
     """Return the angle at the last cut, up to the one asked for, that both resolve."""
-    spectra = [_leading(matrix, asked) for matrix in (old, new)]
+    rows = len(matrices[0])
+    pairs = zip(kernels, matrices, strict=True)
+    spectra = [_leading(kernel, matrix, asked) for kernel, matrix in pairs]
     for count in range(asked, 0, -1):
-        rounding = max(_rounding(values, len(old), count) for values, _ in spectra)
+        rounding = max(_rounding(values, rows, count) for values, _ in spectra)
         if rounding < 1 / _SAFE_GAPS:
             spaces = (vectors[:, :count] for _, vectors in spectra)
             angle = float(subspace_angles(*spaces).max())
@@ -239,9 +245,18 @@ def _leading_angle(old: Matrix, new: Matrix, asked: int) -> SubspaceAngle:
     )
 
 
-def _leading(matrix: Matrix, asked: int) -> tuple[np.ndarray, np.ndarray]:
+def _leading(
+    kernel: TangentKernel, matrix: Matrix, asked: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the leading eigenvalues, one more than asked for, and their vectors."""
     rows = len(matrix)
+    if kernel.has_eigensystem:
+        # Gaps count in units of the largest one, so that any unit will do.
+        system, few = kernel.eigensystem, slice(0, asked + 1)
+        return (
+            system.values[few].numpy(force=True),
+            system.vectors[:, few].numpy(force=True),
+        )
     last = [max(rows - asked - 1, 0), rows - 1]
     values, vectors = eigh(matrix.numpy(force=True), subset_by_index=last)
     return values[::-1], vectors[:, ::-1]
