@@ -168,3 +168,58 @@ ITERATED_REGRESSION = 1e-5
 
 Values are of size one, and the smallest ridges a ten-thousandth of the mean diagonal.
 """
+
+LINEAR_MODEL_BY_ITERATION = 1e-8
+"""Largest difference between least-squares values by iteration and by factorisation.
+
+The iteration ends when its residual is a rounding of float64, 1e-16, times a condition
+number of some 1e5; values are of size one.
+"""
+
+PREDICTED_FALL = 1e-9
+"""Relative difference between the fall of a quadratic and what conjugate gradients say.
+
+A few dozen sums of float64 with roundings of 1e-16, times a condition number of 1e3.
+"""
+
+SAME_KERNEL_TWICE = 1e-12
+"""Relative difference between numbers of a kernel and of its copy that should agree.
+
+Sums over some ten thousand entries in float64, with roundings of 1e-16 each.
+"""
+
+TRAINED_TO_FIRST_ORDER = 1e-3
+"""Relative difference between the errors of one training in two implementations.
+
+A dozen or some more steps of Adam in float32, by compiled loops and by PyTorch's own:
+gradients near 0 are moved by whole steps whatever their size, so that roundings of 6e-8
+of the largest grow. Trainings that differ at all differ by a tenth.
+"""
+
+RENDERED_ROWS = 2e-6
+"""Largest difference between a picture and the product of its matrix with colours.
+
+Some fifty samples of a ray, each with shares and weights in float32 of size one, are
+added in another order.
+"""
+
+KNOWN_COLOURS = 1e-3
+"""Largest error of colours at voxels that are solved for from exact pictures.
+
+The solver ends at a gradient of 1e-6 of the first one; what is left of it is divided by
+the least eigenvalue, which belongs to voxels that share all rays with their neighbours.
+"""
+
+EXACT_SOLUTION = 1e-5
+"""Relative difference of weights in float32 from those of a dense solver in float64.
+
+Rounded weights are off by 6e-8; a gradient of 1e-9 of its start, in directions that a
+ridge of 0.01 holds against squared columns of 100, is an error of 1e-5.
+"""
+
+STORED_SOLUTION = 1e-6
+"""What float32 adds to the gradient of an exact solution, relative to A^T y.
+
+Weights are rounded by up to 6e-8 of themselves, and those of nearly dependent features
+are ten times as large as what they add up to.
+"""
