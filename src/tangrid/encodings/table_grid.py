@@ -188,12 +188,25 @@ class TableGrid(GridEncoding):
         # In float64 nothing is rounded on the way.
         if self.table_dtype is not None and table.dtype == torch.float32:
             table = table.to(getattr(torch, self.table_dtype))
-        features = grid_lookup(
-            coords, table, self.layout, grad_into=buffer_for(self.table)
-        )
+        return self.interpolated(coords, table, buffer_for(self.table))
+
+    def interpolated(
+        self,
+        coords: Coords,
+        table: Float[Tensor, "rows c"],
+        grad_into: Tensor | None = None,
+    ) -> Features:
+        """Return what the grid makes of another table than its own; linear in it.
+
+        Args:
+            coords: Points in the unit box.
+            table: Features of the nodes.
+            grad_into: What the table's gradient is added to, as in `grid_lookup`.
+        """
+        features = grid_lookup(coords, table, self.layout, grad_into=grad_into)
         if self.level_factors is None:
             return features
-        return features * self.level_factors.repeat_interleave(self.table.shape[1])
+        return features * self.level_factors.repeat_interleave(table.shape[1])
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Return the table as group ``grid``."""
