@@ -9,7 +9,7 @@ from tangrid.devices import HOST
 from tangrid.errors import ConfigError
 from tangrid.experiments.contract import EXPERIMENTS
 from tangrid.experiments.fitting import Fit, FittedRun, all_metrics, begin, resolved
-from tangrid.experiments.track_kernel import drawn_points, watch_kernel
+from tangrid.experiments.track_kernel import drawn_points, fit_tracked
 from tangrid.fields.workers import Workers, predict
 from tangrid.ops import forget_implementations
 from tangrid.presets import find_model
@@ -22,7 +22,7 @@ from tangrid.signals.splits import Split, split_at_random, split_every_second
 from tangrid.tasks.image_evaluation import evaluate_image
 from tangrid.tasks.image_pictures import Framing, describe, draw, frame
 from tangrid.tasks.image_regression import ImageRegression, Sampling
-from tangrid.training import Moment, TrainingSettings, fit
+from tangrid.training import Moment, TrainingSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,22 +183,14 @@ def run_fit(
     built = experiment.build(signal.site).to(device)
     begin(folder, experiment, built, resume=resume, command=command)
     forget_implementations()
-    watch = watch_kernel(
+    fitted, finish = fit_tracked(
         experiment,
+        task,
         built,
         lambda asked: drawn_points(task, asked, "pixels that are trained on"),
-        lambda: experiment.build(signal.site).to(device),
         folder=folder,
         resume=resume,
         on_step=on_step,
-    )
-    fitted = fit(
-        task,
-        built,
-        experiment.training,
-        folder=folder,
-        resume=resume,
-        on_step=watch.on_step,
     )
     with Workers(experiment.training.threads, device) as workers:
         evaluation = evaluate_image(
@@ -208,7 +200,7 @@ def run_fit(
         )
     framing = framing or frame(evaluation)
     metrics = all_metrics(experiment, fitted, evaluation.metrics)
-    watch.finish()
+    finish()
     if folder is not None:
         for name, data in draw(signal, evaluation, framing):
             folder.write_bytes(name, data)

@@ -14,7 +14,7 @@ from tangrid.experiments.scene_cameras import keep_cameras
 from tangrid.experiments.scene_judging import ViewJudge, heldout_views, judge_scene
 from tangrid.experiments.scene_source import SceneSource
 from tangrid.experiments.scene_space_checks import check_space
-from tangrid.experiments.track_kernel import box_points, watch_kernel
+from tangrid.experiments.track_kernel import box_points, fit_tracked
 from tangrid.fields import Field, FieldConfig
 from tangrid.fields.radiance import EncodedRadianceConfig, RadianceField
 from tangrid.fields.workers import Workers
@@ -38,7 +38,7 @@ from tangrid.tasks.view_pictures import (
 )
 from tangrid.tasks.view_protocols import find_protocol, usual_protocol
 from tangrid.tasks.view_synthesis import ViewSettings, ViewSynthesis
-from tangrid.training import Moment, Probe, TrainingSettings, fit
+from tangrid.training import Moment, Probe, TrainingSettings
 from tangrid.training.checkpoint import load_learned, load_tensors, save_tensors
 
 SETTINGS = ("field", "training", "views", "space", "judge", "pictures")
@@ -224,23 +224,14 @@ def run_scene_fit(
         keep_cameras(folder, signal)
     forget_implementations()
     task = _task(experiment, signal, device)
-    watch = watch_kernel(
+    fitted, finish = fit_tracked(
         experiment,
+        task,
         built,
-        # What a photograph says of a place is not known, so only the kernel is.
         lambda asked: box_points(3, asked, device, "the density"),
-        lambda: experiment.build(experiment.site).to(device),
         folder=folder,
         resume=resume,
         on_step=on_step,
-    )
-    fitted = fit(
-        task,
-        built,
-        experiment.training,
-        folder=folder,
-        resume=resume,
-        on_step=watch.on_step,
         probe=_probe(experiment, task, heldout_views(signal)),
     )
     scene = _radiance(experiment, fitted.field, task.occupancy)
@@ -257,7 +248,7 @@ def run_scene_fit(
     )
     scores |= task.speeds(fitted.progress.seconds)
     metrics = all_metrics(experiment, fitted, scores)
-    watch.finish()
+    finish()
     framing = framing or frame_views(judged)
     if folder is not None:
         _keep_pictures(folder, judged, framing)

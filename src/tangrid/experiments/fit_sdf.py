@@ -12,14 +12,14 @@ from tangrid.devices import HOST
 from tangrid.errors import ConfigError
 from tangrid.experiments.contract import EXPERIMENTS
 from tangrid.experiments.fitting import Fit, FittedRun, all_metrics, begin, resolved
-from tangrid.experiments.track_kernel import drawn_points, watch_kernel
+from tangrid.experiments.track_kernel import drawn_points, fit_tracked
 from tangrid.fields import Field
 from tangrid.fields.workers import Workers
 from tangrid.ops import forget_implementations
 from tangrid.presets import find_model
 from tangrid.runs.store import RunFolder
 from tangrid.signals.mesh import Frame, MeshSignal
-from tangrid.signals.point_pool import PoolSettings, SamplingRule, point_pool
+from tangrid.signals.point_pool import PointPool, PoolSettings, SamplingRule, point_pool
 from tangrid.signals.site import Site
 from tangrid.tasks.sdf_evaluation import (
     FittedShape,
@@ -35,7 +35,7 @@ from tangrid.tasks.sdf_pictures import (
     frame_shape,
 )
 from tangrid.tasks.sdf_regression import SdfRegression
-from tangrid.training import Moment, TrainingSettings, fit
+from tangrid.training import Moment, TrainingSettings
 
 SETTINGS = ("field", "training", "loss", "pool", "judge", "pictures")
 """Parts of the experiment whose single settings can be changed."""
@@ -195,30 +195,15 @@ def run_sdf_fit(
     begin(folder, experiment, built, resume=resume, command=command)
     forget_implementations()
     pool = point_pool(signal, experiment.pool, experiment.seed, on_part=on_points)
-    task = SdfRegression(
-        signal,
-        pool,
-        loss=experiment.loss,
-        batch_size=experiment.training.batch_size,
-        seed=experiment.seed,
-        device=device,
-    )
-    watch = watch_kernel(
+    task = _task(experiment, signal, pool, device)
+    fitted, finish = fit_tracked(
         experiment,
+        task,
         built,
         lambda asked: drawn_points(task, asked, "points of the pool"),
-        lambda: experiment.build(signal.site).to(device),
         folder=folder,
         resume=resume,
         on_step=on_step,
-    )
-    fitted = fit(
-        task,
-        built,
-        experiment.training,
-        folder=folder,
-        resume=resume,
-        on_step=watch.on_step,
     )
     start = time.monotonic()
     with fitted_shape(fitted.field, experiment.training.threads) as shape:
@@ -239,10 +224,23 @@ def run_sdf_fit(
         "judging_seconds": time.monotonic() - start,
     }
     metrics = all_metrics(experiment, fitted, {**evaluation.metrics, **costs})
-    watch.finish()
+    finish()
     if folder is not None:
         folder.write_json("metrics.json", metrics)
     return FittedRun(experiment, fitted.field, metrics, folder, framing)
+
+
+def _task(
+    experiment: FitSdf, signal: MeshSignal, pool: PointPool, device: torch.device
+) -> SdfRegression:
+    return SdfRegression(
+        signal,
+        pool,
+        loss=experiment.loss,
+        batch_size=experiment.training.batch_size,
+        seed=experiment.seed,
+        device=device,
+    )
 
 
 @contextmanager

@@ -39,9 +39,10 @@ from tangrid.tangent.dynamics.descent import GradientDescent
 from tangrid.tangent.dynamics.drift import KernelChange, kernel_drift
 from tangrid.tangent.kernels.kernel import DenseKernel
 from tangrid.tangent.summary import summarise
+from tangrid.tasks.contract import Task
 from tangrid.tasks.image_regression import ImageRegression
 from tangrid.tasks.sdf_regression import SdfRegression
-from tangrid.training import Moment
+from tangrid.training import FittedField, Moment, Probe, fit
 from tangrid.training.checkpoint import Progress, saved_progress
 
 ALL, GRID = "all", "grid"
@@ -98,58 +99,65 @@ def box_points(
     return Probed(coords=coords, task=None, how=how, values=values)
 
 
-@dataclass(frozen=True, eq=False)
-class Watch:
-    """What goes along with a fit.
-
-    Attributes:
-        on_step: What training is to call after every step.
-        finish: What is to be called once its results are known.
-    """
-
-    on_step: OnStep | None
-    finish: Callable[[], None]
-
-
-def watch_kernel(
+def fit_tracked(
     experiment: Fit,
+    task: Task,
     built: Field,
     probed: Callable[[KernelTracking], Probed],
-    rebuild: Callable[[], Field],
     *,
     folder: RunFolder | None,
     resume: bool,
     on_step: OnStep | None,
-) -> Watch:
-    """Return what tracks the kernel of a field in training, if that is asked for.
+    probe: Probe | None = None,
+) -> tuple[FittedField, Callable[[], None]]:
+    """Train a field, and track its kernel meanwhile if that is asked for.
 
     Args:
         experiment: What is fitted.
-        built: The field before training, which will be trained in place.
-        probed: Draws the points.
-        rebuild: Makes the field before training once more.
-        folder: Where the record goes; None to keep it nowhere.
-        resume: Whether the fit goes on from the state in the folder.
-        on_step: What else is called after every step.
+        task: Gives batches and their loss.
+        built: The field before training; it is trained in place.
+        probed: Draws the points of the kernel.
+        folder: Where log, states and record go; None to keep nothing.
+        resume: Whether to go on from the state in the folder.
+        on_step: Called after every step.
+        probe: What is measured now and then.
+
+    Returns:
+        What training returns, and what is to be called once its results are known.
     """
     asked = experiment.track
-    if asked is None:
-        return Watch(on_step, lambda: None)
-    tracker = KernelTracker(experiment, built, probed(asked), folder)
-    if resume and folder is not None:
-        tracker.restore(folder)
-    tracker.begin()
+    watch, finish = on_step, _nothing
+    if asked is not None:
+        tracker = KernelTracker(experiment, built, probed(asked), folder)
+        if resume and folder is not None:
+            tracker.restore(folder)
+        tracker.begin()
 
-    def watch(moment: Moment) -> None:
-        if on_step is not None:
-            on_step(moment)
-        tracker.see(moment)
+        def see(moment: Moment) -> None:
+            if on_step is not None:
+                on_step(moment)
+            tracker.see(moment)
 
-    def finish() -> None:
-        if asked.predict:
-            tracker.predict(rebuild)
+        def predict() -> None:
+            place = built.device
+            tracker.predict(lambda: experiment.build(task.site).to(place))
 
-    return Watch(watch, finish)
+        watch, finish = see, predict if asked.predict else _nothing
+
+    fitted = fit(
+        task,
+        built,
+        experiment.training,
+        folder=folder,
+        resume=resume,
+        on_step=watch,
+        probe=probe,
+    )
+    return fitted, finish
+
+
+def _nothing() -> None:
+    pass
 
 
 class KernelTracker:
