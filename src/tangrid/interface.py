@@ -321,7 +321,7 @@ def _run(
 ) -> FittedRun:
     experiment = job.experiment
     label = f"{experiment.source.name} {experiment.model}"
-    line = ProgressLine(label, steps=experiment.training.steps)
+    line = ProgressLine(label, steps=experiment.training.known_steps)
     with line if progress else nullcontext() as shown:
         return job.run(
             shown,

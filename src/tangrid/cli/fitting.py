@@ -40,7 +40,7 @@ def fit_in_folder(
                 file=sys.stderr,
             )
         else:
-            with ProgressLine(label, steps=experiment.training.steps) as line:
+            with ProgressLine(label, steps=experiment.training.known_steps) as line:
                 fit(kept, line)
     print_fit(kept.folder)
 

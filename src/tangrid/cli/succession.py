@@ -45,7 +45,7 @@ class Succession:
             experiment: What is fitted.
         """
         label = f"{number + 1}/{count} {experiment.source.name} {experiment.model}"
-        self._line = ProgressLine(label, steps=experiment.training.steps)
+        self._line = ProgressLine(label, steps=experiment.training.known_steps)
         self._line.__enter__()
 
     def prepare(self, done: int, total: int) -> None:

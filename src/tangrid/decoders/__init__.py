@@ -7,3 +7,4 @@ from tangrid.decoders.gaussian_layer import GaussianLayerConfig as GaussianLayer
 from tangrid.decoders.linear import LinearConfig as LinearConfig
 from tangrid.decoders.mlp import ReluMlpConfig as ReluMlpConfig
 from tangrid.decoders.mlp import SineResidualMlpConfig as SineResidualMlpConfig
+from tangrid.decoders.sum import SumConfig as SumConfig

@@ -101,6 +101,11 @@ class FitImage(Fit):
         )
 
     @property
+    def is_least_squares(self) -> bool:
+        """Whether the loss is the mean square of values' errors: it is."""
+        return True
+
+    @property
     def source(self) -> ImageSource:
         """Where the image comes from."""
         return self.signal

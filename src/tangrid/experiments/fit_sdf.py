@@ -92,6 +92,11 @@ class FitSdf(Fit):
         return Site(num_dims=3, num_channels=1)
 
     @property
+    def is_least_squares(self) -> bool:
+        """Whether the loss is the mean square of values' errors."""
+        return self.loss.is_least_squares
+
+    @property
     def source(self) -> MeshSource:
         """Where the mesh comes from."""
         return self.signal

@@ -35,6 +35,7 @@ from tangrid.runs.store import RunFolder
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
 from tangrid.training import FittedField, TrainingSettings
+from tangrid.training.exact import check_exact
 from tangrid.training.loss_scale import USUAL_SCALE
 
 _SPACE_FOR_PICTURES = 2_000_000
@@ -77,6 +78,11 @@ class Fit(ABC):
     @abstractmethod
     def site(self) -> Site:
         """What the field knows of the signal, but for a sampler."""
+
+    @property
+    def is_least_squares(self) -> bool:
+        """Whether the loss is the mean square of values' errors."""
+        return False
 
     @property
     @abstractmethod
@@ -149,6 +155,7 @@ def resolved(
         experiment = dataclasses.replace(experiment, field=sized)
     _check_schedule(experiment.training, settings or {})
     _check_rates(experiment)
+    _check_optimizer(experiment)
     return _with_loss_scale(experiment)
 
 
@@ -217,6 +224,20 @@ def _check_rates(experiment: Fit) -> None:
                 f"got rates for {', '.join(experiment.training.rates)}. Say "
                 f"--set training.rates.{group}=0.001."
             )
+
+
+def _check_optimizer(experiment: Fit) -> None:
+    """Refuse an optimiser that cannot do this fit, before anything is written."""
+    if experiment.training.optimizer != "exact":
+        return
+    with torch.device("meta"):
+        built = experiment.field.build(experiment.site, torch.Generator())
+    are_drawn = getattr(experiment, "sampling", "all") == "continuous"
+    check_exact(
+        built,
+        experiment.model,
+        has_points=experiment.is_least_squares and not are_drawn,
+    )
 
 
 def begin(
@@ -296,6 +317,7 @@ def all_metrics(
         **_device_facts(field.device),
         "dtype": str(parameters[0].dtype).removeprefix("torch."),
         "implementations": used_implementations(),
+        **({} if fitted.solution is None else {"exact": dict(fitted.solution)}),
         "versions": describe_environment().get("versions"),
     }
 

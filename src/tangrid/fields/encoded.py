@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from tangrid.decoders import Decoder, DecoderConfig, ReluMlpConfig
+from tangrid.decoders import Decoder, DecoderConfig, ReluMlpConfig, SumConfig
 from tangrid.encodings import Encoding, EncodingConfig, HashGridConfig
+from tangrid.errors import ConfigError
 from tangrid.fields.contract import FIELDS, DecoderDtype, Field, FieldConfig
 from tangrid.notation import Coords, Features, Values
 from tangrid.signals.site import Site
@@ -58,11 +59,22 @@ class EncodedFieldConfig(FieldConfig):
             site: Dimensions, channels and resolution of the signal.
             generator: Source of the initial values.
         """
+        self._check_levels(site)
         encoding = self.encoding.build(site, generator)
         decoder = self.decoder.build(
             encoding.num_features, site.num_channels, generator
         )
         return EncodedField(encoding, decoder, site.num_channels, self.decoder_dtype)
+
+    def _check_levels(self, site: Site) -> None:
+        """Refuse sums over levels that do not have the signal's channels."""
+        channels = getattr(self.encoding, "channels_per_level", site.num_channels)
+        if isinstance(self.decoder, SumConfig) and channels != site.num_channels:
+            raise ConfigError(
+                "field.encoding.channels_per_level: expected as many as the signal has "
+                f"with the decoder sum, {site.num_channels}, got {channels}. Say --set "
+                f"field.encoding.channels-per-level={site.num_channels}."
+            )
 
 
 def decode(decoder: Decoder, features: Features, dtype: DecoderDtype) -> Values:

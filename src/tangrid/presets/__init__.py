@@ -2,6 +2,7 @@
 
 from tangrid.presets import grids as grids
 from tangrid.presets import images as images
+from tangrid.presets import linear as linear
 from tangrid.presets import networks as networks
 from tangrid.presets import radiance as radiance
 from tangrid.presets import sdfs as sdfs

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from tangrid.decoders import SumConfig
 from tangrid.encodings import ENCODINGS
+from tangrid.encodings.table_grid import TableGridConfig
 from tangrid.errors import ConfigError
 from tangrid.fields import FIELDS, EncodedFieldConfig, FieldConfig
 from tangrid.fields.radiance import RADIANCE_FIELDS, EncodedRadianceConfig
@@ -48,16 +50,30 @@ class Preset:
     def at(self, site: Site) -> FieldConfig:
         """Return the settings of the field for a signal of some resolution.
 
+        Levels that are summed get as many channels as the signal has.
+
         Args:
             site: Where the field will be built.
         """
-        config = self.field
+        config = _with_channels(self.field, site)
         if self.finest_fraction is None or site.resolution is None:
             return config
         if not isinstance(config, EncodedFieldConfig):
             return config
         finest = self.finest_fraction * max(site.resolution)
         return dataclasses.replace(config, encoding=config.encoding.reaching(finest))
+
+
+def _with_channels(config: FieldConfig, site: Site) -> FieldConfig:
+    if not isinstance(config, EncodedFieldConfig):
+        return config
+    encoding = config.encoding
+    if not isinstance(config.decoder, SumConfig) or not isinstance(
+        encoding, TableGridConfig
+    ):
+        return config
+    encoding = dataclasses.replace(encoding, channels_per_level=site.num_channels)
+    return dataclasses.replace(config, encoding=encoding)
 
 
 TaskName = Literal["image", "sdf", "scene"]

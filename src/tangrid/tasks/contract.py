@@ -67,11 +67,15 @@ class Task(ABC, Generic[AnyBatch]):
     Attributes:
         loss_is_squared: Whether the loss is a mean squared error of values from 0 to 1,
             which a PSNR belongs to.
+        is_least_squares: Whether batches are points with targets, and the loss the mean
+            square of the targets less the field's values, which a Gauss-Newton step
+            takes for granted.
         device: Where the field is. All tensors of batches and losses are there, random
             numbers are drawn there, and nothing waits for it in a step.
     """
 
     loss_is_squared: bool = False
+    is_least_squares: bool = False
     device: torch.device = HOST
 
     @property
@@ -95,6 +99,13 @@ class Task(ABC, Generic[AnyBatch]):
             field: What is trained.
             batch: Points and wanted values.
         """
+
+    def all_points(self) -> PointBatch | None:
+        """Return all points that the loss is the mean over.
+
+        The default is None: they are drawn anew in every step, or are no points.
+        """
+        return None
 
     def finish_step(
         self, step: int, batch: AnyBatch, field: Field, workers: Workers

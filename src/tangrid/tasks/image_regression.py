@@ -44,6 +44,7 @@ class ImageRegression(Task[PointBatch]):
     """
 
     loss_is_squared = True
+    is_least_squares = True
 
     def __init__(
         self,
@@ -120,6 +121,10 @@ class ImageRegression(Task[PointBatch]):
             return self._between(coords.to(self._drawn_on))
         order = torch.randperm(self.num_points, generator=source)
         return self._points(order[:count].sort().values)
+
+    def all_points(self) -> PointBatch | None:
+        """Return all pixels to train on; None for positions between them."""
+        return None if self.sampling == "continuous" else self._everything
 
     def loss(self, field: Field, batch: PointBatch) -> Float[Tensor, ""]:
         """Return the mean squared error over points and channels.

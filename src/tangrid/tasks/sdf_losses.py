@@ -112,6 +112,11 @@ class SdfLoss:
         """Whether the field's gradient is looked at."""
         return self.slope_weight > 0 or self.normal_weight > 0
 
+    @property
+    def is_least_squares(self) -> bool:
+        """Whether it is the square of the error of the values, and nothing else."""
+        return self.kind == "l2" and not self.needs_gradients
+
     def of_values(
         self, found: Float[Tensor, " n"], wanted: Float[Tensor, " n"]
     ) -> Float[Tensor, " n"]:

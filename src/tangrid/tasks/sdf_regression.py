@@ -71,6 +71,7 @@ class SdfRegression(Task[PointBatch]):
     ) -> None:
         self.signal = signal
         self.settings = loss
+        self.is_least_squares = loss.is_least_squares
         self.batch_size = min(batch_size, len(pool))
         self._seed = seed
         self.device = device
@@ -117,6 +118,10 @@ class SdfRegression(Task[PointBatch]):
         return SdfBatch(
             self._coords[chosen], self._targets[chosen], self._normals[chosen]
         )
+
+    def all_points(self) -> PointBatch:
+        """Return all points of the pool."""
+        return PointBatch(self._coords, self._targets)
 
     def loss(self, field: Field, batch: PointBatch) -> Float[Tensor, ""]:
         """Return the mean loss over the points of a batch or of a piece of it.

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from tangrid.runs.store import RunFolder
 from tangrid.training.loss_reader import LossReader
@@ -45,6 +46,22 @@ class Moment:
         if not self.is_squared:
             return None
         return -10 * math.log10(self.loss) if self.loss > 0 else math.inf
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """What a run's log says of it."""
+        line = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "points": self.points,
+            "loss": self.loss,
+            "psnr": self.psnr,
+            "rates": self.rates,
+            **self.measures,
+        }
+        if self.psnr is None:
+            del line["psnr"]
+        return line
 
     @property
     def seconds_left(self) -> float:
@@ -108,16 +125,5 @@ class Log:
             self._write(replace(moment, loss=losses[moment.step]))
 
     def _write(self, moment: Moment) -> None:
-        line = {
-            "step": moment.step,
-            "seconds": moment.seconds,
-            "points": moment.points,
-            "loss": moment.loss,
-            "psnr": moment.psnr,
-            "rates": moment.rates,
-            **moment.measures,
-        }
-        if moment.psnr is None:
-            del line["psnr"]
         if self._folder is not None:
-            self._folder.append_line(LOG_FILE, line)
+            self._folder.append_line(LOG_FILE, moment.line)

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor
 
@@ -27,6 +28,7 @@ from tangrid.training.checkpoint import (
     save_state,
     saved_progress,
 )
+from tangrid.training.exact import solve_exactly
 from tangrid.training.gradients import add_gradients
 from tangrid.training.interruption import Interruption
 from tangrid.training.log import Log, Moment
@@ -47,10 +49,12 @@ class FittedField:
     Attributes:
         field: The trained field, or the running mean of it if the settings keep one.
         progress: Steps, seconds and points it took.
+        solution: How it was solved for, where it was solved exactly.
     """
 
     field: Field
     progress: Progress
+    solution: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,9 @@ def fit(
             saved, if it is finite.
         InterruptedRunError: If the user stopped the run; its state is saved.
     """
+    if settings.optimizer == "exact":
+        done = solve_exactly(task, field, settings, folder=folder, on_step=on_step)
+        return FittedField(field, *done)
     if settings.optimizer != "adam":
         raise ConfigError(
             f"training.optimizer: expected adam, got '{settings.optimizer}', which is "

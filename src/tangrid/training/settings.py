@@ -67,10 +67,20 @@ class TrainingSettings:
     optimizer: OptimizerName = field(default="adam", metadata=ADDED_LATER)
     """What moves the parameters: adam; gauss-newton, second-order steps for a field
     with a decoder; exact, the optimum of a field that is linear in them."""
+    ridge: float | None = field(default=None, metadata=ADDED_LATER)
+    """Weight of the squared parameters in an exact solution; None to choose it."""
+    ridge_rule: Literal["gcv", "holdout"] = field(default="gcv", metadata=ADDED_LATER)
+    """How it is chosen: by generalised cross-validation, or by points held out of the
+    training points for that, a tenth of them."""
     threads: int | None = None
     """Threads to use; None for all that the process may."""
     checkpoint_minutes: float = 2.0
     """Wall time between saved states."""
+
+    @property
+    def known_steps(self) -> int | None:
+        """Steps that a fit will take, if that is known; an exact one's is not."""
+        return None if self.optimizer == "exact" else self.steps
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot train.
@@ -104,6 +114,11 @@ class TrainingSettings:
             raise ConfigError(
                 "training.loss_scale: expected a factor above 0, or none, got "
                 f"{self.loss_scale}. 128 is usual."
+            )
+        if self.ridge is not None and not 0 < self.ridge < math.inf:
+            raise ConfigError(
+                f"training.ridge: expected a number above 0, or none, got {self.ridge}. "
+                "Without any the optimum is not unique; 1e-6 is as good as none."
             )
         self._check_schedule()
         self._check_adam()

@@ -1,0 +1,1 @@
+"""Exact solutions of fields that are linear in what is trained."""

@@ -1,0 +1,197 @@
+"""Exact solutions are those of dense linear algebra, and say how exact they are."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from tangrid.errors import ConfigError, ShapeError
+from tangrid.linear import sparse_design
+from tangrid.linear.solve import TOLERANCE, Stage, least_squares
+from tests.linear.small_problems import (
+    CONFIGS,
+    NUM_POINTS,
+    all_trained,
+    dense_problem,
+    small_data,
+    small_field,
+)
+from tests.tolerances import EXACT_SOLUTION, STORED_SOLUTION
+
+GRIDS = ("dense", "hashed")
+
+
+@pytest.fixture(params=[0, 20, 2**15], ids=["iterated", "split", "direct"])
+def coarse(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many columns are solved for directly: none, the first level, all."""
+    monkeypatch.setattr(sparse_design, "_LARGEST_COARSE", {2: request.param})
+    return request.param
+
+
+@pytest.mark.parametrize("ridge", [1e-2, 1.0])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_weights_are_those_of_the_dense_system(name: str, ridge: float, coarse: int):
+    field, (coords, values) = small_field(name), small_data()
+    matrix, targets = dense_problem(field, coords, values)
+    gram = matrix.T @ matrix + ridge * torch.eye(matrix.shape[1]).double()
+    wanted = torch.linalg.solve(gram, matrix.T @ targets)
+    # Rows that no point reads keep nothing: a ridge draws them to 0.
+    solution = least_squares(field, coords, values, ridge=ridge, tolerance=1e-9)
+    error = (all_trained(field) - wanted).norm() / wanted.norm()
+    assert float(error) < EXACT_SOLUTION
+    mse = float((targets - matrix @ wanted).square().mean())
+    assert solution.mse == pytest.approx(mse, rel=EXACT_SOLUTION)
+    assert solution.rule == "given"
+    assert not solution.path
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_without_noise_of_a_ridge_it_is_least_squares(name: str):
+    field, (coords, values) = small_field(name), small_data()
+    matrix, targets = dense_problem(field, coords, values)
+    wanted = np.linalg.lstsq(matrix.numpy(), targets.numpy(), rcond=None)[0]
+    fitted = targets - matrix @ torch.from_numpy(wanted)
+    solution = least_squares(field, coords, values, ridge=1e-9, tolerance=1e-10)
+    assert solution.mse == pytest.approx(float(fitted.square().mean()), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("rule", ["gcv", "holdout"])
+def test_the_gradient_is_what_it_says(name: str, rule: str, coarse: int):
+    field, (coords, values) = small_field(name), small_data()
+    matrix, targets = dense_problem(field, coords, values)
+    solution = least_squares(field, coords, values, ridge=rule)
+    assert solution.normal_residual <= TOLERANCE
+    kept = all_trained(field)
+    gradient = matrix.T @ (targets - matrix @ kept) - solution.ridge * kept
+    found = float(gradient.norm() / (matrix.T @ targets).norm())
+    assert abs(found - solution.stored_residual) < STORED_SOLUTION
+    assert solution.stored_residual < TOLERANCE + STORED_SOLUTION
+    with torch.no_grad():
+        mse = float((field(coords) - values).square().mean())
+    assert solution.mse == pytest.approx(mse, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_scores_are_those_of_the_whole_smoother(name: str, coarse: int):
+    field, (coords, values) = small_field(name), small_data()
+    matrix, targets = dense_problem(field, coords, values)
+    solution = least_squares(field, coords, values)
+    # Of coupled channels the points are values, else every channel has the same share.
+    channels = 1 if name == "frozen-decoder" else 3
+    count = len(targets) / channels
+    is_exact = name.startswith("features")
+    for trial in solution.path[::3]:
+        values_of = torch.linalg.svdvals(matrix).square()
+        trace = float((values_of / (values_of + trial.ridge)).sum()) / channels
+        gram = matrix.T @ matrix + trial.ridge * torch.eye(matrix.shape[1]).double()
+        left = targets - matrix @ torch.linalg.solve(gram, matrix.T @ targets)
+        mse = float(left.square().mean())
+        # Signs at a few hundred points; more points are more exact.
+        slack = 1e-6 * trace if is_exact else 4 * math.sqrt(2 * trace)
+        assert abs(trial.effective_parameters - trace) < slack
+        assert trial.mse == pytest.approx(mse, rel=1e-3)
+        score = trial.mse / (1 - trial.effective_parameters / count) ** 2
+        assert trial.score == pytest.approx(score)
+
+
+@pytest.mark.parametrize("rule", ["gcv", "holdout"])
+def test_the_ridge_is_better_than_those_beside_it_on_new_points(rule: str):
+    coords, values = small_data(4000)
+    field = small_field("dense")
+    chosen = least_squares(field, coords[:NUM_POINTS], values[:NUM_POINTS], ridge=rule)
+    assert chosen.is_inside
+
+    def new_error(ridge: float) -> float:
+        least_squares(field, coords[:NUM_POINTS], values[:NUM_POINTS], ridge=ridge)
+        with torch.no_grad():
+            found = field(coords[NUM_POINTS:])
+        return float((found - values[NUM_POINTS:]).square().mean())
+
+    best = new_error(chosen.ridge)
+    assert best < new_error(chosen.ridge / 100)
+    assert best < new_error(chosen.ridge * 100)
+
+
+@pytest.mark.parametrize("name", ["dense", "hashed", "frozen-decoder"])
+def test_more_iterations_never_leave_a_larger_loss(
+    name: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sparse_design, "_LARGEST_COARSE", {2: 0})
+    coords, values = small_data()
+    losses = []
+    for most in range(12):
+        field = small_field(name)
+        matrix, targets = dense_problem(field, coords, values)
+        least_squares(field, coords, values, ridge=0.01, max_iterations=most)
+        kept = all_trained(field)
+        left = targets - matrix @ kept
+        losses.append(float(left.square().sum() + 0.01 * kept.square().sum()))
+    assert losses[0] == pytest.approx(float(targets.square().sum()))
+    for before, after in pairwise(losses):
+        assert after <= before * (1 + EXACT_SOLUTION)
+    assert losses[-1] < 0.1 * losses[0]
+
+
+def test_gradient_descent_ends_where_the_solution_is():
+    coords, values = small_data()
+    field, ridge = small_field("dense"), 0.3
+    matrix, targets = dense_problem(field, coords, values)
+    gram = matrix.T @ matrix + ridge * torch.eye(matrix.shape[1]).double()
+    rate = 1 / float(torch.linalg.eigvalsh(gram)[-1])
+    weights = torch.zeros(matrix.shape[1]).double()
+    for _ in range(3000):
+        weights += rate * (matrix.T @ targets - gram @ weights)
+    least_squares(field, coords, values, ridge=ridge, tolerance=1e-9)
+    error = (all_trained(field) - weights).norm() / weights.norm()
+    assert float(error) < EXACT_SOLUTION
+
+
+def test_it_tells_how_it_goes_and_ends_when_told():
+    coords, values = small_data()
+    stages: list[Stage] = []
+    least_squares(small_field("dense"), coords, values, watch=stages.append)
+    steps = [stage.iterations for stage in stages]
+    assert steps == sorted(steps)
+    fractions = [stage.fraction for stage in stages]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+
+    def stop(stage: Stage) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        least_squares(small_field("dense"), coords, values, watch=stop)
+
+
+def test_the_same_seed_gives_the_same_field():
+    coords, values = small_data()
+    fields = [small_field("hashed") for _ in range(2)]
+    for field in fields:
+        least_squares(field, coords, values, seed=3, threads=2)
+    assert torch.equal(all_trained(fields[0]), all_trained(fields[1]))
+
+
+@pytest.mark.parametrize("ridge", [0.0, -1.0, math.inf, math.nan, "loocv"])
+def test_a_ridge_is_a_number_above_0_or_a_rule(ridge: float | str):
+    coords, values = small_data()
+    with pytest.raises(ConfigError, match="expected a number above 0, 'gcv'"):
+        least_squares(small_field("dense"), coords, values, ridge=ridge)  # pyright: ignore[reportArgumentType]
+
+
+def test_points_and_values_belong_together():
+    coords, values = small_data()
+    field = small_field("dense")
+    with pytest.raises(ShapeError, match=r"coords=...\): expected shape \[n, 2\]"):
+        least_squares(field, coords[:, :1], values)
+    with pytest.raises(ShapeError, match=r"values=...\): expected shape \[300, 3\]"):
+        least_squares(field, coords, values[:, :1])
+
+
+def test_a_field_without_parameters_is_refused():
+    coords, values = small_data()
+    field = small_field("dense").requires_grad_(False)
+    with pytest.raises(ConfigError, match="of which none is trained"):
+        least_squares(field, coords, values)
