@@ -1,0 +1,155 @@
+"""What of a signal a prediction looks at: a few windows at the density of training.
+
+How well a field fills in what lies between its training points depends on how densely
+these lie. A thin sample of the whole signal would have asked another question; windows
+hold all training points of a few small places.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int64
+from torch import Tensor
+
+from tangrid.errors import ConfigError
+from tangrid.notation import Coords, Values
+from tangrid.seeding import generator
+from tangrid.signals.image import ImageSignal
+from tangrid.signals.splits import Split
+
+_FEWEST = 8
+"""Training points below which a window says nothing."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Window:
+    """Hold all training points of a small place.
+
+    Attributes:
+        coords: The points.
+        values: What is to be fitted there.
+        is_judged: Points that no short training may see.
+    """
+
+    coords: Coords
+    values: Values
+    is_judged: Bool[Tensor, " n"]
+
+    def __len__(self) -> int:
+        """Return the number of points."""
+        return len(self.coords)
+
+
+def image_windows(
+    signal: ImageSignal,
+    split: Split | None,
+    *,
+    count: int,
+    points: int,
+    judged: float,
+    seed: int,
+) -> list[Window]:
+    """Return square windows of an image with the training pixels in them.
+
+    Args:
+        signal: The image.
+        split: Pixels that are trained on and those held out; None trains on all.
+        count: How many windows.
+        points: Training pixels that each should hold, about.
+        judged: Share of them that no short training may see.
+        seed: Source of places and of judged pixels.
+
+    Raises:
+        ConfigError: If the image has too few pixels.
+    """
+    available = signal.num_pixels if split is None else len(split.train_indices)
+    density = available / signal.num_pixels
+    side = max(round((points / density) ** 0.5), 1)
+    width, height = min(side, signal.width), min(side, signal.height)
+    if width * height * density < _FEWEST:
+        raise ConfigError(
+            f"predict: expected an image with at least {_FEWEST} pixels to train on, "
+            f"got {available}. Take more of it."
+        )
+    source = generator(seed, "windows")
+    trained = torch.ones(signal.num_pixels, dtype=torch.bool)
+    if split is not None:
+        trained[split.heldout_indices] = False
+    windows = []
+    for column, row in _places(signal, width, height, count, source):
+        rows = torch.arange(row, row + height)[:, None] * signal.width
+        inside = (rows + torch.arange(column, column + width)).flatten()
+        inside = inside[trained[inside]]
+        windows.append(
+            Window(
+                coords=signal.pixel_coords(inside),
+                values=signal.pixel_values(inside),
+                is_judged=torch.rand(len(inside), generator=source) < judged,
+            )
+        )
+    return windows
+
+
+def _places(
+    signal: ImageSignal, width: int, height: int, count: int, source: torch.Generator
+) -> list[tuple[int, int]]:
+    """Return left upper corners, one in each cell of a coarse lattice, jittered.
+
+    Spread out they stand for the whole image better than independent draws would.
+    """
+    columns = max(round((count * signal.width / signal.height) ** 0.5), 1)
+    rows = -(-count // columns)
+    free_x, free_y = signal.width - width, signal.height - height
+    order = torch.randperm(columns * rows, generator=source)[:count].tolist()
+    jitter = torch.rand(count, 2, generator=source).tolist()
+    return [
+        (
+            int((cell % columns + across) / columns * (free_x + 1)),
+            int((cell // columns + down) / rows * (free_y + 1)),
+        )
+        for cell, (across, down) in zip(order, jitter, strict=True)
+    ]
+
+
+def nearest_windows(
+    coords: Coords,
+    values: Values,
+    centres: Int64[Tensor, " k"],
+    *,
+    points: int,
+    judged: float,
+    seed: int,
+) -> list[Window]:
+    """Return the training points nearest to some of them.
+
+    Args:
+        coords: All training points.
+        values: What is to be fitted there.
+        centres: Numbers of the points in the middle of the windows.
+        points: Points that each holds, if there are so many.
+        judged: Share of them that no short training may see.
+        seed: Source of the judged points.
+    """
+    source = generator(seed, "windows")
+    points = min(points, len(coords))
+    windows = []
+    for centre in centres.tolist():
+        distance = (coords - coords[centre]).square().sum(1)
+        inside = distance.topk(points, largest=False).indices.sort().values
+        is_judged = torch.rand(points, generator=source) < judged
+        windows.append(
+            Window(coords=coords[inside], values=values[inside], is_judged=is_judged)
+        )
+    return windows
+
+
+def seen(windows: Sequence[Window]) -> tuple[Coords, Values]:
+    """Return the points of all windows that a short training may see.
+
+    Args:
+        windows: The windows.
+    """
+    coords = torch.cat([window.coords[~window.is_judged] for window in windows])
+    values = torch.cat([window.values[~window.is_judged] for window in windows])
+    return coords, values

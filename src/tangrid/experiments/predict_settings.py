@@ -1,0 +1,58 @@
+"""How much of a signal a prediction looks at, and how long its short training is."""
+
+import math
+from dataclasses import dataclass
+
+from tangrid.errors import ConfigError
+
+_KERNEL_STEP = 0.2
+"""Part of the short training after which the kernel is looked at."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionSettings:
+    """What a prediction costs and rests on, the same for all candidates."""
+
+    windows: int = 8
+    """Small places whose training points are looked at, per seed."""
+    points: int = 128
+    """Training points in each of them, about."""
+    judged: float = 0.25
+    """Share of these that the short training does not see."""
+    lesson_steps: int = 100
+    """Steps of the short training; 0 predicts from the untouched kernel alone."""
+    ridge: float = 1e-2
+    """Ridge of the kernel after the first steps, in shares of its mean eigenvalue."""
+    initial_ridge: float = 1e-3
+    """Ridge of the untouched kernel, in shares of its mean eigenvalue."""
+
+    def __post_init__(self) -> None:
+        """Refuse what predicts nothing.
+
+        Raises:
+            ConfigError: If a number is out of range.
+        """
+        least = {"windows": 2, "points": 16, "lesson_steps": 0}
+        for name, smallest in least.items():
+            value = getattr(self, name)
+            if value < smallest:
+                raise ConfigError(
+                    f"{name}: expected a whole number >= {smallest}, got {value}. Say "
+                    f"--{name.replace('_', '-')} with a larger one."
+                )
+        if not 0 < self.judged < 1:
+            raise ConfigError(
+                "judged: expected a share between 0 and 1, got "
+                f"{self.judged:g}. A quarter is usual."
+            )
+        for name in ("ridge", "initial_ridge"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(
+                    f"{name}: expected a finite share above 0, got "
+                    f"{getattr(self, name):g}. 0.01 is usual."
+                )
+
+    @property
+    def kernel_step(self) -> int:
+        """Step of the short training after which the kernel is looked at."""
+        return round(_KERNEL_STEP * self.lesson_steps)

@@ -1,0 +1,104 @@
+"""From errors in windows to a ranking: differences first, the level afterwards.
+
+Windows of one signal differ by ten decibels, models in one window by one. Models are
+therefore compared by the mean over windows of the root mean square error: mean squares
+would leave the word to the worst window, decibels to flat ones. What all models share,
+the step from that mean to the mean square of the whole signal, is set by all together.
+Standard errors are the jackknife's, over windows; those of differences leave out the
+same window for both.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+Windows = Float[Tensor, " windows"]
+
+_SMALLEST = 1e-15
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rank:
+    """Say where a candidate stands.
+
+    Attributes:
+        label: The candidate.
+        place: From 1, the best.
+        psnr: Predicted, in dB with a peak of 1.
+        psnr_error: Its standard error over windows, most of which all candidates share.
+        behind: How far it is behind the best, in dB.
+        behind_error: Standard error of that; 0 of the best itself.
+    """
+
+    label: str
+    place: int
+    psnr: float
+    psnr_error: float
+    behind: float
+    behind_error: float
+
+
+def ranking(errors: Mapping[str, Windows]) -> list[Rank]:
+    """Return all candidates, the best first.
+
+    Args:
+        errors: Mean square error in every window of every seed, by candidate; the same
+            windows in the same order for all.
+
+    Example:
+        >>> import torch
+        >>> worse, better = torch.tensor([0.1, 0.01]), torch.tensor([0.01, 0.001])
+        >>> [rank.label for rank in ranking({"worse": worse, "better": better})]
+        ['better', 'worse']
+    """
+    roots = {label: found.double().sqrt() for label, found in errors.items()}
+    means = {label: float(_decibels(found.mean())) for label, found in roots.items()}
+    steps = [
+        means[label] - float(_decibels(found.double().mean().sqrt()))
+        for label, found in errors.items()
+    ]
+    level = sum(steps) / len(steps)
+    order = sorted(means, key=lambda label: -means[label])
+    left_out = {label: _without_each(found) for label, found in roots.items()}
+    best = left_out[order[0]]
+    return [
+        Rank(
+            label=label,
+            place=place,
+            psnr=means[label] - level,
+            psnr_error=_jackknife(left_out[label]),
+            behind=means[order[0]] - means[label],
+            behind_error=_jackknife(best - left_out[label]),
+        )
+        for place, label in enumerate(order, start=1)
+    ]
+
+
+def psnr_of(errors: Windows) -> float:
+    """Return the PSNR of the mean square error over all windows.
+
+    Args:
+        errors: Mean square error in every window.
+    """
+    return float(_decibels(errors.double().mean().sqrt()))
+
+
+def _decibels(roots: Tensor) -> Tensor:
+    return -20 * roots.clamp(min=_SMALLEST).log10()
+
+
+def _without_each(roots: Windows) -> Windows:
+    """Return the decibels of the mean without one window, for every window."""
+    count = max(len(roots) - 1, 1)
+    return _decibels((roots.sum() - roots).clamp(min=0) / count)
+
+
+def _jackknife(left_out: Windows) -> float:
+    """Return the standard error that leaving out one window at a time shows."""
+    if len(left_out) < 2:
+        return math.inf
+    spread = (left_out - left_out.mean()).square().sum()
+    return float((spread * (len(left_out) - 1) / len(left_out)).sqrt())
