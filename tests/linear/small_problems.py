@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, jacrev
+from torch.func import functional_call
 
 from tangrid.decoders import LinearConfig, SumConfig
 from tangrid.encodings import DenseGridConfig, FourierConfig, HashGridConfig
@@ -57,19 +57,21 @@ def small_data(num_points: int = NUM_POINTS) -> tuple[Coords, Values]:
 def dense_problem(
     field: Field, coords: Coords, values: Values
 ) -> tuple[Tensor, Tensor]:
-    """The design matrix over all channels and the targets, in float64, by autograd."""
+    """The design matrix over all channels and the targets, by unit weights."""
     own = dict(field.named_parameters())
-    names = trained_names(field)
-    start = {name: torch.zeros_like(own[name]) for name in names}
+    shapes = {name: own[name].shape for name in trained_names(field)}
+    sizes = [shape.numel() for shape in shapes.values()]
 
-    def outputs(parameters: dict[str, Tensor]) -> Tensor:
+    def outputs(weights: Tensor) -> Tensor:
+        parts = zip(shapes.items(), weights.split(sizes), strict=True)
+        parameters = {name: part.view(shape) for (name, shape), part in parts}
         return functional_call(field, parameters, (coords,)).flatten()
 
-    jacobian = jacrev(outputs)(start)
-    columns = [jacobian[name].flatten(1) for name in names]
     with torch.no_grad():
-        left = values.flatten() - outputs(start)
-    return torch.cat(columns, dim=1).double(), left.double()
+        nothing = outputs(torch.zeros(sum(sizes)))
+        columns = [outputs(unit) - nothing for unit in torch.eye(sum(sizes))]
+        left = values.flatten() - nothing
+    return torch.stack(columns, dim=1).double(), left.double()
 
 
 def all_trained(field: Field) -> Tensor:

@@ -116,8 +116,14 @@ def check_flags(flags: TrainingFlags) -> None:
         flags: What was asked for.
 
     Raises:
-        ConfigError: If the device is not there or there is no seed.
+        ConfigError: If the device is not there, there is no seed, or steps are asked
+            of an exact solution.
     """
+    if flags.optimizer == "exact" and (flags.steps or flags.minutes) is not None:
+        raise ConfigError(
+            "--optimizer exact: expected neither --steps nor --minutes, got one: the "
+            "solver ends at the optimum. Leave it out."
+        )
     check_device(flags.device)
     check_seeds(flags)
 

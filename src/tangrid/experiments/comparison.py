@@ -197,7 +197,8 @@ def _open_run(
             run_folder = RunFolder.open(path)
         except TangridError:
             return RunFolder.create(path, overwrite=True), False
-        if run_folder.has("state.safetensors"):
+        # What was solved exactly has results without a state.
+        if run_folder.has("state.safetensors") or run_folder.has("metrics.json"):
             # The comparison names models; what a name means may have changed since.
             asked = to_plain(planned.experiment)
             check_same(path, asked, run_folder.read_json("config.json"))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tangrid.reports.curves import Series, frequency_error, training_curve
+from tangrid.reports.exact_section import exact_section
 from tangrid.reports.markup import Child, Html, tag
 from tangrid.reports.measures import MISSING, QUALITY, Measure, duration, is_number
 from tangrid.reports.page import (
@@ -87,6 +88,7 @@ def fit_page(run: RunRecord) -> str:
         protocol_note(run.metrics),
         note_list(notes_of(run.metrics)),
         _sections(run, model),
+        exact_section(run.metrics),
         track_section(run.kernel_track),
         _settings_section(run),
         _repeat_section(run),
