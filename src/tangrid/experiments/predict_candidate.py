@@ -1,13 +1,15 @@
 """What one model will do on new points, from its tangent kernel and a short lesson.
 
-Three estimates of the mean square error on points that training does not see:
+Estimates of the mean square error on points that training does not see:
 
-initial
+plain
     The tangent kernel of the untouched field: exact leave-one-out errors of regression
     with it at the points of each window. No training at all.
+initial
+    The same with the kernel as Adam sees it.
 kernel
-    The same after the first steps of a short training, and with the kernel as Adam
-    sees it. Judged are points whose labels the kernel does not know.
+    The same after the first steps of a short training. Judged are points whose labels
+    the kernel does not know.
 lesson
     The error that the short training itself leaves at those points.
 
@@ -17,7 +19,8 @@ is too hopeful where a field learns noise, and a short lesson where it learns sl
 
 import copy
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,12 +50,14 @@ class Estimates:
     """Hold the estimated errors of one field, window by window.
 
     Attributes:
-        initial: From the untouched kernel.
+        plain: From the untouched kernel.
+        initial: From the untouched kernel as Adam sees it.
         kernel: From the kernel after the first steps; None without a lesson.
         lesson: What the lesson left; None without one.
-        seconds: What each took: ``initial``, ``kernel``, ``lesson``.
+        seconds: What each took, by name.
     """
 
+    plain: Errors
     initial: Errors
     kernel: Errors | None
     lesson: Errors | None
@@ -70,6 +75,7 @@ class Estimates:
         return {
             name: None if found is None else found.tolist()
             for name, found in (
+                ("plain", self.plain),
                 ("initial", self.initial),
                 ("kernel", self.kernel),
                 ("lesson", self.lesson),
@@ -137,38 +143,44 @@ def estimate(
     """
     windows = [_on(window, device) for window in windows]
     field = experiment.build(site).to(device)
-    began = time.monotonic()
-    initial = [
-        _left_out(
-            tangent_kernel(field, w.coords, outputs="trace"),
-            field,
-            # Nothing has been trained: no label is known to the kernel.
-            replace(w, is_judged=torch.ones_like(w.is_judged)),
-            settings.initial_ridge,
-        )
-        for w in windows
-    ]
-    seconds = {"initial": time.monotonic() - began}
+    rates = experiment.training.rates
+    seconds: dict[str, float] = {}
+    # Nothing has been trained: no label is known to the kernel.
+    unseen = [replace(w, is_judged=torch.ones_like(w.is_judged)) for w in windows]
+    with _timed(seconds, "plain"):
+        plain = _left_out_of(
+            lambda w: tangent_kernel(field, w.coords, outputs="trace"),
+            field, unseen, settings.plain_ridge,
+        )  # fmt: skip
+    with _timed(seconds, "initial"):
+        initial = _left_out_of(
+            lambda w: adam_kernel(field, w.coords, rates),
+            field, unseen, settings.initial_ridge,
+        )  # fmt: skip
     if not settings.lesson_steps:
         return Estimates(
-            initial=torch.stack(initial), kernel=None, lesson=None, seconds=seconds
+            plain=plain, initial=initial, kernel=None, lesson=None, seconds=seconds
         )
-    began = time.monotonic()
-    early = _taught(experiment, field, windows, settings)
-    seconds["lesson"] = time.monotonic() - began
-    began = time.monotonic()
-    rates = experiment.training.rates
-    kernel = [
-        _left_out(adam_kernel(early, w.coords, rates), early, w, settings.ridge)
-        for w in windows
-    ]
-    seconds["kernel"] = time.monotonic() - began
+    with _timed(seconds, "lesson"):
+        early = _taught(experiment, field, windows, settings)
+        lesson = torch.stack([_left_by(field, w) for w in windows])
+    with _timed(seconds, "kernel"):
+        kernel = _left_out_of(
+            lambda w: adam_kernel(early, w.coords, rates),
+            early,
+            windows,
+            settings.ridge,
+        )
     return Estimates(
-        initial=torch.stack(initial),
-        kernel=torch.stack(kernel),
-        lesson=torch.stack([_left_by(field, w) for w in windows]),
-        seconds=seconds,
+        plain=plain, initial=initial, kernel=kernel, lesson=lesson, seconds=seconds
     )
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    seconds[name] = time.monotonic() - began
 
 
 def _on(window: Window, device: torch.device) -> Window:
@@ -208,18 +220,21 @@ def _taught(
     return start or kept[0]
 
 
-def _left_out(
-    kernel: TangentKernel,
+def _left_out_of(
+    kernel_at: Callable[[Window], TangentKernel],
     field: Field,
-    window: Window,
+    windows: Sequence[Window],
     share: float,
-) -> Float[Tensor, ""]:
-    """Return the mean square of the leave-one-out errors at points of a window."""
-    with torch.no_grad():
-        values = field.forward(window.coords)
-    fitted = KernelRegression(kernel, window.values.double(), values.double())
-    errors = fitted.leave_one_out(fitted.relative_ridge(share))
-    return errors[window.is_judged].square().mean().cpu()
+) -> Errors:
+    """Return the mean square of the leave-one-out errors at each window's points."""
+    found = []
+    for window in windows:
+        with torch.no_grad():
+            values = field.forward(window.coords).double()
+        fitted = KernelRegression(kernel_at(window), window.values.double(), values)
+        errors = fitted.leave_one_out(fitted.relative_ridge(share))
+        found.append(errors[window.is_judged].square().mean().cpu())
+    return torch.stack(found)
 
 
 def _left_by(field: Field, window: Window) -> Float[Tensor, ""]:

@@ -23,8 +23,10 @@ class PredictionSettings:
     """Steps of the short training; 0 predicts from the untouched kernel alone."""
     ridge: float = 1e-2
     """Ridge of the kernel after the first steps, in shares of its mean eigenvalue."""
-    initial_ridge: float = 1e-3
-    """Ridge of the untouched kernel, in shares of its mean eigenvalue."""
+    initial_ridge: float = 3e-4
+    """Ridge of the untouched kernel as Adam sees it, in the same shares."""
+    plain_ridge: float = 1e-3
+    """Ridge of the untouched kernel, in the same shares."""
 
     def __post_init__(self) -> None:
         """Refuse what predicts nothing.
@@ -45,7 +47,7 @@ class PredictionSettings:
                 "judged: expected a share between 0 and 1, got "
                 f"{self.judged:g}. A quarter is usual."
             )
-        for name in ("ridge", "initial_ridge"):
+        for name in ("ridge", "initial_ridge", "plain_ridge"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ConfigError(
                     f"{name}: expected a finite share above 0, got "
