@@ -198,7 +198,11 @@ def _taught(
     windows: Sequence[Window],
     settings: PredictionSettings,
 ) -> Field:
-    """Train a field shortly, in place, and return it as it was after the first steps."""
+    """Train a field shortly, in place.
+
+    Returns:
+        The field as it was after the first steps.
+    """
     task = WindowLesson(windows, experiment.site, field.device)
     points = len(task.batch(0))
     training = replace(
