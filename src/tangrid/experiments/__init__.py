@@ -12,3 +12,5 @@ from tangrid.experiments.fit_scene import FitScene as FitScene
 from tangrid.experiments.fit_sdf import FitSdf as FitSdf
 from tangrid.experiments.fitting import FittedRun as FittedRun
 from tangrid.experiments.loading import load as load
+from tangrid.experiments.predict_images import PredictImage as PredictImage
+from tangrid.experiments.predict_sdfs import PredictSdf as PredictSdf

@@ -12,9 +12,11 @@ from tangrid.runs.store import RunFolder
 
 _WORTH_KEEPING = (
     "state.safetensors", "field.safetensors", "metrics.json", "kernel.json",
+    "table.json",
 )  # fmt: skip
 _OF_SEVERAL = (
     "compare-images", "compare-sdfs", "compare-scenes", "analyze-image", "analyze-run",
+    "predict-image", "predict-sdf",
 )  # fmt: skip
 """Kinds that know themselves which of their parts are done."""
 

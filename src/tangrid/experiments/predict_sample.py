@@ -85,7 +85,7 @@ def image_windows(
             Window(
                 coords=signal.pixel_coords(inside),
                 values=signal.pixel_values(inside),
-                is_judged=torch.rand(len(inside), generator=source) < judged,
+                is_judged=_judged(len(inside), judged, source),
             )
         )
     return windows
@@ -137,11 +137,25 @@ def nearest_windows(
     for centre in centres.tolist():
         distance = (coords - coords[centre]).square().sum(1)
         inside = distance.topk(points, largest=False).indices.sort().values
-        is_judged = torch.rand(points, generator=source) < judged
         windows.append(
-            Window(coords=coords[inside], values=values[inside], is_judged=is_judged)
+            Window(
+                coords=coords[inside],
+                values=values[inside],
+                is_judged=_judged(points, judged, source),
+            )
         )
     return windows
+
+
+def _judged(count: int, share: float, source: torch.Generator) -> Bool[Tensor, " n"]:
+    """Return which points are judged: drawn at random, at least one, and not all."""
+    drawn = torch.rand(count, generator=source)
+    is_judged = drawn < share
+    if count > 1 and not bool(is_judged.any()):
+        is_judged[drawn.argmin()] = True
+    if count > 1 and bool(is_judged.all()):
+        is_judged[drawn.argmax()] = False
+    return is_judged
 
 
 def seen(windows: Sequence[Window]) -> tuple[Coords, Values]:
