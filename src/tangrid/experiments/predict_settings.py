@@ -13,7 +13,7 @@ _KERNEL_STEP = 0.2
 class PredictionSettings:
     """What a prediction costs and rests on, the same for all candidates."""
 
-    windows: int = 8
+    windows: int = 16
     """Small places whose training points are looked at, per seed."""
     points: int = 128
     """Training points in each of them, about."""

@@ -1,11 +1,9 @@
-"""From errors in windows to a ranking: differences first, the level afterwards.
+"""From errors in windows to a ranking, with standard errors of the differences.
 
-Windows of one signal differ by ten decibels, models in one window by one. Models are
-therefore compared by the mean over windows of the root mean square error: mean squares
-would leave the word to the worst window, decibels to flat ones. What all models share,
-the step from that mean to the mean square of the whole signal, is set by all together.
-Standard errors are the jackknife's, over windows; those of differences leave out the
-same window for both.
+Windows of one signal differ by ten decibels, models in one window by one: most of what
+a predicted PSNR may be off by is the sample's, and all candidates share it. Standard
+errors are the jackknife's, over windows; those of differences leave out the same window
+for both.
 """
 
 import math
@@ -17,7 +15,7 @@ from torch import Tensor
 
 Windows = Float[Tensor, " windows"]
 
-_SMALLEST = 1e-15
+_SMALLEST = 1e-30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,23 +52,17 @@ def ranking(errors: Mapping[str, Windows]) -> list[Rank]:
         >>> [rank.label for rank in ranking({"worse": worse, "better": better})]
         ['better', 'worse']
     """
-    roots = {label: found.double().sqrt() for label, found in errors.items()}
-    means = {label: float(_decibels(found.mean())) for label, found in roots.items()}
-    steps = [
-        means[label] - float(_decibels(found.double().mean().sqrt()))
-        for label, found in errors.items()
-    ]
-    level = sum(steps) / len(steps)
-    order = sorted(means, key=lambda label: -means[label])
-    left_out = {label: _without_each(found) for label, found in roots.items()}
+    found = {label: psnr_of(each) for label, each in errors.items()}
+    order = sorted(found, key=lambda label: -found[label])
+    left_out = {label: _without_each(each) for label, each in errors.items()}
     best = left_out[order[0]]
     return [
         Rank(
             label=label,
             place=place,
-            psnr=means[label] - level,
+            psnr=found[label],
             psnr_error=_jackknife(left_out[label]),
-            behind=means[order[0]] - means[label],
+            behind=found[order[0]] - found[label],
             behind_error=_jackknife(best - left_out[label]),
         )
         for place, label in enumerate(order, start=1)
@@ -83,17 +75,17 @@ def psnr_of(errors: Windows) -> float:
     Args:
         errors: Mean square error in every window.
     """
-    return float(_decibels(errors.double().mean().sqrt()))
+    return float(_decibels(errors.double().mean()))
 
 
-def _decibels(roots: Tensor) -> Tensor:
-    return -20 * roots.clamp(min=_SMALLEST).log10()
+def _decibels(errors: Tensor) -> Tensor:
+    return -10 * errors.clamp(min=_SMALLEST).log10()
 
 
-def _without_each(roots: Windows) -> Windows:
-    """Return the decibels of the mean without one window, for every window."""
-    count = max(len(roots) - 1, 1)
-    return _decibels((roots.sum() - roots).clamp(min=0) / count)
+def _without_each(errors: Windows) -> Windows:
+    """Return the PSNR without one window, for every window."""
+    count = max(len(errors) - 1, 1)
+    return _decibels((errors.double().sum() - errors.double()) / count)
 
 
 def _jackknife(left_out: Windows) -> float:
