@@ -1,0 +1,114 @@
+"""How well predicted and trained held-out PSNR agree, image by image."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from scipy.stats import spearmanr
+
+from papers.predictions.study import Key, Row, Study
+from tangrid.experiments.prediction_ranking import ranking
+
+ESTIMATES = ("plain", "initial", "kernel", "lesson", "predicted")
+BANDWIDTHS = "fourier-"
+"""Beginning of the names among which the bandwidth is picked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """Hold how one image's candidates of one seed were ranked.
+
+    Attributes:
+        rank_correlation: Spearman's, between predicted and trained PSNR.
+        regret: PSNR lost by taking the first of the prediction, in dB.
+        error: Mean absolute difference of predicted and trained PSNR, in dB.
+        bandwidth_regret: The same loss among the bandwidths alone.
+    """
+
+    rank_correlation: float
+    regret: float
+    error: float
+    bandwidth_regret: float
+
+
+Case = tuple[str, int]
+"""Image and seed."""
+
+
+def cases(
+    study: Study, trained: Mapping[Key, Row], predicted: Mapping[Key, Row]
+) -> list[Case]:
+    """Return the images and seeds of which every candidate is there.
+
+    Args:
+        study: What was asked for.
+        trained: Results of training.
+        predicted: Results of prediction.
+    """
+    return [
+        (image, seed)
+        for seed in study.seeds
+        for image in study.images
+        if all(
+            (image, label, seed) in rows
+            for label in study.entrants
+            for rows in (trained, predicted)
+        )
+    ]
+
+
+def predictions(
+    study: Study, case: Case, predicted: Mapping[Key, Row], estimate: str
+) -> dict[str, float]:
+    """Return the predicted PSNR of every candidate.
+
+    Args:
+        study: What was asked for.
+        case: Image and seed.
+        predicted: Results of prediction.
+        estimate: Which of the estimates; ``predicted`` is the one that is ranked by.
+    """
+    errors = {
+        label: torch.tensor(predicted[case[0], label, case[1]][estimate])
+        for label in study.entrants
+    }
+    return {rank.label: rank.psnr for rank in ranking(errors)}
+
+
+def outcomes(study: Study, case: Case, trained: Mapping[Key, Row]) -> dict[str, float]:
+    """Return the PSNR of the held-out pixels of every candidate.
+
+    Args:
+        study: What was asked for.
+        case: Image and seed.
+        trained: Results of training.
+    """
+    return {
+        label: trained[case[0], label, case[1]]["psnr_heldout"]
+        for label in study.entrants
+    }
+
+
+def agreement(found: Mapping[str, float], real: Mapping[str, float]) -> Agreement:
+    """Return how well predictions agree with what training gave.
+
+    Args:
+        found: Predicted PSNR by candidate.
+        real: That of training.
+    """
+    labels = list(real)
+    bandwidths = [label for label in labels if label.startswith(BANDWIDTHS)]
+    pairs = [found[label] for label in labels], [real[label] for label in labels]
+    return Agreement(
+        rank_correlation=float(spearmanr(*pairs).statistic),
+        regret=_regret(labels, found, real),
+        error=sum(abs(found[x] - real[x]) for x in labels) / len(labels),
+        bandwidth_regret=_regret(bandwidths, found, real),
+    )
+
+
+def _regret(
+    labels: Sequence[str], found: Mapping[str, float], real: Mapping[str, float]
+) -> float:
+    picked = max(labels, key=lambda label: found[label])
+    return max(real[label] for label in labels) - real[picked]

@@ -1,0 +1,238 @@
+"""The page of the study: tables, and the scatter of every candidate, misses too."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from papers.predictions.agreement import (
+    ESTIMATES,
+    Agreement,
+    Case,
+    agreement,
+    cases,
+    outcomes,
+    predictions,
+)
+from papers.predictions.study import Key, Row, Study
+
+_WORDS = {
+    "plain": "untouched kernel",
+    "initial": "the same, as Adam sees it",
+    "kernel": "kernel after 20 steps of the lesson",
+    "lesson": "what the lesson leaves",
+    "predicted": "**prediction**: the last two",
+}
+_ABOUT = (
+    "Held out: {share:.0%} of the pixels, at random. Trained: {steps} steps of all "
+    "others. {cases} cases of image and seed; a seed is that of the start, of the held-"
+    "out pixels and of the windows."
+)
+_HEAD = (
+    "| estimate | Spearman | least | regret (dB) | most | error (dB) | regret of the "
+    "bandwidth (dB) |"
+)
+_COLUMNS = 3
+
+
+def markdown(
+    study: Study,
+    trained: Mapping[Key, Row],
+    predicted: Mapping[Key, Row],
+    timed: Mapping[str, Any] | None,
+) -> str:
+    """Return the tables.
+
+    Args:
+        study: What was asked for.
+        trained: Results of training.
+        predicted: Results of prediction.
+        timed: What both took, where it was measured.
+    """
+    there = cases(study, trained, predicted)
+    count, images = len(study.entrants), len({image for image, _ in there})
+    about = _ABOUT.format(
+        share=study.heldout_share, steps=study.steps, cases=len(there)
+    )
+    return "\n".join([
+        f"# Predicted and trained, {count} candidates on {images} images",
+        "",
+        about,
+        "",
+        *_summary(study, there, trained, predicted),
+        "",
+        *_by_image(study, there, trained, predicted),
+        "",
+        *_by_candidate(study, there, trained, predicted),
+        "",
+        *_time(timed),
+    ])
+
+
+def _found(
+    study: Study,
+    there: Sequence[Case],
+    trained: Mapping[Key, Row],
+    predicted: Mapping[Key, Row],
+    estimate: str,
+) -> dict[Case, Agreement]:
+    return {
+        case: agreement(
+            predictions(study, case, predicted, estimate),
+            outcomes(study, case, trained),
+        )
+        for case in there
+    }
+
+
+def _summary(
+    study: Study, there: Sequence[Case], *rows: Mapping[Key, Row]
+) -> list[str]:
+    lines = [
+        _HEAD,
+        "|---|---|---|---|---|---|---|",
+    ]
+    for estimate in ESTIMATES:
+        found = list(_found(study, there, *rows, estimate).values())
+        lines.append(
+            f"| {_WORDS[estimate]} | {fmean(a.rank_correlation for a in found):.2f} "
+            f"| {min(a.rank_correlation for a in found):.2f} "
+            f"| {fmean(a.regret for a in found):.2f} "
+            f"| {max(a.regret for a in found):.2f} "
+            f"| {fmean(a.error for a in found):.2f} "
+            f"| {fmean(a.bandwidth_regret for a in found):.2f} |"
+        )
+    return lines
+
+
+def _by_image(
+    study: Study, there: Sequence[Case], *rows: Mapping[Key, Row]
+) -> list[str]:
+    found = _found(study, there, *rows, "predicted")
+    lines = [
+        "| image | " + " | ".join(f"seed {seed}" for seed in study.seeds) + " |",
+        "|---" * (len(study.seeds) + 1) + "|",
+    ]
+    for image in study.images:
+        cells = []
+        for seed in study.seeds:
+            got = found.get((image, seed))
+            cells.append(
+                f"{got.rank_correlation:.2f}, {got.regret:.2f} dB" if got else "-"
+            )
+        lines.append(f"| {image} | " + " | ".join(cells) + " |")
+    return ["Spearman and regret of the prediction:", "", *lines]
+
+
+def _by_candidate(
+    study: Study,
+    there: Sequence[Case],
+    trained: Mapping[Key, Row],
+    predicted: Mapping[Key, Row],
+) -> list[str]:
+    both = {
+        case: (
+            predictions(study, case, predicted, "predicted"),
+            outcomes(study, case, trained),
+        )
+        for case in there
+    }
+    # What all candidates of a case share is the sample's, not the candidate's.
+    shared = {
+        case: fmean(found[label] - real[label] for label in real)
+        for case, (found, real) in both.items()
+    }
+    lines = [
+        "| candidate | held-out (dB) | on trained pixels | predicted too high by |",
+        "|---|---|---|---|",
+    ]
+    for label in study.entrants:
+        rows = [trained[image, label, seed] for image, seed in there]
+        over = fmean(
+            found[label] - real[label] - shared[case]
+            for case, (found, real) in both.items()
+        )
+        lines.append(
+            f"| {label} | {fmean(row['psnr_heldout'] for row in rows):.2f} "
+            f"| {fmean(row['psnr_trained'] for row in rows):.2f} | {over:+.2f} |"
+        )
+    return ["Means over all cases; the last column less what all share:", "", *lines]
+
+
+def _time(timed: Mapping[str, Any] | None) -> list[str]:
+    if timed is None:
+        return ["Times were not measured yet."]
+    train, predict = (
+        sum(timed[name].values()) for name in ("train_seconds", "predict_seconds")
+    )
+    parts = ", ".join(f"{name} {value:.1f} s" for name, value in timed["parts"].items())
+    text = (
+        f"All candidates on {timed['signal']}: {train:.1f} s to train, {predict:.1f} s "
+        f"to predict, a {train / predict:.0f}th ({parts}); {timed['cpu']}, "
+        f"{timed['threads']} threads."
+    )
+    return [text]
+
+
+def scatter(
+    study: Study, trained: Mapping[Key, Row], predicted: Mapping[Key, Row], target: Path
+) -> None:
+    """Draw predicted against trained PSNR, one panel per image.
+
+    Args:
+        study: What was asked for.
+        trained: Results of training.
+        predicted: Results of prediction.
+        target: The picture.
+    """
+    there = cases(study, trained, predicted)
+    images = list(dict.fromkeys(image for image, _ in there))
+    lines = -(-len(images) // _COLUMNS)
+    figure = Figure(figsize=(3.6 * _COLUMNS, 3.4 * lines), layout="constrained")
+    axes = figure.subplots(lines, _COLUMNS, squeeze=False)
+    for axis in axes.flat[len(images) :]:
+        axis.axis("off")
+    for axis, image in zip(axes.flat, images, strict=False):
+        _panel(
+            axis,
+            study,
+            [case for case in there if case[0] == image],
+            trained,
+            predicted,
+        )
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=6, fontsize=7)
+    figure.savefig(target, dpi=110)
+
+
+def _panel(
+    axis: Axes,
+    study: Study,
+    there: Sequence[Case],
+    trained: Mapping[Key, Row],
+    predicted: Mapping[Key, Row],
+) -> None:
+    found = [predictions(study, case, predicted, "predicted") for case in there]
+    real = [outcomes(study, case, trained) for case in there]
+    for number, label in enumerate(study.entrants):
+        axis.scatter(
+            [each[label] for each in found],
+            [each[label] for each in real],
+            s=18,
+            marker="osD^vPX*"[number // 10 % 8],
+            color=f"C{number % 10}",
+            label=label,
+        )
+    ends = [min(min(r.values()) for r in real), max(max(r.values()) for r in real)]
+    axis.plot(ends, ends, color="0.6", linewidth=0.8, zorder=0)
+    rho = fmean(
+        agreement(one, other).rank_correlation
+        for one, other in zip(found, real, strict=True)
+    )
+    axis.set_title(f"{there[0][0]}: Spearman {rho:.2f}", fontsize=9)
+    axis.set_xlabel("predicted PSNR (dB)", fontsize=8)
+    axis.set_ylabel("held-out PSNR, trained (dB)", fontsize=8)
+    axis.tick_params(labelsize=7)
