@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import torch
 from scipy.stats import spearmanr
@@ -31,14 +32,14 @@ class Agreement:
     bandwidth_regret: float
 
 
-Case = tuple[str, int]
-"""Image and seed."""
+Case = tuple[str, tuple[int, ...]]
+"""Image and seeds, whose windows and outcomes are taken together."""
 
 
 def cases(
     study: Study, trained: Mapping[Key, Row], predicted: Mapping[Key, Row]
 ) -> list[Case]:
-    """Return the images and seeds of which every candidate is there.
+    """Return the images and single seeds of which every candidate is there.
 
     Args:
         study: What was asked for.
@@ -46,7 +47,7 @@ def cases(
         predicted: Results of prediction.
     """
     return [
-        (image, seed)
+        (image, (seed,))
         for seed in study.seeds
         for image in study.images
         if all(
@@ -57,6 +58,19 @@ def cases(
     ]
 
 
+def pooled(there: Sequence[Case]) -> list[Case]:
+    """Return the images, each with all seeds that there are of it.
+
+    Args:
+        there: Images and single seeds.
+    """
+    images = dict.fromkeys(image for image, _ in there)
+    return [
+        (image, tuple(seed for name, seeds in there for seed in seeds if name == image))
+        for image in images
+    ]
+
+
 def predictions(
     study: Study, case: Case, predicted: Mapping[Key, Row], estimate: str
 ) -> dict[str, float]:
@@ -64,12 +78,15 @@ def predictions(
 
     Args:
         study: What was asked for.
-        case: Image and seed.
+        case: Image and seeds.
         predicted: Results of prediction.
         estimate: Which of the estimates; ``predicted`` is the one that is ranked by.
     """
+    image, seeds = case
     errors = {
-        label: torch.tensor(predicted[case[0], label, case[1]][estimate])
+        label: torch.cat([
+            torch.tensor(predicted[image, label, seed][estimate]) for seed in seeds
+        ])
         for label in study.entrants
     }
     return {rank.label: rank.psnr for rank in ranking(errors)}
@@ -80,11 +97,12 @@ def outcomes(study: Study, case: Case, trained: Mapping[Key, Row]) -> dict[str, 
 
     Args:
         study: What was asked for.
-        case: Image and seed.
+        case: Image and seeds.
         trained: Results of training.
     """
+    image, seeds = case
     return {
-        label: trained[case[0], label, case[1]]["psnr_heldout"]
+        label: fmean(trained[image, label, seed]["psnr_heldout"] for seed in seeds)
         for label in study.entrants
     }
 

@@ -15,6 +15,7 @@ from papers.predictions.agreement import (
     agreement,
     cases,
     outcomes,
+    pooled,
     predictions,
 )
 from papers.predictions.study import Key, Row, Study
@@ -24,7 +25,7 @@ _WORDS = {
     "initial": "the same, as Adam sees it",
     "kernel": "kernel after 20 steps of the lesson",
     "lesson": "what the lesson leaves",
-    "predicted": "**prediction**: the last two",
+    "predicted": "**prediction**: the last three",
 }
 _ABOUT = (
     "Held out: {share:.0%} of the pixels, at random. Trained: {steps} steps of all "
@@ -92,20 +93,30 @@ def _summary(
     study: Study, there: Sequence[Case], *rows: Mapping[Key, Row]
 ) -> list[str]:
     lines = [
-        _HEAD,
-        "|---|---|---|---|---|---|---|",
+        _line(_WORDS[estimate], _found(study, there, *rows, estimate))
+        for estimate in ESTIMATES
     ]
-    for estimate in ESTIMATES:
-        found = list(_found(study, there, *rows, estimate).values())
-        lines.append(
-            f"| {_WORDS[estimate]} | {fmean(a.rank_correlation for a in found):.2f} "
-            f"| {min(a.rank_correlation for a in found):.2f} "
-            f"| {fmean(a.regret for a in found):.2f} "
-            f"| {max(a.regret for a in found):.2f} "
-            f"| {fmean(a.error for a in found):.2f} "
-            f"| {fmean(a.bandwidth_regret for a in found):.2f} |"
-        )
-    return lines
+    first = study.seeds[0]
+    others = [case for case in there if first not in case[1]]
+    for words, chosen in (
+        (f"the same, but for seed {first}, on which it was made", others),
+        ("the same, all seeds of an image together", pooled(there)),
+    ):
+        lines.append(_line(words, _found(study, chosen, *rows, "predicted")))
+    return [_HEAD, "|---" * _HEAD.count(" | ") + "|---|", *lines]
+
+
+def _line(words: str, found: Mapping[Case, Agreement]) -> str:
+    each = list(found.values())
+    numbers = (
+        fmean(a.rank_correlation for a in each),
+        min(a.rank_correlation for a in each),
+        fmean(a.regret for a in each),
+        max(a.regret for a in each),
+        fmean(a.error for a in each),
+        fmean(a.bandwidth_regret for a in each),
+    )
+    return f"| {words} | " + " | ".join(f"{number:.2f}" for number in numbers) + " |"
 
 
 def _by_image(
@@ -119,7 +130,7 @@ def _by_image(
     for image in study.images:
         cells = []
         for seed in study.seeds:
-            got = found.get((image, seed))
+            got = found.get((image, (seed,)))
             cells.append(
                 f"{got.rank_correlation:.2f}, {got.regret:.2f} dB" if got else "-"
             )
@@ -150,7 +161,7 @@ def _by_candidate(
         "|---|---|---|---|",
     ]
     for label in study.entrants:
-        rows = [trained[image, label, seed] for image, seed in there]
+        rows = [trained[image, label, seed] for image, seeds in there for seed in seeds]
         over = fmean(
             found[label] - real[label] - shared[case]
             for case, (found, real) in both.items()

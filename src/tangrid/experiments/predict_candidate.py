@@ -43,6 +43,7 @@ from tangrid.training import Moment, fit
 
 WEIGHTS = {"initial": 0.2, "kernel": 0.2, "lesson": 0.6}
 """Shares of the estimates in the logarithm of the predicted error."""
+_SMALLEST = 1e-30
 _SMALLEST_PIECE = 256
 Errors = Float[Tensor, " windows"]
 """Mean square error at the judged points of each window."""
@@ -72,7 +73,10 @@ class Estimates:
         if self.kernel is None or self.lesson is None:
             return self.initial
         parts = {"initial": self.initial, "kernel": self.kernel, "lesson": self.lesson}
-        logs = [weight * parts[name].log() for name, weight in WEIGHTS.items()]
+        logs = [
+            weight * parts[name].clamp(min=_SMALLEST).log()
+            for name, weight in WEIGHTS.items()
+        ]
         return torch.stack(logs).sum(0).exp()
 
     def to_plain(self) -> dict[str, Any]:
