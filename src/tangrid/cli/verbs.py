@@ -111,6 +111,18 @@ VERBS = (
         summary="look at tangent kernels of fits before and after",
     ),
     Verb(
+        words=("predict", "image"),
+        module="predict_image",
+        request="PredictImageRequest",
+        summary="rank models for an image before any is trained",
+    ),
+    Verb(
+        words=("predict", "sdf"),
+        module="predict_sdf",
+        request="PredictSdfRequest",
+        summary="rank models for a mesh before any is trained",
+    ),
+    Verb(
         words=("render",),
         module="render",
         request="RenderRequest",

@@ -34,13 +34,17 @@ class PredictionSettings:
         Raises:
             ConfigError: If a number is out of range.
         """
-        least = {"windows": 2, "points": 16, "lesson_steps": 0}
-        for name, smallest in least.items():
+        least = {
+            "windows": (2, "--windows"),
+            "points": (16, "--window-points"),
+            "lesson_steps": (0, "--lesson-steps"),
+        }
+        for name, (smallest, flag) in least.items():
             value = getattr(self, name)
             if value < smallest:
                 raise ConfigError(
                     f"{name}: expected a whole number >= {smallest}, got {value}. Say "
-                    f"--{name.replace('_', '-')} with a larger one."
+                    f"{flag} with a larger one."
                 )
         if not 0 < self.judged < 1:
             raise ConfigError(
