@@ -1,0 +1,64 @@
+"""The study of predictions: what it asks for, how agreement is counted, its rows."""
+
+import json
+import math
+
+import pytest
+
+from papers.predictions.agreement import agreement, cases, pooled, predictions
+from papers.predictions.render import markdown, scatter
+from papers.predictions.study import RESULTS, read_rows, read_study
+from tangrid.experiments.predict_candidate import WEIGHTS
+from tangrid.presets import find_model
+from tests.tolerances import LINEAR_ALGEBRA
+
+STUDY = read_study()
+TRAINED, PREDICTED = read_rows("trained"), read_rows("predicted")
+
+
+def test_every_candidate_is_a_model_and_every_row_is_there():
+    for entrant in STUDY.entrants.values():
+        assert find_model(entrant.model)
+    assert len(STUDY.keys) == 3 * 9 * 17
+    assert set(STUDY.keys) == set(TRAINED) == set(PREDICTED)
+
+
+def test_the_rows_hold_the_prediction_of_today():
+    assert sum(WEIGHTS.values()) == pytest.approx(1)
+    for row in PREDICTED.values():
+        found = [
+            math.prod(row[name][window] ** weight for name, weight in WEIGHTS.items())
+            for window in range(len(row["predicted"]))
+        ]
+        assert row["predicted"] == pytest.approx(found, rel=LINEAR_ALGEBRA)
+
+
+def test_the_page_is_that_of_the_rows():
+    timed = RESULTS / "timed.json"
+    times = json.loads(timed.read_text()) if timed.exists() else None
+    page = markdown(STUDY, TRAINED, PREDICTED, times)
+    assert (RESULTS / "study.md").read_text() == f"{page}\n"
+
+
+def test_agreement_counts_what_choosing_by_a_prediction_costs():
+    real = {"fourier-1": 20.0, "fourier-2": 22.0, "grid": 25.0}
+    assert agreement(real, real).regret == 0
+    assert agreement(real, real).rank_correlation == pytest.approx(1)
+    wrong = agreement({"fourier-1": 23.0, "fourier-2": 21.0, "grid": 20.0}, real)
+    assert wrong.rank_correlation == pytest.approx(-1)
+    assert (wrong.regret, wrong.error) == (5, 3)
+    assert wrong.bandwidth_regret == 2
+
+
+def test_seeds_together_have_the_windows_of_all():
+    there = cases(STUDY, TRAINED, PREDICTED)
+    together = pooled(there)
+    assert len(there) == 27
+    assert [seeds for _, seeds in together] == [(0, 1, 2)] * 9
+    found = predictions(STUDY, together[0], PREDICTED, "predicted")
+    assert set(found) == set(STUDY.entrants)
+
+
+def test_the_scatter_is_drawn(tmp_path):
+    scatter(STUDY, TRAINED, PREDICTED, tmp_path / "scatter.png")
+    assert (tmp_path / "scatter.png").stat().st_size > 10_000
