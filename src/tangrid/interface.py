@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from tangrid.experiments.analyze_image import (
     points_for,
 )
 from tangrid.experiments.analyze_settings import KernelSettings
+from tangrid.experiments.auto_jobs import auto_job, auto_request, check_auto
 from tangrid.experiments.fit_image import FitImage, ImageSource
 from tangrid.experiments.fitting import check_paths
 from tangrid.experiments.jobs import Job, Signal, plan_job
@@ -93,6 +95,8 @@ def fit(
     signal: Signal,
     *,
     model: str = "mulfagrid",
+    auto: bool = False,
+    sweep: str | Sequence[str] = (),
     params: int | None = None,
     steps: int | None = None,
     minutes: float | None = None,
@@ -115,7 +119,12 @@ def fit(
         signal: An image (`ImageSignal.open`, `ImageSignal.from_array`), a mesh, whose
             signed distance is fitted (`MeshSignal.open`, `MeshSignal.from_arrays`), or
             posed photographs (`Scene.open`, `Scene.from_views`).
-        model: Name of a preset, an encoding or a field, as ``tangrid catalogue`` lists.
+        model: Name of a preset, an encoding or a field, as ``tangrid catalogue`` lists;
+            several with commas where ``auto`` chooses one.
+        auto: Whether settings are predicted first on parts of an image or a mesh, and
+            those taken that are predicted to do best on new points.
+        sweep: What ``auto`` tries, such as ``sigma=1:64`` or ``["levels=4,8"]``; what
+            suits the model by default.
         params: Trainable parameters to size it to, within 2 %; None for its own size.
         steps: Optimiser steps; 1000, or 5000 for a scene, if neither steps nor minutes
             are given.
@@ -162,21 +171,29 @@ def fit(
     """
     _check_signal("fit", signal, ImageSignal, MeshSignal, Scene)
     place = find_device(device)
-    job = plan_job(
+    if out is None:
+        _check_kept("fit", overwrite=overwrite, resume=resume)
+    check_auto(signal, auto=auto, sweep=sweep)
+    plan = partial(
+        plan_job,
         signal,
         steps=steps,
         minutes=minutes,
         holdout=holdout,
         heldout_share=heldout_share,
         sampling=sampling,
-        model=model,
         params=params,
         seed=seed,
-        settings=settings,
         track=_tracking("fit", track_kernel, track_points, out),
     )
+    if auto:
+        asked = auto_request(model, sweep, params, settings)
+        kind = {"out": out, "overwrite": overwrite, "resume": resume}
+        with StageLine() if progress else nullcontext() as line:
+            job = auto_job(signal, plan, asked, line=line, device=place, **kind)
+    else:
+        job = plan(model=model, settings=settings)
     if out is None:
-        _check_kept("fit", overwrite=overwrite, resume=resume)
         return _run(job, None, place, progress)
     with keeping(out, job.experiment, overwrite=overwrite, resume=resume) as kept:
         done = load(kept.folder.path, device=place) if kept.is_finished else None

@@ -39,7 +39,7 @@ def test_everything_is_kept(fitted: Path):
     names = {path.name for path in fitted.iterdir()}
     whole = {name for name in OWN_FILES if "*" not in name}
     whole -= {"table.json", "kernel.json", "kernel.safetensors"}
-    whole -= {"cameras.json", "occupancy.safetensors"}
+    whole -= {"cameras.json", "occupancy.safetensors", "prediction.json"}
     assert whole <= names
     assert {"crop_0_target.png", "crop_0_error.png"} <= names
     metrics = read(fitted, "metrics.json")

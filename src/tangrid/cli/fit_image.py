@@ -1,12 +1,13 @@
 """``tangrid fit image PATH``: fit one model to one image."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
+from tangrid.cli.auto_flags import AutoFlags, check_auto, planned_fit
 from tangrid.cli.flags import (
     ImageFlags,
     OutputFlags,
@@ -14,11 +15,10 @@ from tangrid.cli.flags import (
     check_decoder,
     check_flags,
     device_named,
-    settings_of,
+    names_in,
 )
 from tangrid.cli.plugin import load_plugin
 from tangrid.cli.track_flags import TrackFlags, check_track, tracked
-from tangrid.errors import ConfigError
 
 if TYPE_CHECKING:
     from tangrid.experiments.fit_image import FitImage
@@ -41,6 +41,7 @@ class FitImageRequest:
     image: ImageFlags = field(default_factory=ImageFlags)
     training: TrainingFlags = field(default_factory=TrainingFlags)
     track: TrackFlags = field(default_factory=TrackFlags)
+    auto: AutoFlags = field(default_factory=AutoFlags)
     output: OutputFlags = field(default_factory=OutputFlags)
 
 
@@ -52,15 +53,11 @@ def run(request: FitImageRequest, command: Sequence[str]) -> None:
         command: The whole command, for the record.
 
     Raises:
-        ConfigError: If several models were named.
+        ConfigError: If several models were named without ``--auto``.
     """
     check_flags(request.training)
     check_track(request.track, request.training.seeds)
-    if "," in request.model:
-        raise ConfigError(
-            f"--model: expected one model, got '{request.model}'. Fit several with "
-            "`tangrid compare image`."
-        )
+    check_auto(request.auto, request.model, request.training.seeds, "image")
     if request.training.seeds > 1:
         _compare_seeds(request, command)
         return
@@ -87,7 +84,16 @@ def _fit(request: FitImageRequest, command: Sequence[str]) -> None:
 
     load_plugin(request.output.plugin)
     device = device_named(request.training.device)
-    experiment, signal = _plan(request)
+    plan_one, signal = _planner(request)
+    experiment, choice, output = planned_fit(
+        request.auto,
+        request.model,
+        request.training,
+        request.output,
+        signal,
+        plan_one,
+        device,
+    )
 
     def fit(kept: "Kept", line: "ProgressLine") -> None:
         run_fit(
@@ -97,19 +103,23 @@ def _fit(request: FitImageRequest, command: Sequence[str]) -> None:
             folder=kept.folder,
             resume=kept.resume,
             command=command,
+            choice=choice,
             on_step=line,
         )
 
-    fit_in_folder(experiment, request.output, fit)
+    fit_in_folder(experiment, output, fit)
 
 
-def _plan(request: FitImageRequest) -> "tuple[FitImage, ImageSignal]":
-    """Return the experiment with every setting resolved, and its image, opened."""
+def _planner(
+    request: FitImageRequest,
+) -> "tuple[Callable[[str, Mapping[str, str]], FitImage], ImageSignal]":
+    """Return what plans a fit with every setting resolved, and the image, opened."""
     from tangrid.experiments.fit_image import ImageSource, plan_fit  # noqa: PLC0415
     from tangrid.training.settings import training_for  # noqa: PLC0415
 
     image, flags = request.image, request.training
-    check_decoder(flags, request.model)
+    for model in names_in(request.model):
+        check_decoder(flags, model)
     source = ImageSource(
         path=request.path,
         colour=image.colour,
@@ -120,16 +130,20 @@ def _plan(request: FitImageRequest) -> "tuple[FitImage, ImageSignal]":
         flags.steps, flags.minutes, batch_size=flags.batch_size, threads=flags.threads
     )
     signal = source.open()
-    experiment = plan_fit(
-        signal,
-        dataclasses.replace(source, name=signal.name),
-        model=request.model,
-        params=flags.params,
-        training=training,
-        sampling=image.sampling,
-        holdout=image.holdout,
-        heldout_share=image.heldout_share,
-        seed=flags.seed,
-        settings=settings_of(flags),
-    )
-    return tracked(experiment, request.track, signal.num_channels), signal
+
+    def plan_one(model: str, settings: Mapping[str, str]) -> "FitImage":
+        experiment = plan_fit(
+            signal,
+            dataclasses.replace(source, name=signal.name),
+            model=model,
+            params=flags.params,
+            training=training,
+            sampling=image.sampling,
+            holdout=image.holdout,
+            heldout_share=image.heldout_share,
+            seed=flags.seed,
+            settings=settings,
+        )
+        return tracked(experiment, request.track, signal.num_channels)
+
+    return plan_one, signal

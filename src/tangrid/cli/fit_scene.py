@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
+from tangrid.cli.auto_flags import SceneAutoFlags, check_no_auto
 from tangrid.cli.flag_types import Switch
 from tangrid.cli.flags import (
     OutputFlags,
@@ -45,6 +46,7 @@ class FitSceneRequest:
     scene: SceneFlags = field(default_factory=SceneFlags)
     training: TrainingFlags = field(default_factory=TrainingFlags)
     track: TrackFlags = field(default_factory=TrackFlags)
+    auto: SceneAutoFlags = field(default_factory=SceneAutoFlags)
     output: OutputFlags = field(default_factory=OutputFlags)
 
 
@@ -60,6 +62,7 @@ def run(request: FitSceneRequest, command: Sequence[str]) -> None:
     """
     check_flags(request.training)
     check_track(request.track, request.training.seeds)
+    check_no_auto(request.auto)
     if "," in request.model:
         raise ConfigError(
             f"--model: expected one model, got '{request.model}'. Fit several with "

@@ -1,24 +1,24 @@
 """``tangrid fit sdf MESH``: fit one model to the signed distance of one mesh."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
+from tangrid.cli.auto_flags import AutoFlags, check_auto, planned_fit
 from tangrid.cli.flags import (
     OutputFlags,
     TrainingFlags,
     check_decoder,
     check_flags,
     device_named,
-    settings_of,
+    names_in,
 )
 from tangrid.cli.plugin import load_plugin
 from tangrid.cli.sdf_flags import SdfFlags, loss_of, sdf_training
 from tangrid.cli.track_flags import TrackFlags, check_track, tracked
-from tangrid.errors import ConfigError
 
 if TYPE_CHECKING:
     from tangrid.experiments.fit_sdf import FitSdf
@@ -41,6 +41,7 @@ class FitSdfRequest:
     sdf: SdfFlags = field(default_factory=SdfFlags)
     training: TrainingFlags = field(default_factory=TrainingFlags)
     track: TrackFlags = field(default_factory=TrackFlags)
+    auto: AutoFlags = field(default_factory=AutoFlags)
     output: OutputFlags = field(default_factory=OutputFlags)
 
 
@@ -52,15 +53,11 @@ def run(request: FitSdfRequest, command: Sequence[str]) -> None:
         command: The whole command, for the record.
 
     Raises:
-        ConfigError: If several models were named.
+        ConfigError: If several models were named without ``--auto``.
     """
     check_flags(request.training)
     check_track(request.track, request.training.seeds)
-    if "," in request.model:
-        raise ConfigError(
-            f"--model: expected one model, got '{request.model}'. Fit several with "
-            "`tangrid compare sdf`."
-        )
+    check_auto(request.auto, request.model, request.training.seeds, "sdf")
     if request.training.seeds > 1:
         _compare_seeds(request, command)
         return
@@ -87,7 +84,16 @@ def _fit(request: FitSdfRequest, command: Sequence[str]) -> None:
 
     load_plugin(request.output.plugin)
     device = device_named(request.training.device)
-    experiment, signal = _plan(request)
+    plan_one, signal = _planner(request)
+    experiment, choice, output = planned_fit(
+        request.auto,
+        request.model,
+        request.training,
+        request.output,
+        signal,
+        plan_one,
+        device,
+    )
 
     def fit(kept: "Kept", line: "ProgressLine") -> None:
         run_sdf_fit(
@@ -97,32 +103,40 @@ def _fit(request: FitSdfRequest, command: Sequence[str]) -> None:
             folder=kept.folder,
             resume=kept.resume,
             command=command,
+            choice=choice,
             on_step=line,
             on_points=line.prepare,
         )
 
-    fit_in_folder(experiment, request.output, fit)
+    fit_in_folder(experiment, output, fit)
 
 
-def _plan(request: FitSdfRequest) -> "tuple[FitSdf, MeshSignal]":
-    """Return the experiment with every setting resolved, and its mesh, opened."""
+def _planner(
+    request: FitSdfRequest,
+) -> "tuple[Callable[[str, Mapping[str, str]], FitSdf], MeshSignal]":
+    """Return what plans a fit with every setting resolved, and the mesh, opened."""
     from tangrid.experiments.fit_sdf import MeshSource, plan_sdf_fit  # noqa: PLC0415
 
     flags = request.training
-    check_decoder(flags, request.model)
+    for model in names_in(request.model):
+        check_decoder(flags, model)
     training = sdf_training(flags)
     source = MeshSource(path=request.path)
     signal = source.open()
-    experiment = plan_sdf_fit(
-        signal,
-        dataclasses.replace(source, name=signal.name),
-        model=request.model,
-        params=flags.params,
-        training=training,
-        loss=loss_of(request.sdf),
-        rule=request.sdf.sampling,
-        points=request.sdf.points,
-        seed=flags.seed,
-        settings=settings_of(flags),
-    )
-    return tracked(experiment, request.track, 1), signal
+
+    def plan_one(model: str, settings: Mapping[str, str]) -> "FitSdf":
+        experiment = plan_sdf_fit(
+            signal,
+            dataclasses.replace(source, name=signal.name),
+            model=model,
+            params=flags.params,
+            training=training,
+            loss=loss_of(request.sdf),
+            rule=request.sdf.sampling,
+            points=request.sdf.points,
+            seed=flags.seed,
+            settings=settings,
+        )
+        return tracked(experiment, request.track, 1)
+
+    return plan_one, signal

@@ -7,6 +7,7 @@ import torch
 
 from tangrid.devices import HOST
 from tangrid.errors import ConfigError
+from tangrid.experiments.choice import Choice, choice_metrics, keep_choice
 from tangrid.experiments.contract import EXPERIMENTS
 from tangrid.experiments.fitting import Fit, FittedRun, all_metrics, begin, resolved
 from tangrid.experiments.track_kernel import drawn_points, fit_tracked
@@ -163,6 +164,7 @@ def run_fit(
     device: torch.device = HOST,
     framing: Framing | None = None,
     command: Sequence[str] = (),
+    choice: Choice | None = None,
     on_step: Callable[[Moment], None] | None = None,
 ) -> FittedRun:
     """Return the trained and judged field of an experiment.
@@ -175,6 +177,7 @@ def run_fit(
         device: Where to compute.
         framing: Error scale and crops of another run, to be comparable with it.
         command: The words that began the run, for the record.
+        choice: How its settings were chosen, for the record; None if they were given.
         on_step: Called after every step.
     """
     task = ImageRegression(
@@ -187,6 +190,7 @@ def run_fit(
     )
     built = experiment.build(signal.site).to(device)
     begin(folder, experiment, built, resume=resume, command=command)
+    keep_choice(choice, folder)
     forget_implementations()
     fitted, finish = fit_tracked(
         experiment,
@@ -205,6 +209,7 @@ def run_fit(
         )
     framing = framing or frame(evaluation)
     metrics = all_metrics(experiment, fitted, evaluation.metrics)
+    metrics |= choice_metrics(choice)
     finish()
     if folder is not None:
         for name, data in draw(signal, evaluation, framing):

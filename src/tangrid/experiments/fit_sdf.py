@@ -10,6 +10,7 @@ import torch
 
 from tangrid.devices import HOST
 from tangrid.errors import ConfigError
+from tangrid.experiments.choice import Choice, choice_metrics, keep_choice
 from tangrid.experiments.contract import EXPERIMENTS
 from tangrid.experiments.fitting import Fit, FittedRun, all_metrics, begin, resolved
 from tangrid.experiments.track_kernel import drawn_points, fit_tracked
@@ -180,6 +181,7 @@ def run_sdf_fit(
     device: torch.device = HOST,
     framing: ShapeFraming | None = None,
     command: Sequence[str] = (),
+    choice: Choice | None = None,
     on_step: Callable[[Moment], None] | None = None,
     on_points: Callable[[int, int], None] | None = None,
 ) -> FittedRun:
@@ -193,11 +195,13 @@ def run_sdf_fit(
         device: Where to compute.
         framing: Error scale of another run, to be comparable with it.
         command: The words that began the run, for the record.
+        choice: How its settings were chosen, for the record; None if they were given.
         on_step: Called after every step.
         on_points: Called with the points of the pool that are drawn, and all of them.
     """
     built = experiment.build(signal.site).to(device)
     begin(folder, experiment, built, resume=resume, command=command)
+    keep_choice(choice, folder)
     forget_implementations()
     pool = point_pool(signal, experiment.pool, experiment.seed, on_part=on_points)
     task = _task(experiment, signal, pool, device)
@@ -229,6 +233,7 @@ def run_sdf_fit(
         "judging_seconds": time.monotonic() - start,
     }
     metrics = all_metrics(experiment, fitted, {**evaluation.metrics, **costs})
+    metrics |= choice_metrics(choice)
     finish()
     if folder is not None:
         folder.write_json("metrics.json", metrics)

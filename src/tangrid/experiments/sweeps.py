@@ -46,13 +46,18 @@ class Candidate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Model:
-    """A model before anything of it is swept."""
+class SweptModel:
+    """A model before anything of it is swept.
+
+    Attributes:
+        name: Its name.
+        subject: Its field and its rates.
+        decided: Settings that a budget decides, by dotted path.
+    """
 
     name: str
     subject: Subject
     decided: frozenset[str]
-    """Settings that a budget decides."""
 
 
 def candidates(
@@ -87,16 +92,11 @@ def candidates(
         >>> [candidate.label for candidate in found]
         ['siren', 'fourier-mlp sigma=4', 'fourier-mlp sigma=8', 'fourier-mlp sigma=16']
     """
-    site = site or (
-        Site(num_dims=3, num_channels=1)
-        if task == "sdf"
-        else Site(num_dims=2, num_channels=3)
-    )
     asked = [parse_sweep(text) for text in sweeps]
     knobs = {sweep.name: _knob(sweep) for sweep in asked}
     _check_once(asked)
     prepared = [
-        _prepared(name, task, site, params, settings or {})
+        prepared_model(name, task, site=site, params=params, settings=settings)
         for name in dict.fromkeys(models)
     ]
     for sweep in asked:
@@ -140,26 +140,45 @@ def _check_once(asked: Sequence[Sweep]) -> None:
         )
 
 
-def _prepared(
+def prepared_model(
     name: str,
     task: TaskName,
-    site: Site,
-    params: int | None,
-    settings: Mapping[str, str],
-) -> _Model:
+    *,
+    site: Site | None = None,
+    params: int | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> SweptModel:
+    """Return a model before anything of it is swept.
+
+    Args:
+        name: Its name.
+        task: What it will be fitted to.
+        site: Where it is built.
+        params: Budget to which it is sized after its settings; None for none.
+        settings: Single settings that it has, by dotted path.
+    """
+    if site is None:
+        is_shape = task == "sdf"
+        site = Site(num_dims=3 if is_shape else 2, num_channels=1 if is_shape else 3)
     preset = find_model(name, task)
     field = preset.at(site)
     if params is None and preset.params is not None:
         field = fit_budget(field, site, preset.params)
     rates = {**TrainingSettings().rates, **preset.rates}
     subject = Subject(field=field, training=TrainingSettings(rates=rates))
-    subject = with_overrides(subject, _of_subject({**preset.settings, **settings}))
+    subject = with_overrides(
+        subject, of_subject({**preset.settings, **(settings or {})})
+    )
     decided = frozenset() if params is None else _decided(subject)
-    return _Model(name=name, subject=subject, decided=decided)
+    return SweptModel(name=name, subject=subject, decided=decided)
 
 
-def _of_subject(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings of field and training; others change no prediction."""
+def of_subject(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings of field and training; others change no prediction.
+
+    Args:
+        settings: Text by dotted path.
+    """
     cleaned = {path.strip(" -").replace("-", "_"): t for path, t in settings.items()}
     parts = ("field", "training")
     return {path: t for path, t in cleaned.items() if path.split(".")[0] in parts}
@@ -193,7 +212,7 @@ def _differing(first: object, second: object) -> list[str]:
 
 
 def _check_applies(
-    sweep: Sweep, knob: Knob, models: Sequence[_Model], task: TaskName
+    sweep: Sweep, knob: Knob, models: Sequence[SweptModel], task: TaskName
 ) -> None:
     if any(knob.path(model.subject) is not None for model in models):
         return
@@ -212,7 +231,7 @@ def _has(name: str, knob: Knob, task: TaskName) -> bool:
 
 
 def _check_free(
-    sweep: Sweep, knob: Knob, models: Sequence[_Model], settings: Mapping[str, str]
+    sweep: Sweep, knob: Knob, models: Sequence[SweptModel], settings: Mapping[str, str]
 ) -> None:
     for model in models:
         path = knob.path(model.subject)
@@ -225,7 +244,7 @@ def _check_free(
                 "--params or this sweep; base, levels and table can be swept with a "
                 "budget."
             )
-        if path in _of_subject(settings):
+        if path in of_subject(settings):
             raise ConfigError(
                 f"--sweep {sweep.name}: expected what --set leaves alone, got {path}, "
                 "which is set. Leave out one of them."
@@ -233,7 +252,7 @@ def _check_free(
 
 
 def _values(
-    model: _Model, asked: Sequence[Sweep], knobs: Mapping[str, Knob]
+    model: SweptModel, asked: Sequence[Sweep], knobs: Mapping[str, Knob]
 ) -> dict[Knob, tuple[str, ...]]:
     """Return what of a model is swept, and every value of it."""
     # The finest level depends on all else of a grid.
@@ -247,7 +266,7 @@ def _values(
 
 
 def _check_number(
-    planned: Sequence[tuple[_Model, Mapping[Knob, Sequence[str]]]],
+    planned: Sequence[tuple[SweptModel, Mapping[Knob, Sequence[str]]]],
 ) -> None:
     counts = [math.prod(map(len, values.values())) for _, values in planned]
     if sum(counts) > MOST_CANDIDATES:
@@ -259,7 +278,7 @@ def _check_number(
 
 
 def _combined(
-    model: _Model, values: Mapping[Knob, Sequence[str]], *, keeps_finest: bool
+    model: SweptModel, values: Mapping[Knob, Sequence[str]], *, keeps_finest: bool
 ) -> Iterator[Candidate]:
     for texts in itertools.product(*values.values()):
         chosen = list(zip(values, texts, strict=True))
@@ -283,7 +302,7 @@ def _settings(
 ) -> dict[str, str]:
     """Return all settings that some values change, by dotted path."""
     settings: dict[str, str] = {}
-    finest = _finest_of(subject)
+    finest = finest_of(subject)
     for knob, text in chosen:
         path = knob.path(subject)
         if knob.changed is None:
@@ -300,13 +319,21 @@ def _settings(
     return settings
 
 
-def _finest_of(subject: Subject) -> float | None:
-    """Return vertices per axis of the finest of several levels."""
+def finest_of(subject: Subject) -> float | None:
+    """Return vertices per axis of a grid's finest level; None of what is no grid.
+
+    Args:
+        subject: The model.
+    """
     field = subject.field
     encoding = field.encoding if isinstance(field, EncodedFieldConfig) else None
-    if not isinstance(encoding, TableGridConfig) or encoding.num_levels < 2:
-        return None
-    return encoding.base_resolution * encoding.growth ** (encoding.num_levels - 1)
+    if isinstance(encoding, TableGridConfig):
+        rise = encoding.growth ** (encoding.num_levels - 1)
+        return encoding.base_resolution * rise
+    for name in ("finest_resolution", "resolution"):
+        if isinstance(found := getattr(encoding, name, None), int):
+            return float(found)
+    return None
 
 
 def _number(knob: Knob, text: str) -> float:

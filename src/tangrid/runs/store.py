@@ -21,7 +21,7 @@ from tangrid.runs.writing import (
 OWN_FILES = (
     "config.json", "environment.json", "metrics.jsonl", "metrics.json",
     "pictures.json", "table.json", "kernel.json", "kernel.safetensors",
-    "kernel_track.json",
+    "kernel_track.json", "prediction.json",
     "field.safetensors", "state.safetensors", "state.json", "report.html",
     "occupancy.safetensors", "cameras.json",
     "target.png", "reconstruction.png", "error.png",
