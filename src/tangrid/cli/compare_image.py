@@ -16,6 +16,7 @@ from tangrid.cli.flags import (
     device_named,
     distinct_names,
     models_in,
+    optimizer_of,
     seeds_of,
     settings_of,
 )
@@ -107,7 +108,11 @@ def _plan(
 
     image, flags = request.image, request.training
     training = training_for(
-        flags.steps, flags.minutes, batch_size=flags.batch_size, threads=flags.threads
+        flags.steps,
+        flags.minutes,
+        batch_size=flags.batch_size,
+        threads=flags.threads,
+        optimizer=optimizer_of(flags),
     )
     if not request.paths:
         raise ConfigError(

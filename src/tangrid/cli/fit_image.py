@@ -127,7 +127,11 @@ def _planner(
         downscale=image.downscale,
     )
     training = training_for(
-        flags.steps, flags.minutes, batch_size=flags.batch_size, threads=flags.threads
+        flags.steps,
+        flags.minutes,
+        batch_size=flags.batch_size,
+        threads=flags.threads,
+        optimizer=optimizer_of(flags),
     )
     signal = source.open()
 

@@ -70,13 +70,15 @@ class TrainingFlags(ModelFlags):
     """How large the model is and how it is trained."""
 
     steps: Count = None
-    """Optimiser steps (default: 1000, 5000 of a scene, or as --minutes say)."""
+    """Optimiser steps (default: 1000, 5000 of a scene, 50 of gauss-newton, or as
+    --minutes say)."""
     minutes: Minutes = None
     """Wall time of training after which it stops."""
     batch_size: Count = None
     """Points per step (default: 65536 of an image, 32768 of a mesh or a scene)."""
     optimizer: Literal["adam", "gauss-newton", "exact"] = "adam"
-    """What moves the parameters; exact for models that are linear in them."""
+    """What moves the parameters: gauss-newton for images and --loss l2 of a mesh; exact
+    for models that are linear in them."""
     threads: Count = None
     """Threads to use (default: all that this process may)."""
     decoder_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -213,6 +215,15 @@ def settings_of(flags: ModelFlags) -> dict[str, str]:
             )
         settings[path] = value
     return settings
+
+
+def optimizer_of(flags: TrainingFlags) -> str:
+    """Return what moves the parameters, however it was asked for.
+
+    Args:
+        flags: What was asked for.
+    """
+    return settings_of(flags).get("training.optimizer", flags.optimizer)
 
 
 def check_decoder(

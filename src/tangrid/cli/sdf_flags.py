@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from tangrid.cli.flag_types import Count, Real
-from tangrid.cli.flags import TrainingFlags
+from tangrid.cli.flags import TrainingFlags, optimizer_of
 
 if TYPE_CHECKING:
     from tangrid.tasks.sdf_losses import SdfLoss
@@ -51,4 +51,5 @@ def sdf_training(flags: TrainingFlags) -> "TrainingSettings":
         flags.minutes,
         batch_size=SDF_BATCH_SIZE if flags.batch_size is None else flags.batch_size,
         threads=flags.threads,
+        optimizer=optimizer_of(flags),
     )

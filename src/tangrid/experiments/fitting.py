@@ -36,6 +36,7 @@ from tangrid.seeding import generator
 from tangrid.signals.site import Site
 from tangrid.training import FittedField, TrainingSettings
 from tangrid.training.exact import check_exact
+from tangrid.training.gauss_newton_checks import check_gauss_newton
 from tangrid.training.loss_scale import USUAL_SCALE
 
 _SPACE_FOR_PICTURES = 2_000_000
@@ -155,7 +156,7 @@ def resolved(
         experiment = dataclasses.replace(experiment, field=sized)
     _check_schedule(experiment.training, settings or {})
     _check_rates(experiment)
-    _check_optimizer(experiment)
+    _check_optimizer(experiment, settings or {})
     return _with_loss_scale(experiment)
 
 
@@ -226,17 +227,25 @@ def _check_rates(experiment: Fit) -> None:
             )
 
 
-def _check_optimizer(experiment: Fit) -> None:
+def _check_optimizer(experiment: Fit, settings: Mapping[str, str]) -> None:
     """Refuse an optimiser that cannot do this fit, before anything is written."""
-    if experiment.training.optimizer != "exact":
+    if experiment.training.optimizer == "adam":
         return
     with torch.device("meta"):
         built = experiment.field.build(experiment.site, torch.Generator())
-    are_drawn = getattr(experiment, "sampling", "all") == "continuous"
-    check_exact(
+    if experiment.training.optimizer == "exact":
+        are_drawn = getattr(experiment, "sampling", "all") == "continuous"
+        check_exact(
+            built,
+            experiment.model,
+            has_points=experiment.is_least_squares and not are_drawn,
+        )
+        return
+    check_gauss_newton(
+        experiment.training,
         built,
-        experiment.model,
-        has_points=experiment.is_least_squares and not are_drawn,
+        is_least_squares=experiment.is_least_squares,
+        asked=[path.strip(" -").replace("-", "_") for path in settings],
     )
 
 
@@ -302,7 +311,7 @@ def all_metrics(
         scores: How good it is.
     """
     field, seconds = fitted.field, fitted.progress.seconds
-    parameters = list(field.parameters())
+    parameters, optimizer = list(field.parameters()), experiment.training.optimizer
     return {
         "signal": experiment.source.name,
         "model": experiment.model,
@@ -317,6 +326,7 @@ def all_metrics(
         **_device_facts(field.device),
         "dtype": str(parameters[0].dtype).removeprefix("torch."),
         "implementations": used_implementations(),
+        **({} if optimizer == "adam" else {"optimizer": optimizer}),
         **({} if fitted.solution is None else {"exact": dict(fitted.solution)}),
         "versions": describe_environment().get("versions"),
     }

@@ -70,12 +70,14 @@ class Task(ABC, Generic[AnyBatch]):
         is_least_squares: Whether batches are points with targets, and the loss the mean
             square of the targets less the field's values, which a Gauss-Newton step
             takes for granted.
+        seed: Source of the batches, and of what an optimiser draws.
         device: Where the field is. All tensors of batches and losses are there, random
             numbers are drawn there, and nothing waits for it in a step.
     """
 
     loss_is_squared: bool = False
     is_least_squares: bool = False
+    seed: int = 0
     device: torch.device = HOST
 
     @property

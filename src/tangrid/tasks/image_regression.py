@@ -65,7 +65,7 @@ class ImageRegression(Task[PointBatch]):
         self.signal = signal
         self.batch_size = batch_size
         self.split = split
-        self._seed = seed
+        self.seed = seed
         if sampling == "auto":
             sampling = "all" if self.num_points <= batch_size else "pixels"
         self.sampling: Sampling = sampling
@@ -96,7 +96,7 @@ class ImageRegression(Task[PointBatch]):
         """
         if self.sampling == "all":
             return self._everything
-        source = generator(self._seed, "batch", step, device=self._drawn_on)
+        source = generator(self.seed, "batch", step, device=self._drawn_on)
         if self.sampling == "continuous":
             coords = torch.rand(
                 self.batch_size, 2, generator=source, device=self._drawn_on
@@ -169,7 +169,7 @@ class ImageRegression(Task[PointBatch]):
         per_epoch = self.num_points // count
         epoch, part = divmod(step, per_epoch)
         if self._epoch is None or self._epoch[0] != epoch:
-            source = generator(self._seed, "epoch", epoch, device=place)
+            source = generator(self.seed, "epoch", epoch, device=place)
             order = torch.randperm(self.num_points, generator=source, device=place)
             self._epoch = epoch, order
         return self._epoch[1][part * count : (part + 1) * count]

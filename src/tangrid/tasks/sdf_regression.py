@@ -73,7 +73,7 @@ class SdfRegression(Task[PointBatch]):
         self.settings = loss
         self.is_least_squares = loss.is_least_squares
         self.batch_size = min(batch_size, len(pool))
-        self._seed = seed
+        self.seed = seed
         self.device = device
         self._coords = torch.from_numpy(pool.points).to(device)
         self._targets = torch.from_numpy(pool.distances)[:, None].to(device)
@@ -94,7 +94,7 @@ class SdfRegression(Task[PointBatch]):
         per_epoch = len(self._coords) // self.batch_size
         epoch, place = divmod(step, per_epoch)
         if self._epoch is None or self._epoch[0] != epoch:
-            source = generator(self._seed, "epoch", epoch, device=self.device)
+            source = generator(self.seed, "epoch", epoch, device=self.device)
             order = torch.randperm(
                 len(self._coords), generator=source, device=self.device
             )

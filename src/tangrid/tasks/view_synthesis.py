@@ -182,7 +182,7 @@ class ViewSynthesis(Task[RayBatch]):
             settings.occupancy, settings.march.longest_steps(space.cascades), device
         )
         self._pixels = PixelStack.of(views).to(device)
-        self._seed = seed
+        self.seed = seed
         # In tensors, because they belong to what is saved; the host counts.
         self._samples_per_ray = torch.tensor(_FIRST_SAMPLES, dtype=torch.float64)
         self._counts = torch.zeros(3, dtype=torch.float64)
@@ -202,7 +202,7 @@ class ViewSynthesis(Task[RayBatch]):
         Args:
             step: Number of the step, from 0.
         """
-        source = generator(self._seed, "rays", step, device=self.device)
+        source = generator(self.seed, "rays", step, device=self.device)
         expected = max(float(self._samples_per_ray), 0.5)
         several = self.settings.rays_per_pixel
         count = min(max(round(self.batch_size / expected), 64), _MOST_RAYS) // several
@@ -299,7 +299,7 @@ class ViewSynthesis(Task[RayBatch]):
         return count
 
     def _refresh(self, step: int, field: Field, workers: Workers) -> None:
-        source = generator(self._seed, "cells", step, device=self.device)
+        source = generator(self.seed, "cells", step, device=self.device)
         cells, points = self.occupancy.draw(step, source)
         coords = self.space.coords(points)
         self.occupancy.see(cells, predict(workers, field, coords)[:, 0])

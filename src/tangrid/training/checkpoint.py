@@ -14,6 +14,7 @@ from torch import Tensor
 from tangrid.errors import DataError
 from tangrid.fields.contract import Field
 from tangrid.runs.store import RunFolder
+from tangrid.training.gauss_newton import GaussNewton
 from tangrid.training.loss_scale import LossScale
 from tangrid.training.optimizer import Adam
 from tangrid.training.settings import TrainingSettings
@@ -110,14 +111,14 @@ class TrainingState:
 
     Attributes:
         field: What is trained.
-        optimizer: Its moments and counts.
+        optimizer: Its moments and counts, or diagonals and damping.
         mean: The running mean of the parameters, if one is kept.
         learned: What the task has learned.
         scale: Factor of the loss, if there is one.
     """
 
     field: Field
-    optimizer: Adam
+    optimizer: Adam | GaussNewton
     mean: RunningMean | None
     learned: Mapping[str, Tensor]
     scale: LossScale | None = None

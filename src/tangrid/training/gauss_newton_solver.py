@@ -20,6 +20,8 @@ from torch import Tensor
 _LEAST_GAIN, _GOOD_GAIN = 0.25, 0.75
 _RAISE, _RAISE_AFTER_REJECTION, _LOWER = 4.0, 8.0, 3.0
 _SMALLEST, _LARGEST = 1e-8, 1e8
+_ROUNDINGS = 10
+"""Of what is left of g over g, at which the iteration ends."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ def damped_step(
     preconditioner = ((1 + damping) * scales).reciprocal_()
     better = left * preconditioner
     direction, size = better.clone(), torch.dot(left, better).item()
-    smallest = size * torch.finfo(left.dtype).eps ** 2
+    # Below a few roundings directions that no point sees would grow without bounds.
+    smallest = size * (_ROUNDINGS * torch.finfo(left.dtype).eps) ** 2
     done = 0
     while done < iterations and size > smallest:
         product = curvature(direction).addcmul_(scales, direction, value=damping)

@@ -1,4 +1,4 @@
-"""The training loop: batches in pieces, Adam, schedule, log, saved states."""
+"""The training loop: batches, steps of an optimiser, log, saved states."""
 
 import math
 import time
@@ -29,6 +29,8 @@ from tangrid.training.checkpoint import (
     saved_progress,
 )
 from tangrid.training.exact import solve_exactly
+from tangrid.training.gauss_newton import GaussNewton
+from tangrid.training.gauss_newton_checks import check_gauss_newton
 from tangrid.training.gradients import add_gradients
 from tangrid.training.interruption import Interruption
 from tangrid.training.log import Log, Moment
@@ -104,11 +106,8 @@ def fit(
     if settings.optimizer == "exact":
         done = solve_exactly(task, field, settings, folder=folder, on_step=on_step)
         return FittedField(field, *done)
-    if settings.optimizer != "adam":
-        raise ConfigError(
-            f"training.optimizer: expected adam, got '{settings.optimizer}', which is "
-            "not ready yet."
-        )
+    if settings.optimizer == "gauss-newton":
+        check_gauss_newton(settings, field, is_least_squares=task.is_least_squares)
     device = field.device
     if task.device != device:
         raise ConfigError(
@@ -161,7 +160,11 @@ class _Training:
         self._settings = settings
         self._workers = workers
         self._folder = folder
-        self._optimizer = Adam(field, settings, workers)
+        self._optimizer: Adam | GaussNewton = (
+            GaussNewton(field, settings, workers, seed=task.seed)
+            if settings.optimizer == "gauss-newton"
+            else Adam(field, settings, workers)
+        )
         self._mean = RunningMean(field, settings.ema) if settings.ema else None
         first = settings.loss_scale
         self._scale = None if first is None else LossScale(first, workers.device)
@@ -226,20 +229,43 @@ class _Training:
         batch = self._task.batch(self._progress.step)
         if self._workers.device == HOST:
             batch = batch.pieces(2)[0]
-        self._add_gradients(batch, piece_size=1)
+        if isinstance(self._optimizer, GaussNewton):
+            self._optimizer.warm_up(batch)
+            return
+        self._add_gradients(batch, self._optimizer, piece_size=1)
         self._optimizer.warm_up()
 
-    def _add_gradients(self, batch: Batch, piece_size: int) -> Tensor:
+    def _add_gradients(self, batch: Batch, adam: Adam, piece_size: int) -> Tensor:
         scale = None if self._scale is None else self._scale.factor
         return add_gradients(
             self._workers,
             self._task,
             self._field,
             batch,
-            self._optimizer,
+            adam,
             piece_size,
             scale,
         )
+
+    def _move(self, batch: Batch, step: int, fraction: float) -> dict[str, float]:
+        """Let the optimiser take a step.
+
+        Returns:
+            Its rates, if it has any.
+        """
+        if isinstance(self._optimizer, GaussNewton):
+            self._take_loss(step + 1, self._optimizer.step(batch))
+            return {}
+        adam = self._optimizer
+        loss = self._add_gradients(batch, adam, self._settings.piece_size)
+        self._take_loss(step + 1, loss)
+        factor = rate_factor(self._settings, step, fraction)
+        return adam.step(factor, self._reason_to_hold(adam, loss))
+
+    def _take_loss(self, step: int, loss: Tensor) -> None:
+        self._reader.add(step, loss)
+        if self._reader.is_due or step == self._settings.steps:
+            self._read_losses()
 
     def advance(self) -> Moment:
         """Take one step, log it, and save now and then.
@@ -250,19 +276,15 @@ class _Training:
         start = time.monotonic()
         step, fraction = self._progress.step, self.fraction
         batch = self._task.batch(step)
-        loss = self._add_gradients(batch, self._settings.piece_size)
-        self._reader.add(step + 1, loss)
-        if self._reader.is_due or step + 1 == self._settings.steps:
-            self._read_losses()
-        factor = rate_factor(self._settings, step, fraction)
-        rates = self._optimizer.step(factor, self._reason_to_hold(loss))
+        rates = self._move(batch, step, fraction)
         updates, rest = divmod(step, self._settings.ema_interval)
         if self._mean and not rest:
             self._mean.update(self._field, updates + 1)
         points = self._progress.points + self._task.finish_step(
             step, batch, self._field, self._workers
         )
-        measures = {**self._task.measures, **self._probe_now()}
+        own = self._optimizer.measures
+        measures = {**self._task.measures, **own, **self._probe_now()}
         seconds = self._progress.seconds + time.monotonic() - start
         self._progress = Progress(step + 1, seconds, points)
         self._grow()
@@ -282,14 +304,14 @@ class _Training:
             self.save()
         return moment
 
-    def _reason_to_hold(self, loss: Tensor) -> Tensor | None:
+    def _reason_to_hold(self, adam: Adam, loss: Tensor) -> Tensor | None:
         """Return one number, not 0 where the gradients must not move anything."""
         held = None
         if self._workers.device != HOST:
             # What nobody waits to look at must not ruin the parameters meanwhile.
             held = (~loss.isfinite()).float()
         if self._scale is not None:
-            overflow = self._scale.take_out(self._optimizer.all_grads)
+            overflow = self._scale.take_out(adam.all_grads)
             held = overflow if held is None else held + overflow
         return held
 
@@ -305,11 +327,11 @@ class _Training:
         for step, loss in self._reader.values.items():
             if not math.isfinite(loss):
                 self._keep()
-                raise _not_finite(f"a finite loss, got {loss}", step, self._folder)
+                raise self._not_finite(f"a finite loss, got {loss}", step)
         if self._scale is not None and self._scale.factor.item() < _SMALLEST_SCALE:
             self._keep()
             expected = "finite gradients, got infinite ones again and again"
-            raise _not_finite(expected, self._progress.step + 1, self._folder)
+            raise self._not_finite(expected, self._progress.step + 1)
 
     def _probe_now(self) -> Mapping[str, float]:
         """Return what the probe measures, if it is due."""
@@ -347,18 +369,23 @@ class _Training:
         for name, parameter in self._field.named_parameters():
             if not parameter.isfinite().all():
                 expected = f"finite parameters, got some in '{name}' that are not,"
-                raise _not_finite(expected, self._progress.step, None)
+                raise self._not_finite(expected, self._progress.step, is_kept=False)
         self._saved = time.monotonic()
         if self._folder is None:
             return
         save_field(self._folder, self.result.field)
         save_state(self._folder, self._state, self._progress)
 
-
-def _not_finite(expected: str, step: int, folder: RunFolder | None) -> NumericalError:
-    kept = "" if folder is None else f" The state before it is saved in {folder.path}."
-    return NumericalError(
-        f"training: expected {expected} at step {step}.{kept} Lower "
-        "the learning rates (training.rates) or choose another normaliser or "
-        "initialisation."
-    )
+    def _not_finite(
+        self, expected: str, step: int, *, is_kept: bool = True
+    ) -> NumericalError:
+        kept = ""
+        if is_kept and self._folder is not None:
+            kept = f" The state before it is saved in {self._folder.path}."
+        to_do = "Lower the learning rates (training.rates) or choose"
+        if isinstance(self._optimizer, GaussNewton):
+            to_do = "Choose"
+        return NumericalError(
+            f"training: expected {expected} at step {step}.{kept} {to_do} another "
+            "normaliser or initialisation."
+        )

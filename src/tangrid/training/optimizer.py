@@ -83,6 +83,11 @@ class Adam:
         return [slot.grads[worker] for slot in self._slots]
 
     @property
+    def measures(self) -> Mapping[str, float]:
+        """Numbers of its own that belong into the log: none."""
+        return {}
+
+    @property
     def all_grads(self) -> list[Tensor]:
         """The gradients of all workers, in the order of parameters."""
         return [slot.grads for slot in self._slots]

@@ -11,6 +11,8 @@ _LARGEST_BETA = 0.9997
 """Above it the bias correction outlasts what an entry counts its updates with."""
 DEFAULT_STEPS = 1000
 """Steps of a fit that is given neither steps nor minutes."""
+GAUSS_NEWTON_STEPS = 50
+"""Steps of a Gauss-Newton fit that is given neither: each is worth dozens of Adam's."""
 SDF_BATCH_SIZE = 2**15
 """Points per step of a fit to a mesh, where no other number is given."""
 SCENE_BATCH_SIZE = 2**15
@@ -117,8 +119,9 @@ class TrainingSettings:
             )
         if self.ridge is not None and not 0 < self.ridge < math.inf:
             raise ConfigError(
-                f"training.ridge: expected a number above 0, or none, got {self.ridge}. "
-                "Without any the optimum is not unique; 1e-6 is as good as none."
+                "training.ridge: expected a number above 0, or none, got "
+                f"{self.ridge}. Without any the optimum is not unique; 1e-6 is as good "
+                "as none."
             )
         self._check_schedule()
         self._check_adam()
@@ -161,6 +164,7 @@ def training_for(
     *,
     batch_size: int | None = None,
     threads: int | None = None,
+    optimizer: str = "adam",
 ) -> TrainingSettings:
     """Return training settings that end after steps or minutes.
 
@@ -169,9 +173,11 @@ def training_for(
         minutes: Wall time.
         batch_size: Points per step; None for the default.
         threads: Threads to use; None for all that the process may.
+        optimizer: What will move the parameters, which the usual steps depend on.
     """
     if steps is None and minutes is None:
-        steps = DEFAULT_STEPS
+        is_second_order = optimizer == "gauss-newton"
+        steps = GAUSS_NEWTON_STEPS if is_second_order else DEFAULT_STEPS
     settings = TrainingSettings(steps=steps, minutes=minutes, threads=threads)
     if batch_size is None:
         return settings
