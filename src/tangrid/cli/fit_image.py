@@ -16,6 +16,7 @@ from tangrid.cli.flags import (
     check_flags,
     device_named,
     names_in,
+    optimizer_of,
 )
 from tangrid.cli.plugin import load_plugin
 from tangrid.cli.track_flags import TrackFlags, check_track, tracked
