@@ -210,11 +210,11 @@ The solver ends at a gradient of 1e-6 of the first one; what is left of it is di
 the least eigenvalue, which belongs to voxels that share all rays with their neighbours.
 """
 
-EXACT_SOLUTION = 1e-5
+EXACT_SOLUTION = 1e-6
 """Relative difference of weights in float32 from those of a dense solver in float64.
 
 Rounded weights are off by 6e-8; a gradient of 1e-9 of its start, in directions that a
-ridge of 0.01 holds against squared columns of 100, is an error of 1e-5.
+ridge of 0.1 holds against squared columns of 100, is an error of 1e-6.
 """
 
 STORED_SOLUTION = 1e-6
@@ -222,4 +222,10 @@ STORED_SOLUTION = 1e-6
 
 Weights are rounded by up to 6e-8 of themselves, and those of nearly dependent features
 are ten times as large as what they add up to.
+"""
+
+SAME_FINEST = 1e-12
+"""Relative difference of a grid's finest resolution from one that a growth reaches.
+
+The growth is a root and its power in float64; each rounds by 1e-16, up to 16 times.
 """

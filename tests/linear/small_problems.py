@@ -1,5 +1,8 @@
 """Small fields that are linear in what is trained, and their dense design matrices."""
 
+from functools import cache
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch.func import functional_call
@@ -9,6 +12,7 @@ from tangrid.encodings import DenseGridConfig, FourierConfig, HashGridConfig
 from tangrid.fields import EncodedFieldConfig, Field
 from tangrid.linear.recognition import trained_names
 from tangrid.notation import Coords, Values
+from tangrid.ops import single_threaded
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
 
@@ -30,7 +34,7 @@ CONFIGS = {
         decoder=LinearConfig(bias=False),
     ),
     "frozen-decoder": EncodedFieldConfig(
-        encoding=DenseGridConfig(num_levels=2, channels_per_level=2, base_resolution=3),
+        encoding=DenseGridConfig(num_levels=2, channels_per_level=2, base_resolution=2),
         decoder=LinearConfig(),
     ),
 }
@@ -43,6 +47,20 @@ def small_field(name: str, num_channels: int = 3) -> Field:
         for parameter in field.parameter_groups()["decoder"]:
             parameter.requires_grad_(False)
     return field
+
+
+@cache
+def small_system(name: str) -> tuple[Tensor, Tensor]:
+    """The dense design matrix and targets of a small field at the small data."""
+    return dense_problem(small_field(name), *small_data())
+
+
+def least_loss(matrix: Tensor, targets: Tensor) -> float:
+    """Mean squared error of the best weights there are."""
+    # Levels say some things twice: what float32 makes of that is no direction.
+    cut = 1e-4
+    best = np.linalg.lstsq(matrix.numpy(), targets.numpy(), rcond=cut)[0]
+    return float((targets - matrix @ torch.from_numpy(best)).square().mean())
 
 
 def small_data(num_points: int = NUM_POINTS) -> tuple[Coords, Values]:
@@ -67,7 +85,7 @@ def dense_problem(
         parameters = {name: part.view(shape) for (name, shape), part in parts}
         return functional_call(field, parameters, (coords,)).flatten()
 
-    with torch.no_grad():
+    with torch.no_grad(), single_threaded():
         nothing = outputs(torch.zeros(sum(sizes)))
         columns = [outputs(unit) - nothing for unit in torch.eye(sum(sizes))]
         left = values.flatten() - nothing

@@ -3,7 +3,6 @@
 import math
 from itertools import pairwise
 
-import numpy as np
 import pytest
 import torch
 
@@ -14,27 +13,39 @@ from tests.linear.small_problems import (
     CONFIGS,
     NUM_POINTS,
     all_trained,
-    dense_problem,
+    least_loss,
     small_data,
     small_field,
+    small_system,
 )
 from tests.tolerances import EXACT_SOLUTION, STORED_SOLUTION
 
 GRIDS = ("dense", "hashed")
 
 
-@pytest.fixture(params=[0, 20, 2**15], ids=["iterated", "split", "direct"])
-def coarse(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """How many columns are solved for directly: none, the first level, all."""
-    monkeypatch.setattr(sparse_design, "_LARGEST_COARSE", {2: request.param})
-    return request.param
+COARSE = {"iterated": 0, "split": 20, "direct": 2**15}
+"""How many columns of a grid are solved for directly: none, the first level, all."""
+CASES = [
+    *(f"dense-{way}" for way in COARSE),
+    "hashed-split",
+    *(name for name in CONFIGS if name not in GRIDS),
+]
 
 
-@pytest.mark.parametrize("ridge", [1e-2, 1.0])
-@pytest.mark.parametrize("name", CONFIGS)
-def test_weights_are_those_of_the_dense_system(name: str, ridge: float, coarse: int):
+@pytest.fixture(params=CASES)
+def name(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A field, a grid's with every share of its columns solved for directly."""
+    name, _, way = request.param.rpartition("-")
+    if way not in COARSE:
+        return request.param
+    monkeypatch.setattr(sparse_design, "_LARGEST_COARSE", {2: COARSE[way]})
+    return name
+
+
+@pytest.mark.parametrize("ridge", [0.1, 3.0])
+def test_weights_are_those_of_the_dense_system(name: str, ridge: float):
     field, (coords, values) = small_field(name), small_data()
-    matrix, targets = dense_problem(field, coords, values)
+    matrix, targets = small_system(name)
     gram = matrix.T @ matrix + ridge * torch.eye(matrix.shape[1]).double()
     wanted = torch.linalg.solve(gram, matrix.T @ targets)
     # Rows that no point reads keep nothing: a ridge draws them to 0.
@@ -47,37 +58,39 @@ def test_weights_are_those_of_the_dense_system(name: str, ridge: float, coarse: 
     assert not solution.path
 
 
-@pytest.mark.parametrize("name", CONFIGS)
 def test_without_noise_of_a_ridge_it_is_least_squares(name: str):
     field, (coords, values) = small_field(name), small_data()
-    matrix, targets = dense_problem(field, coords, values)
-    wanted = np.linalg.lstsq(matrix.numpy(), targets.numpy(), rcond=None)[0]
-    fitted = targets - matrix @ torch.from_numpy(wanted)
-    solution = least_squares(field, coords, values, ridge=1e-9, tolerance=1e-10)
-    assert solution.mse == pytest.approx(float(fitted.square().mean()), rel=1e-6)
+    matrix, targets = small_system(name)
+    # Far below the squares of what counts, far above those of float32's rounding.
+    solution = least_squares(field, coords, values, ridge=1e-7, tolerance=1e-10)
+    assert solution.mse == pytest.approx(least_loss(matrix, targets), rel=1e-6)
 
 
-@pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("rule", ["gcv", "holdout"])
-def test_the_gradient_is_what_it_says(name: str, rule: str, coarse: int):
+def test_the_gradient_is_what_it_says(name: str, rule: str):
     field, (coords, values) = small_field(name), small_data()
-    matrix, targets = dense_problem(field, coords, values)
+    matrix, targets = small_system(name)
     solution = least_squares(field, coords, values, ridge=rule)
     assert solution.normal_residual <= TOLERANCE
     kept = all_trained(field)
+    pulled = matrix.T @ targets
     gradient = matrix.T @ (targets - matrix @ kept) - solution.ridge * kept
-    found = float(gradient.norm() / (matrix.T @ targets).norm())
+    found = float(gradient.norm() / pulled.norm())
     assert abs(found - solution.stored_residual) < STORED_SOLUTION
-    assert solution.stored_residual < TOLERANCE + STORED_SOLUTION
+    if name in GRIDS:
+        assert solution.stored_residual <= TOLERANCE
+    # All that rounding to float32 can add.
+    rounding = 2.0**-24 * kept.norm() * torch.linalg.matrix_norm(matrix, 2) ** 2
+    most = solution.normal_residual + float(rounding / pulled.norm())
+    assert solution.stored_residual <= most
     with torch.no_grad():
         mse = float((field(coords) - values).square().mean())
     assert solution.mse == pytest.approx(mse, rel=1e-4)
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-def test_scores_are_those_of_the_whole_smoother(name: str, coarse: int):
+def test_scores_are_those_of_the_whole_smoother(name: str):
     field, (coords, values) = small_field(name), small_data()
-    matrix, targets = dense_problem(field, coords, values)
+    matrix, targets = small_system(name)
     solution = least_squares(field, coords, values)
     # Of coupled channels the points are values, else every channel has the same share.
     channels = 1 if name == "frozen-decoder" else 3
@@ -124,7 +137,7 @@ def test_more_iterations_never_leave_a_larger_loss(
     losses = []
     for most in range(12):
         field = small_field(name)
-        matrix, targets = dense_problem(field, coords, values)
+        matrix, targets = small_system(name)
         least_squares(field, coords, values, ridge=0.01, max_iterations=most)
         kept = all_trained(field)
         left = targets - matrix @ kept
@@ -138,7 +151,7 @@ def test_more_iterations_never_leave_a_larger_loss(
 def test_gradient_descent_ends_where_the_solution_is():
     coords, values = small_data()
     field, ridge = small_field("dense"), 0.3
-    matrix, targets = dense_problem(field, coords, values)
+    matrix, targets = small_system("dense")
     gram = matrix.T @ matrix + ridge * torch.eye(matrix.shape[1]).double()
     rate = 1 / float(torch.linalg.eigvalsh(gram)[-1])
     weights = torch.zeros(matrix.shape[1]).double()

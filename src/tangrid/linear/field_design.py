@@ -38,6 +38,7 @@ class FieldBlock(Block):
         self._shapes = {name: own[name].shape for name in names}
         self.num_columns = sum(own[name].numel() for name in names)
         self.num_rows = len(coords) * field.num_channels
+        self._nothing = {dtype: self._offset(dtype) for dtype in self._fields}
 
     def values(self, weights: Tensor) -> Values:
         """Return the values of the field for one column of weights.
@@ -56,8 +57,11 @@ class FieldBlock(Block):
 
     def offset(self) -> Values:
         """Return the values where all that is trained is 0."""
+        return self._nothing[torch.float32]
+
+    def _offset(self, dtype: torch.dtype) -> Values:
         with torch.no_grad():
-            return self.values(torch.zeros(self.num_columns))
+            return self.values(torch.zeros(self.num_columns, dtype=dtype))
 
     def apply(self, weights: NDArray) -> NDArray:
         """Return A w.
@@ -66,8 +70,8 @@ class FieldBlock(Block):
             weights: One column per right-hand side.
         """
         columns = torch.from_numpy(weights).unbind(1)
+        nothing = self._nothing[columns[0].dtype]
         with torch.no_grad():
-            nothing = self.values(torch.zeros_like(columns[0]))
             found = [(self.values(w) - nothing).flatten() for w in columns]
         return torch.stack(found, dim=1).numpy()
 
