@@ -28,6 +28,7 @@ WITHOUT_RUNS = [
         "folders",
         "verbs",
         "scenes",
+        "predictions",
     )
     for case in MESSAGES[section].values()
 ]

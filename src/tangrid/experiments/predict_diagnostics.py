@@ -35,8 +35,8 @@ BOUND_STEPS = 100
 
 _LATTICE = {2: 16, 3: 6}
 """Points along each side of the lattice of the Fourier spectrum."""
-_LAST_STEP = 100_000
-_TIMES = 26
+_LAST_STEP = 10_000
+_TIMES = 21
 _SAFETY = 0.5
 """Learning rate of the predicted curve over the largest stable one."""
 _DELTA = 0.1

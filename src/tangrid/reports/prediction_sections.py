@@ -20,12 +20,13 @@ from tangrid.reports.prediction_figures import (
 from tangrid.reports.tables import legend, scrolling, swatch
 
 _PLUS = " ± "
-ESTIMATES = (
-    ("plain", "Plain kernel", "untouched, leave-one-out"),
-    ("initial", "Initial kernel", "untouched, as Adam sees it"),
-    ("kernel", "Kernel", "after the first steps"),
-    ("lesson", "Lesson", "left by the lesson itself"),
-    ("predicted", "Predicted", "geometric mean of the last two"),
+ESTIMATES = ("plain", "initial", "kernel", "lesson", "predicted")
+_ESTIMATE_WORDS = (
+    "Plain and initial: leave-one-out errors of regression with the kernel of the "
+    "untouched field, as it is and as Adam sees it, every parameter in units of its "
+    "own step. Kernel: the same as initial after the first steps of the lesson, at "
+    "points whose labels it has not seen. Lesson: what the lesson itself leaves there. "
+    "Predicted: the geometric mean of the last two."
 )
 
 
@@ -48,7 +49,7 @@ def ranking_section(prediction: Prediction) -> Html:
     ]
     return section(
         "Ranking",
-        tag("div", captioned("All candidates", chart), class_="figures few")
+        tag("div", captioned("All candidates", chart), class_="figures")
         if chart
         else None,
         _ranking_table(prediction),
@@ -113,17 +114,14 @@ def estimate_section(prediction: Prediction) -> Html | None:
     ranked = prediction.ranked
     if not ranked:
         return None
-    heads = [
-        tag("th", name, tag("small", words), scope="col", class_="number")
-        for _, name, words in ESTIMATES
-    ]
+    heads = _heads([name.capitalize() for name in ESTIMATES], "number")
     rows = [
         tag(
             "tr",
             tag("th", swatch(it.index), it.label, scope="row", class_="name"),
             [
                 tag("td", prediction.shown(prediction.value(it, key)), class_="number")
-                for key, _, _ in ESTIMATES
+                for key in ESTIMATES
             ],
         )
         for it in ranked
@@ -136,7 +134,8 @@ def estimate_section(prediction: Prediction) -> Html | None:
         "learns noise, a short lesson where it learns slowly. The level of the last "
         "column is that of all candidates together."
     )
-    return section("Estimates", scrolling("Estimates", table), lead=lead)
+    words = tag("p", _ESTIMATE_WORDS, class_="note")
+    return section("Estimates", scrolling("Estimates", table), words, lead=lead)
 
 
 def curve_section(prediction: Prediction) -> Html | None:
