@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tangrid.reports.choice_section import choice_section
 from tangrid.reports.curves import Series, frequency_error, training_curve
 from tangrid.reports.exact_section import exact_section
 from tangrid.reports.markup import Child, Html, tag
@@ -90,6 +91,7 @@ def fit_page(run: RunRecord) -> str:
         _sections(run, model),
         exact_section(run.metrics),
         track_section(run.kernel_track),
+        choice_section(run.prediction),
         _settings_section(run),
         _repeat_section(run),
     )

@@ -33,6 +33,8 @@ class RunRecord:
     """What the pictures show; empty if there are none."""
     kernel_track: KernelTrack | None = None
     """How its tangent kernel moved; none if it was not tracked."""
+    prediction: dict[str, Any] = field(default_factory=dict)
+    """From what its settings were chosen by prediction; empty if they were given."""
 
     @property
     def is_finished(self) -> bool:
@@ -103,6 +105,7 @@ def read_run(folder: Path) -> RunRecord:
         metrics=_read_if_there(run, "metrics.json"),
         pictures=_read_if_there(run, "pictures.json"),
         kernel_track=read_track(run),
+        prediction=_read_if_there(run, "prediction.json"),
     )
 
 
