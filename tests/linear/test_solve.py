@@ -8,7 +8,7 @@ import torch
 
 from tangrid.errors import ConfigError, ShapeError
 from tangrid.linear import sparse_design
-from tangrid.linear.solve import TOLERANCE, Stage, least_squares
+from tangrid.linear.solve import TOLERANCE, RidgeRule, Stage, least_squares
 from tests.linear.small_problems import (
     CONFIGS,
     NUM_POINTS,
@@ -67,7 +67,7 @@ def test_without_noise_of_a_ridge_it_is_least_squares(name: str):
 
 
 @pytest.mark.parametrize("rule", ["gcv", "holdout"])
-def test_the_gradient_is_what_it_says(name: str, rule: str):
+def test_the_gradient_is_what_it_says(name: str, rule: RidgeRule):
     field, (coords, values) = small_field(name), small_data()
     matrix, targets = small_system(name)
     solution = least_squares(field, coords, values, ridge=rule)
@@ -111,7 +111,7 @@ def test_scores_are_those_of_the_whole_smoother(name: str):
 
 
 @pytest.mark.parametrize("rule", ["gcv", "holdout"])
-def test_the_ridge_is_better_than_those_beside_it_on_new_points(rule: str):
+def test_the_ridge_is_better_than_those_beside_it_on_new_points(rule: RidgeRule):
     coords, values = small_data(4000)
     field = small_field("dense")
     chosen = least_squares(field, coords[:NUM_POINTS], values[:NUM_POINTS], ridge=rule)
@@ -134,10 +134,10 @@ def test_more_iterations_never_leave_a_larger_loss(
 ):
     monkeypatch.setattr(sparse_design, "_LARGEST_COARSE", {2: 0})
     coords, values = small_data()
+    matrix, targets = small_system(name)
     losses = []
     for most in range(12):
         field = small_field(name)
-        matrix, targets = small_system(name)
         least_squares(field, coords, values, ridge=0.01, max_iterations=most)
         kept = all_trained(field)
         left = targets - matrix @ kept

@@ -37,7 +37,9 @@ def exact_section(metrics: Mapping[str, Any]) -> Html | None:
         "Exact solution",
         tag("div", _table(record), drawn, class_="columns"),
         lead="The model is linear in what is trained: these parameters are the optimum "
-        "of the squared error with a ridge, not the end of a descent.",
+        "of the squared error with a ridge, not the end of a descent. What is left of "
+        "the gradient is given as a share of that at parameters of 0, in float64 and "
+        "as the field stores them.",
     )
 
 
@@ -45,7 +47,7 @@ def _table(record: Mapping[str, Any]) -> Html:
     rule = _RULES.get(str(record.get("rule")), MISSING)
     rows = (
         ("Ridge", f"{_number(record, 'ridge', '.3g')}, {rule}"),
-        ("Normal residual", _number(record, "normal_residual", ".1e")),
+        ("Gradient that is left", _number(record, "normal_residual", ".1e")),
         ("The same as stored", _number(record, "stored_residual", ".1e")),
         ("Effective parameters", _number(record, "effective_parameters", ",.0f")),
         ("Iterations", _number(record, "iterations", ",d")),
@@ -62,7 +64,11 @@ def _number(record: Mapping[str, Any], key: str, form: str) -> str:
 
 
 def _caption(record: Mapping[str, Any]) -> str:
-    words = "Score of the ridges that were tried; the line is the one that was taken."
+    words = (
+        "Score of the ridges that were tried; the line is the one that was taken. The "
+        "curves above pass them from right to left and end at the line, which is for "
+        "new points and not for the fitted ones."
+    )
     if record.get("is_inside") is False:
         words += " The least lies at the edge: the points ask for none, or for more."
     return words

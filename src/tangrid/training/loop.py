@@ -98,12 +98,19 @@ def fit(
         The trained field and what it took.
 
     Raises:
-        ConfigError: If task and field are on different devices.
+        ConfigError: If task and field are on different devices, or the optimiser is not
+            one for them.
         NumericalError: If the loss or a parameter is not finite; the state before it is
             saved, if it is finite.
         InterruptedRunError: If the user stopped the run; its state is saved.
     """
     if settings.optimizer == "exact":
+        if probe is not None:
+            raise ConfigError(
+                "training.optimizer: expected one with steps that a probe can look "
+                "between, got exact, which leaves nothing between its steps. Leave the "
+                "probe out."
+            )
         done = solve_exactly(task, field, settings, folder=folder, on_step=on_step)
         return FittedField(field, *done)
     if settings.optimizer == "gauss-newton":
