@@ -1,9 +1,10 @@
 """What one does from Python: build a field, fit one, load one, look at its kernels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,6 +18,7 @@ from tangrid.experiments.analyze_image import (
     points_for,
 )
 from tangrid.experiments.analyze_settings import KernelSettings
+from tangrid.experiments.auto_choice import AutoRequest
 from tangrid.experiments.auto_jobs import auto_job, auto_request, check_auto
 from tangrid.experiments.fit_image import FitImage, ImageSource
 from tangrid.experiments.fitting import check_paths
@@ -123,8 +125,7 @@ def fit(
             several with commas where ``auto`` chooses one.
         auto: Whether settings are predicted first on parts of an image or a mesh, and
             those taken that are predicted to do best on new points.
-        sweep: What ``auto`` tries, such as ``sigma=1:64`` or ``["levels=4,8"]``; what
-            suits the model by default.
+        sweep: What ``auto`` tries, such as ``sigma=1:64``; by default what suits it.
         params: Trainable parameters to size it to, within 2 %; None for its own size.
         steps: Optimiser steps; 1000, or 5000 for a scene, if neither steps nor minutes
             are given.
@@ -186,13 +187,10 @@ def fit(
         seed=seed,
         track=_tracking("fit", track_kernel, track_points, out),
     )
-    if auto:
-        asked = auto_request(model, sweep, params, settings)
-        kind = {"out": out, "overwrite": overwrite, "resume": resume}
-        with StageLine() if progress else nullcontext() as line:
-            job = auto_job(signal, plan, asked, line=line, device=place, **kind)
-    else:
-        job = plan(model=model, settings=settings)
+    asked = auto_request(model, sweep, params, settings)
+    kind = {"out": out, "overwrite": overwrite, "resume": resume, "device": place}
+    chosen = _chosen(signal, plan, asked, progress, **kind) if auto else None
+    job = chosen or plan(model=model, settings=settings)
     if out is None:
         return _run(job, None, place, progress)
     with keeping(out, job.experiment, overwrite=overwrite, resume=resume) as kept:
@@ -346,6 +344,17 @@ def _run(
             resume=kept.resume if kept else False,
             device=device,
         )
+
+
+def _chosen(
+    signal: Signal,
+    plan: Callable[..., Job],
+    asked: AutoRequest,
+    progress: bool,
+    **kind: Any,  # noqa: ANN401
+) -> Job:
+    with StageLine() if progress else nullcontext() as line:
+        return auto_job(signal, plan, asked, line=line, **kind)
 
 
 def _tracking(

@@ -208,8 +208,8 @@ def run_fit(
             task.split,
         )
     framing = framing or frame(evaluation)
-    metrics = all_metrics(experiment, fitted, evaluation.metrics)
-    metrics |= choice_metrics(choice)
+    scores = {**evaluation.metrics, **choice_metrics(choice)}
+    metrics = all_metrics(experiment, fitted, scores)
     finish()
     if folder is not None:
         for name, data in draw(signal, evaluation, framing):

@@ -220,24 +220,33 @@ def run_sdf_fit(
         has_surface = evaluation.surface is not None
         if has_surface and framing is None:
             framing = frame_shape(signal, shape)
+        shown = framing if has_surface else None
         if folder is not None:
-            shown = framing if has_surface else None
-            sizes = experiment.pictures
-            for name, data in draw_shape(signal, shape, shown, sizes):
-                folder.write_bytes(name, data)
-            folder.write_json("pictures.json", describe_shape(shown))
+            _keep_pictures(folder, signal, shape, shown, experiment.pictures)
     costs = {
         "pool_points": len(pool),
         "sampling_seconds": pool.seconds,
         "pool_from_disk": pool.is_from_disk,
         "judging_seconds": time.monotonic() - start,
     }
-    metrics = all_metrics(experiment, fitted, {**evaluation.metrics, **costs})
-    metrics |= choice_metrics(choice)
+    scores = {**evaluation.metrics, **costs, **choice_metrics(choice)}
+    metrics = all_metrics(experiment, fitted, scores)
     finish()
     if folder is not None:
         folder.write_json("metrics.json", metrics)
     return FittedRun(experiment, fitted.field, metrics, folder, framing)
+
+
+def _keep_pictures(
+    folder: RunFolder,
+    signal: MeshSignal,
+    shape: FittedShape,
+    shown: ShapeFraming | None,
+    sizes: PictureSizes,
+) -> None:
+    for name, data in draw_shape(signal, shape, shown, sizes):
+        folder.write_bytes(name, data)
+    folder.write_json("pictures.json", describe_shape(shown))
 
 
 def _task(
