@@ -20,7 +20,7 @@ class PredictionFlags:
     sweep: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=VALUES")] = ()
     """Vary a setting: sigma=1:64, base=8:64:4 or frequencies=6,8,10; may be repeated,
     and models that have no such setting stay as they are."""
-    windows: Number = 8
+    windows: Number = 16
     """Small places of the signal that are looked at, per seed."""
     window_points: Number = 128
     """Training points in each of them, about."""

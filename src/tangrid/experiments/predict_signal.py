@@ -10,7 +10,7 @@ import torch
 from tangrid.devices import HOST, working_on
 from tangrid.errors import NumericalError
 from tangrid.experiments.fitting import describe_start
-from tangrid.experiments.predict_candidate import Estimates, estimate
+from tangrid.experiments.predict_candidate import WEIGHTS, Estimates, estimate
 from tangrid.experiments.predict_diagnostics import diagnose
 from tangrid.experiments.predict_plan import PlannedCandidate, PredictionPlan
 from tangrid.experiments.predict_sample import Window
@@ -100,6 +100,7 @@ def _table(plan: PredictionPlan[Any], rows: Sequence[Row]) -> dict[str, Any]:
         "schema": 1,
         "is_finished": len(rows) == len(plan.candidates),
         "quantity": plan.quantity,
+        "weights": WEIGHTS if plan.experiment.look.lesson_steps else {"initial": 1.0},
         "signal": dict(plan.signal),
         "candidates": [planned.label for planned in plan.candidates],
         "rows": ranked(rows, plan.quantity),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tangrid.reports.kernel_entries import number, section_of
-from tangrid.reports.kernel_words import percent, short_number
+from tangrid.reports.kernel_words import listed, percent, short_number
 from tangrid.reports.markup import Child, Html, tag
 from tangrid.reports.measures import MISSING, is_number
 from tangrid.reports.page import captioned, section
@@ -25,8 +25,7 @@ _ESTIMATE_WORDS = (
     "Plain and initial: leave-one-out errors of regression with the kernel of the "
     "untouched field, as it is and as Adam sees it, every parameter in units of its "
     "own step. Kernel: the same as initial after the first steps of the lesson, at "
-    "points whose labels it has not seen. Lesson: what the lesson itself leaves there. "
-    "Predicted: the geometric mean of the last two."
+    "points whose labels it has not seen. Lesson: what the lesson itself leaves there."
 )
 
 
@@ -129,13 +128,23 @@ def estimate_section(prediction: Prediction) -> Html | None:
     head = tag("thead", tag("tr", tag("th", "Candidate", scope="col"), heads))
     table = tag("table", head, tag("tbody", rows, class_="plain"))
     lead = (
-        f"In {prediction.unit}, over all windows and seeds. Kernel and lesson err in "
-        "opposite ways: regression with a frozen kernel is too hopeful where a field "
-        "learns noise, a short lesson where it learns slowly. The level of the last "
-        "column is that of all candidates together."
+        f"In {prediction.unit}, over all windows and seeds. A frozen kernel is too "
+        "hopeful where a field learns noise, a short lesson where it learns slowly: "
+        f"{_weights_words(prediction)}."
     )
     words = tag("p", _ESTIMATE_WORDS, class_="note")
     return section("Estimates", scrolling("Estimates", table), words, lead=lead)
+
+
+def _weights_words(prediction: Prediction) -> str:
+    """Return how the estimates make the prediction."""
+    weights = section_of(prediction.record.table, "weights")
+    shares = [
+        f"{name} ({weight:g})" for name, weight in weights.items() if is_number(weight)
+    ]
+    if len(shares) < 2:
+        return f"without a lesson the prediction is {listed([*weights]) or 'initial'}"
+    return f"the prediction is their geometric mean with the weights {listed(shares)}"
 
 
 def curve_section(prediction: Prediction) -> Html | None:
