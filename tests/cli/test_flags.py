@@ -12,13 +12,16 @@ from tangrid.cli.flags import (
     TrainingFlags,
     distinct_names,
     names_in,
+    optimizer_of,
     seeds_of,
     settings_of,
 )
+from tangrid.cli.sdf_flags import sdf_training
 from tangrid.fields.contract import DecoderDtype
 from tangrid.signals.colour import Colour
 from tangrid.tasks.image_regression import Sampling
 from tangrid.training import TrainingSettings
+from tangrid.training.settings import DEFAULT_STEPS, GAUSS_NEWTON_STEPS
 
 
 @pytest.mark.parametrize(
@@ -32,6 +35,22 @@ from tangrid.training import TrainingSettings
 def test_choices_are_those_below(cls: type, name: str, choices: Any):
     # The command line repeats them, because their homes import torch.
     assert get_args(get_type_hints(cls)[name]) == get_args(choices)
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"),
+    [
+        (TrainingFlags(), "adam"),
+        (TrainingFlags(optimizer="gauss-newton"), "gauss-newton"),
+        (TrainingFlags(set=("training.optimizer=gauss-newton",)), "gauss-newton"),
+    ],
+)
+def test_an_optimiser_has_its_usual_steps_however_it_is_named(
+    flags: TrainingFlags, name: str
+):
+    assert optimizer_of(flags) == name
+    settings = sdf_training(flags)
+    assert settings.steps == (GAUSS_NEWTON_STEPS if name != "adam" else DEFAULT_STEPS)
 
 
 def test_help_tells_the_batch_size():

@@ -169,6 +169,21 @@ def test_a_rejected_step_leaves_the_field_and_raises_the_damping(
     assert optimizer.step(batch) == loss
 
 
+def test_a_grown_field_takes_the_place_of_the_old_one(workers: Workers):
+    old, new, batch = build(), build(seed=2), task().batch(0)
+    optimizer = GaussNewton(old, STEPS, workers, seed=0)
+    optimizer.step(batch)
+    squares = optimizer.state_tensors()["squares/encoding.table"].clone()
+    optimizer.grow(new, {"encoding.table": lambda values: 2 * values})
+    grown = optimizer.state_tensors()["squares/encoding.table"]
+    assert torch.equal(grown, 2 * squares)
+    before = tensors_of(old), tensors_of(new)
+    optimizer.step(batch)
+    assert all(torch.equal(before[0][k], v) for k, v in old.state_dict().items())
+    table = new.get_parameter("encoding.table")
+    assert not torch.equal(before[1]["encoding.table"], table)
+
+
 def test_a_loss_that_is_no_number_stops_training_and_keeps_the_field(tmp_path: Path):
     folder = folder_at(tmp_path / "run")
     broken = Broken(smooth_image(), batch_size=100, sampling="pixels")

@@ -4,10 +4,10 @@ One step linearises the field on a batch and solves the least-squares problem of
 parameters by a few damped conjugate gradients, with no matrix ever formed. A grid's
 table has most of the parameters and the cheapest products: features are linear in it,
 and the decoder enters through its derivatives at each point alone. So a solve of the
-table comes before each joint one. Per second of work that was ahead of joint solves
-alone, and of several solves of the table before each, on a crop of a photograph. Moving
-table and decoder strictly by turns took as many iterations as joint solves, the table's
-being the cheaper ones, and was not pursued.
+table comes before each joint one. On a crop of a photograph that was ahead of joint
+solves alone after the same seconds, and two solves of the table before each were no
+clear gain. Moving table and decoder strictly by turns took as many iterations as joint
+solves, the table's being the cheaper ones, and was not pursued.
 
 References:
     Levenberg 1944; Marquardt 1963; Golub, Pereyra 1973 (variable projection); Martens
@@ -130,7 +130,7 @@ class GaussNewton:
             maps: By the name of each new parameter, what makes its diagonal of that of
                 the old one.
         """
-        self._parameters = _trained(field)
+        self._field, self._parameters = field, _trained(field)
         self._squares |= {n: make(self._squares[n]) for n, make in maps.items()}
         self._products = None
 

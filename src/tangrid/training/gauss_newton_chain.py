@@ -120,17 +120,6 @@ class Chain:
         pairs = ((layer.weight, layer.bias) for layer in self.layers)
         return [part for pair in pairs for part in pair if part is not None]
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Return the outputs.
-
-        Args:
-            inputs: What the chain is given, [n, channels].
-        """
-        for layer, activation in zip(self.layers, self._activations, strict=True):
-            inputs = nn.functional.linear(inputs, layer.weight, layer.bias)
-            inputs = inputs if activation is None else activation(inputs)
-        return inputs
-
     def linearise(self, inputs: Tensor) -> tuple[Tensor, LinearisedChain]:
         """Return the outputs, and what products with their Jacobian need.
 

@@ -47,10 +47,6 @@ class Piece(ABC):
         """Find the residuals and what products need, at the present parameters."""
 
     @abstractmethod
-    def values(self) -> Tensor:
-        """Return the field's values at the present parameters."""
-
-    @abstractmethod
     def push(self, tangents: Sequence[Tensor]) -> Tensor:
         """Return J v, [n, c].
 
@@ -86,12 +82,8 @@ class TracedPiece(Piece):
 
     def linearise(self) -> None:
         """Find the residuals."""
-        self.residuals = self.targets - self.values()
-
-    def values(self) -> Tensor:
-        """Return the field's values at the present parameters."""
         with torch.no_grad():
-            return self._field.forward(self.coords)
+            self.residuals = self.targets - self._field.forward(self.coords)
 
     def push(self, tangents: Sequence[Tensor]) -> Tensor:
         """Return J v as the derivative of v J^T u in u.
@@ -214,20 +206,13 @@ class LayeredPiece(Piece):
         with torch.enable_grad():
             self._read = parts.grid.interpolated(self.coords, probe, buffer)
 
-    def _features(self) -> Tensor:
-        grid = self._parts.grid
-        return self._fixed if grid is None else self._parts.features(self.coords)
-
     def linearise(self) -> None:
         """Find the residuals, inputs and slopes of all layers."""
+        parts = self._parts
         with torch.no_grad():
-            values, self._kept = self._parts.chain.linearise(self._features())
+            features = parts.features(self.coords) if parts.grid else self._fixed
+            values, self._kept = parts.chain.linearise(features)
             self.residuals = self.targets - values
-
-    def values(self) -> Tensor:
-        """Return the field's values at the present parameters."""
-        with torch.no_grad():
-            return self._parts.chain.forward(self._features())
 
     def push(self, tangents: Sequence[Tensor]) -> Tensor:
         """Return J v, layer by layer.
