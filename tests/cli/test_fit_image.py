@@ -38,7 +38,7 @@ def curve(folder: str) -> list[dict[str, Any]]:
 def test_everything_is_kept(fitted: Path):
     names = {path.name for path in fitted.iterdir()}
     whole = {name for name in OWN_FILES if "*" not in name}
-    whole -= {"table.json", "kernel.json", "kernel.safetensors"}
+    whole -= {"table.json", "kernel.json", "kernel.safetensors", "kernel_track.json"}
     whole -= {"cameras.json", "occupancy.safetensors", "prediction.json"}
     assert whole <= names
     assert {"crop_0_target.png", "crop_0_error.png"} <= names
@@ -179,3 +179,21 @@ def test_strange_file_names(workplace: Path, tangrid: Type):
     outcome = tangrid("fit", "image", name, *SMALL)
     assert outcome.code == 0, outcome.err
     assert Path(outcome.out.splitlines()[-1]).exists()
+
+
+def test_settings_are_chosen_first_and_once(workplace: Path, tangrid: Type):
+    words = [
+        "fit", "image", f"{NAME}.png", "--model", "fourier-linear,linear-grid",
+        "--auto", "--sweep", "field.encoding.num-frequencies=8,16", "--steps", 3,
+    ]  # fmt: skip
+    first = tangrid(*words)
+    assert first.code == 0, first.err
+    folder = Path(f"runs/{NAME}-fourier-linear-linear-grid-auto")
+    assert first.out.splitlines()[-1] == str(folder / "report.html")
+    auto = read(folder, "metrics.json")["auto"]
+    assert f"auto: {auto['label']}, predicted PSNR on new points " in first.err
+    assert read(folder, "config.json")["model"] == auto["model"]
+    assert (folder / "prediction.json").is_file()
+    again = tangrid(*words, "--resume")
+    assert again.code == 0, again.err
+    assert "auto:" not in again.err
