@@ -247,8 +247,8 @@ def test_pieces_are_the_whole_and_training_changes_nothing(photograph):
 def test_ends_where_smaller_ridges_cannot_be_had(photograph):
     field, x, targets = photograph[0], photograph[1][:80], photograph[2][:80]
     settings = {"method": "conjugate-gradients", "rank": 20, "outputs": "full"}
-    short = kernel_regression(field, x, targets, max_steps=100, **settings)
-    assert "after 100 products" in short.stopped
+    short = kernel_regression(field, x, targets, max_steps=60, **settings)
+    assert "after 60 products" in short.stopped
     patient = kernel_regression(field, x, targets, max_steps=4000, **settings)
     assert patient.stopped == "smaller ridges did worse"
     assert patient.path[-1].ridge < short.path[-1].ridge
@@ -282,6 +282,6 @@ def test_refuses(photograph, settings, message: str):
 def test_refuses_values_of_other_points(photograph):
     field, x, targets = photograph
     with pytest.raises(ShapeError, match=r"expected \[150, 3\]"):
-        kernel_regression(field, x, targets)
+        kernel_regression(field, x, targets[:149])
     with pytest.raises(ShapeError, match="finite"):
         kernel_regression(field, x, targets / 0)

@@ -47,7 +47,7 @@ ITERATIVE_LIMIT = 20_000
 """Rows up to which conjugate gradients are the choice."""
 
 _FINE = tuple(10.0 ** (1 - step / 4) for step in range(53))
-_COARSE = tuple(10.0**-power for power in range(1, 8))
+_COARSE = tuple(10.0**-power for power in range(-1, 8))
 _PATIENCE = 2
 """Ridges that do worse, one after the other, after which no smaller one is tried."""
 _WORK = 1e11
@@ -113,7 +113,7 @@ def kernel_regression(
             the values themselves, as a Gaussian process with this kernel does.
         parameters: Whose gradients make the kernel; see `tangent_kernel`.
         shares: Ridges to try, over the mean of the diagonal; quarters of a decade from
-            10 to 1e-12 by default, and decades from 0.1 to 1e-7 by conjugate gradients,
+            10 to 1e-12 by default, and decades from 10 to 1e-7 by conjugate gradients,
             which end when two in turn do worse or one does not converge.
         rank: Rank of the preconditioner or of the approximation; by default what time
             and memory allow.
