@@ -59,7 +59,8 @@ def told(name: str, fit: FittedKernel, errors: Tensor) -> None:
     score = fit.score
     print(
         f"{name}: test {decibels(mean):.2f} ± {chance:.2f} dB, by cross-validation "
-        f"{decibels(score.error):.2f} ± {4.34 * score.standard_error / score.error:.2f}, leave-one-out "
+        f"{decibels(score.error):.2f} "
+        f"± {4.34 * score.standard_error / score.error:.2f}, leave-one-out "
         f"{'-' if loo is None else f'{decibels(loo):.2f}'}, training "
         f"{decibels(fit.train_mse):.2f}; ridge {fit.relative_ridge:.1e} of the mean "
         f"diagonal, at the end of its path {fit.at_end}, residual {fit.residual:.1e}, "

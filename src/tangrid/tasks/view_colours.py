@@ -5,9 +5,11 @@ r"""Solve for the colours of a scene whose density is known: least squares, no t
 over colours at voxels less the mean colour, with the rendering matrix A of
 `tangrid.tasks.voxel_colours`; the ridge by generalised cross-validation, whose trace
 comes from random signs. Cross-validation takes the errors of pixels for independent:
-where the density is wrong they are not, and the ridge comes out too small.
+where the density is wrong they are not, and the ridge comes out too small. Photographs
+end at white and black: pixels that were clipped there are no linear map of any colours.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,10 +20,10 @@ import torch
 from scipy.sparse import csc_matrix, csr_matrix
 from torch import Tensor
 
-from tangrid.errors import ConfigError, DataError
+from tangrid.errors import ConfigError, DataError, NumericalWarning
 from tangrid.fields.radiance import RadianceField
 from tangrid.fields.workers import Workers
-from tangrid.linear.conjugate_gradients import RidgeIteration
+from tangrid.linear.conjugate_gradients import Minimum, RidgeIteration
 from tangrid.linear.design import Design
 from tangrid.linear.ridge_path import RidgePath, RidgeTrial, gcv, ridge_path
 from tangrid.linear.sparse_design import SparseBlock, SplitDesign
@@ -146,6 +148,7 @@ def solve_colours(
         path, start = _chosen(iteration)
     chosen = float(ridge) if path is None else path.ridge
     found = iteration.solve(chosen, tolerance, start=start, most=_MOST_STEPS)
+    _tell_what_is_left(found, tolerance, chosen)
     table = torch.zeros(field.num_columns, 3, dtype=torch.float64)
     table[columns] = found.weights[:, :3]
     field.set_colours(table)
@@ -161,6 +164,18 @@ def solve_colours(
         num_voxels=len(columns),
         train_mse=float(errors.square().mean()),
     )
+
+
+def _tell_what_is_left(found: Minimum, tolerance: float, ridge: float) -> None:
+    if found.gradient > tolerance:
+        warnings.warn(
+            f"solve_colours: expected a relative gradient of {tolerance:.0e}, got "
+            f"{found.gradient:.1e} after {found.iterations} steps with the ridge "
+            f"{ridge:.1e}. Pictures may be right all the same; a larger ridge or fewer "
+            "voxels take fewer steps.",
+            NumericalWarning,
+            stacklevel=3,
+        )
 
 
 def _mean_colour(system: RenderingMatrix) -> Tensor:
