@@ -1,6 +1,7 @@
 """Grid-based neural fields and their tangent kernels, fast on a plain CPU.
 
-Everything public is here: build a field, fit one, load one, look at tangent kernels.
+Everything public is here: predict which field fits, build one, fit one, load one, look
+at tangent kernels.
 Names are imported when they are first asked for, so ``import tangrid`` is quick.
 
 Example:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from tangrid.interface import extract_mesh as extract_mesh
     from tangrid.interface import fit as fit
     from tangrid.interface import load as load
+    from tangrid.predicting import predict as predict
     from tangrid.signals.image import ImageSignal as ImageSignal
     from tangrid.signals.mesh import MeshSignal as MeshSignal
     from tangrid.signals.scene import Scene as Scene
@@ -55,6 +57,7 @@ _HOMES = {
     "extract_mesh": "tangrid.interface",
     "fit": "tangrid.interface",
     "load": "tangrid.interface",
+    "predict": "tangrid.predicting",
     "tangent_kernel": "tangrid.tangent",
 }
 
