@@ -93,6 +93,16 @@ def test_the_loss_of_one_batch_never_rises(config: FieldConfig, workers: Workers
     assert losses[-1] < 0.5 * losses[0]
 
 
+@pytest.mark.parametrize("seed", [0, 1, 5])
+def test_no_start_of_a_grid_holds_training_up(seed: int, workers: Workers):
+    """From some all solves of the first dozen steps would be rejected."""
+    optimizer = GaussNewton(build(seed=seed), STEPS, workers, seed=0)
+    batch = task().batch(0)
+    losses = [optimizer.step(batch).item() for _ in range(12)]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < 1e-2 * losses[0]
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_same_seed_gives_the_same_bits(threads: int, tmp_path: Path):
     settings = dataclasses.replace(STEPS, threads=threads)

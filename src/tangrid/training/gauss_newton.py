@@ -15,7 +15,7 @@ References:
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,8 @@ _PROBES = 2
 """Estimates of the diagonal that each solve adds to the running mean."""
 _MEMORY = 20
 """Estimates that the running mean of the diagonal looks back on."""
+_SIGN_STEPS, _SIGN_RATE = 10, 1e-2
+"""Steps by the signs of the gradient where no solve is of use, and their size."""
 _SMALLEST_SCALE = 1e-8
 """Least entry of the diagonal over the largest: no step moves what no point sees."""
 
@@ -120,6 +122,11 @@ class GaussNewton:
                 products.keep_jacobians()
                 self._solve(products, table_only=True)
             self._solve(products, table_only=False)
+            if (
+                not self._loss < first
+                and SPARSE_GROUP in self._field.parameter_groups()
+            ):
+                self._leave_start(products)
         return torch.tensor(first, dtype=torch.float64)
 
     def grow(self, field: Field, maps: Mapping[str, Resampling]) -> None:
@@ -159,24 +166,53 @@ class GaussNewton:
             TABLE_ITERATIONS if table_only else ITERATIONS,
         )
         self._iterations += found.iterations
+        before = self._loss
+        loss = self._try(products, moved, products.split(found.step))
+        gain = math.nan
+        if found.expected_fall > 0:
+            gain = (before - loss) / found.expected_fall
+        self._damping[int(table_only)] = next_damping(damping, gain)
+        if not loss < before:
+            self._rejected += 1
+
+    def _try(
+        self,
+        products: Products,
+        moved: Mapping[str, nn.Parameter],
+        changes: Sequence[Tensor],
+    ) -> float:
+        """Change parameters if that lowers the loss.
+
+        Returns:
+            The loss that the change gives, taken or not.
+        """
         before = [parameter.detach().clone() for parameter in moved.values()]
         with torch.no_grad():
-            changes = products.split(found.step)
             for parameter, change in zip(moved.values(), changes, strict=True):
                 parameter.add_(change)
         loss = products.linearise()
-        gain = math.nan
-        if found.expected_fall > 0:
-            gain = (self._loss - loss) / found.expected_fall
-        self._damping[int(table_only)] = next_damping(damping, gain)
         if loss < self._loss:
             self._loss = loss
-            return
-        self._rejected += 1
+            return loss
         with torch.no_grad():
             for parameter, old in zip(moved.values(), before, strict=True):
                 parameter.copy_(old)
         products.linearise()
+        return loss
+
+    def _leave_start(self, products: Products) -> None:
+        """Follow the signs of the gradient, as Adam first does, while the loss falls.
+
+        A table begins at almost nothing, and there units of a decoder switch on and off
+        from point to point: a linear model may hold no farther than the table is large,
+        and solves be rejected for dozens of steps.
+        """
+        for _ in range(_SIGN_STEPS):
+            before = self._loss
+            changes = products.descent().sign_().mul_(_SIGN_RATE)
+            self._try(products, self._parameters, products.split(changes))
+            if not self._loss < before:
+                return
 
     def _first(self, table_only: bool) -> dict[str, nn.Parameter]:
         """Return the table, which is the first parameter, or all of them."""
