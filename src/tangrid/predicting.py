@@ -11,7 +11,7 @@ from tangrid.devices import HOST, find_device
 from tangrid.errors import ConfigError
 from tangrid.experiments.fit_image import ImageSource
 from tangrid.experiments.fit_sdf import MeshSource
-from tangrid.experiments.keeping import keeping
+from tangrid.experiments.keeping import Kept, keeping
 from tangrid.experiments.predict_images import PredictImage, plan_image_prediction
 from tangrid.experiments.predict_plan import PredictionPlan
 from tangrid.experiments.predict_sdfs import PredictSdf, plan_sdf_prediction
@@ -19,7 +19,6 @@ from tangrid.experiments.predict_settings import PredictionSettings
 from tangrid.experiments.predict_signal import Predicted, run_prediction
 from tangrid.progress import StageLine
 from tangrid.reports.prediction_report import write_prediction_report
-from tangrid.runs.store import RunFolder
 from tangrid.signals.image import ImageSignal
 from tangrid.signals.mesh import MeshSignal
 from tangrid.training.settings import SDF_BATCH_SIZE, training_for
@@ -86,36 +85,39 @@ def predict(
         [1, 2]
     """
     place = find_device(device)
-    given = {
-        "windows": windows,
-        "points": window_points,
-        "lesson_steps": lesson_steps,
-    }
     shared = {
         "models": (models,) if isinstance(models, str) else tuple(models),
         "sweeps": (sweep,) if isinstance(sweep, str) else tuple(sweep),
         "params": params,
         "seeds": tuple(seeds),
         "settings": dict(settings or {}),
-        "look": PredictionSettings(**{k: v for k, v in given.items() if v is not None}),
+        "look": _look(windows=windows, points=window_points, lesson_steps=lesson_steps),
         "diagnostics": diagnostics,
     }
     held = {"holdout": holdout, "heldout_share": heldout_share}
     plan = _plan(signal, steps, held, shared)
     if out is None:
-        if overwrite or resume:
-            raise ConfigError(
-                "predict(overwrite=..., resume=...): expected a folder to apply it to, "
-                "got out=None. Name the folder with out."
-            )
-        return _predicted(plan, None, resume=False, device=place, progress=progress)
+        _check_kept(overwrite=overwrite, resume=resume)
+        return _predicted(plan, None, device=place, progress=progress)
     kind = {"overwrite": overwrite, "resume": resume}
     with keeping(out, plan.experiment, **kind) as kept:
-        found = _predicted(
-            plan, kept.folder, resume=kept.resume, device=place, progress=progress
-        )
+        found = _predicted(plan, kept, device=place, progress=progress)
     write_prediction_report(kept.folder.path)
     return found
+
+
+def _look(**given: int | None) -> PredictionSettings:
+    asked = {name: value for name, value in given.items() if value is not None}
+    return PredictionSettings(**asked)
+
+
+def _check_kept(**flags: bool) -> None:
+    for name, flag in flags.items():
+        if flag:
+            raise ConfigError(
+                f"predict({name}=True): expected a folder to apply it to, got "
+                "out=None. Name the folder with out."
+            )
 
 
 def _plan(
@@ -148,17 +150,16 @@ def _plan(
 
 def _predicted(
     plan: PredictionPlan[Any],
-    folder: RunFolder | None,
+    kept: Kept | None,
     *,
-    resume: bool,
     device: torch.device,
     progress: bool,
 ) -> Predicted:
     with StageLine() if progress else nullcontext() as line:
         *_, found = run_prediction(
             plan,
-            folder,
-            resume=resume,
+            kept.folder if kept else None,
+            resume=kept.resume if kept else False,
             device=device,
             on_candidate=line.begin if line else None,
             on_stage=line.stage if line else lambda _: None,

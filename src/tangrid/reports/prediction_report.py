@@ -99,57 +99,50 @@ def _unfinished(prediction: Prediction) -> Html:
     )
 
 
+_OF_IMAGES = (
+    "The PSNR of pixels that a fit does not see, between points as dense as those it is "
+    "trained on."
+)
+_OF_SHAPES = (
+    "The root mean square error of the distance, in sides of the unit box, between "
+    "points as dense as those of the pool and near the surface."
+)
+_ORDER = (
+    "The order of the candidates, and how far each is behind the best one. The level is "
+    "less certain: all candidates share its error."
+)
+_GROUNDS = (
+    "It rests on a few small windows, on frozen kernels and on a lesson of {steps} "
+    "steps at the points of these windows alone. A standard error tells how much "
+    "windows and seeds differ, and nothing of what the method itself misses."
+)
+_COST = "Time and memory of training, and how many steps are enough."
+_LONG_TRAINING = (
+    "What a long training does beyond this: features that move far, rates that are too "
+    "large or too small in the end, effects of small batches."
+)
+_ELSEWHERE = (
+    "Errors of points that are trained on, and what lies outside all windows, such as "
+    "a rare texture."
+)
+_SHAPE_ITSELF = (
+    "Volume, surface and normals of the shape, and losses other than the mean square "
+    "error, by which the lesson learns."
+)
+
+
 def _what_section(prediction: Prediction) -> Html:
     look = prediction.record.config.get("look") or {}
-    steps = look.get("lesson_steps", 100)
-    error = (
-        "The PSNR of pixels that a fit does not see, between points as dense as those "
-        "it is trained on."
-        if prediction.is_psnr
-        else "The root mean square error of the distance, in sides of the unit box, "
-        "between points as dense as those of the pool and near the surface."
-    )
-    is_measured = [
-        tag("li", error),
-        tag(
-            "li",
-            "The order of the candidates, and how far each is behind the best one. "
-            "The level is less certain: all candidates share its error.",
-        ),
-        tag(
-            "li",
-            f"It rests on a few small windows, on kernels frozen after the first steps "
-            f"and on a lesson of {steps} steps at the points of these windows alone. A "
-            "standard error tells how much windows and seeds differ, and nothing of "
-            "what the method itself misses.",
-        ),
-    ]
-    is_not = [
-        tag("li", "Time and memory of training, and how many steps are enough."),
-        tag(
-            "li",
-            "What a long training does beyond this: features that move far, rates that "
-            "are too large or too small in the end, effects of small batches.",
-        ),
-        tag(
-            "li",
-            "Errors of pixels that are trained on, and what lies outside all windows, "
-            "such as a rare texture.",
-        ),
-        None
-        if prediction.is_psnr
-        else tag(
-            "li",
-            "Volume, surface and normals of the shape, and losses other than the mean "
-            "square error, by which the lesson learns.",
-        ),
-    ]
+    grounds = _GROUNDS.replace("{steps}", str(look.get("lesson_steps", 100)))
+    error = _OF_IMAGES if prediction.is_psnr else _OF_SHAPES
+    missing = [_COST, _LONG_TRAINING, _ELSEWHERE]
+    missing += [] if prediction.is_psnr else [_SHAPE_ITSELF]
     return section(
         "What is predicted and what is not",
         tag("h3", "Predicted"),
-        tag("ul", is_measured),
+        tag("ul", [tag("li", words) for words in (error, _ORDER, grounds)]),
         tag("h3", "Not predicted"),
-        tag("ul", is_not),
+        tag("ul", [tag("li", words) for words in missing]),
     )
 
 
