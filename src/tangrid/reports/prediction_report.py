@@ -100,16 +100,16 @@ def _unfinished(prediction: Prediction) -> Html:
 
 
 _OF_IMAGES = (
-    "The PSNR of pixels that a fit does not see, between points as dense as those it is "
-    "trained on."
+    "The PSNR of pixels that a fit does not see, between points as dense as those it "
+    "is trained on."
 )
 _OF_SHAPES = (
     "The root mean square error of the distance, in sides of the unit box, between "
     "points as dense as those of the pool and near the surface."
 )
 _ORDER = (
-    "The order of the candidates, and how far each is behind the best one. The level is "
-    "less certain: all candidates share its error."
+    "The order of the candidates, and how far each is behind the best one. The level "
+    "is less certain: all candidates share its error."
 )
 _GROUNDS = (
     "It rests on a few small windows, on frozen kernels and on a lesson of {steps} "
