@@ -19,7 +19,7 @@ file(
             ),
             decoder=SumConfig(),
         ),
-        rates={"grid": 2e-2},
+        rates={"grid": 0.2},
         finest_fraction=0.5,
         summary="Sum of four dense grids, linear in its features.",
         source="Bilinear pyramid; levels and rates ours.",
@@ -32,7 +32,7 @@ file(
             encoding=FourierConfig(family="gaussian", num_frequencies=512),
             decoder=LinearConfig(),
         ),
-        rates={"decoder": 2e-2},
+        rates={"decoder": 5e-2},
         summary="Gaussian Fourier features under one matrix.",
         source="Rahimi, Recht 2007; frequencies: Tancik et al. 2020.",
     )
