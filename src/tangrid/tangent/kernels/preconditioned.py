@@ -12,9 +12,11 @@ own up to their size, the outputs follow :math:`\dot O \propto -J P J^\top (O - 
 The sums are over the points of the kernel, and no label enters.
 
 Structure is kept. A read of a table gets weights :math:`w_k P_{jo}^{1/2}` for every
-channel of the table, which is exact. A linear layer's sums of squares are taken as the
-product of those over its rows and its columns (Shazeer and Stern's factored second
-moments), so that its gradients stay outer products.
+channel of the table, which is exact where no point reads a row twice; where two corners
+of a cell share one by chance, as in a hashed table, the squares of both are added. A
+linear layer's sums of squares are taken as the product of those over its rows and its
+columns (Shazeer and Stern's factored second moments), so that its gradients stay outer
+products.
 
 References:
     Kingma and Ba 2015, "Adam"; Shazeer and Stern 2018, "Adafactor: Adaptive Learning
