@@ -108,3 +108,9 @@ def test_nearest_points_around_a_centre():
         coords[:9], values[:9], centres[:1], points=20, judged=0.25, seed=0
     )
     assert len(all_of_few[0]) == 9
+
+
+def test_no_point_is_judged_in_one_window_and_seen_in_another():
+    found = windows_of(None, count=16, points=128)
+    judged = {tuple(p) for w in found for p in w.coords[w.is_judged].tolist()}
+    assert judged.isdisjoint(map(tuple, seen(found)[0].tolist()))

@@ -66,7 +66,7 @@ def test_the_untouched_kernel_is_judged_by_refits_without_each_point():
         for it in whole
     ]
     look = dataclasses.replace(LOOK, lesson_steps=0)
-    found = estimate(fit, SIGNAL.site, windows, look, HOST)
+    found = estimate(fit, SIGNAL.site, windows, look, HOST, limits=None)
     field = fit.build(SIGNAL.site)
     for number, window in enumerate(windows):
         summed = tangent_kernel(field, window.coords, outputs="trace").to_dense()
@@ -158,11 +158,11 @@ def test_finished_candidates_are_kept(tmp_path: Path):
 def test_a_candidate_that_fails_stands_last(monkeypatch: pytest.MonkeyPatch):
     whole = predict_signal.estimate
 
-    def fails_once(fit, *rest):
+    def fails_once(fit, *rest, **more):
         if fit.model == "siren":
             message = "the loss is not finite"
             raise NumericalError(message)
-        return whole(fit, *rest)
+        return whole(fit, *rest, **more)
 
     monkeypatch.setattr(predict_signal, "estimate", fails_once)
     *_, found = run_prediction(plan_image_prediction(EXPERIMENT, SIGNAL))

@@ -33,6 +33,7 @@ from tangrid.experiments.fitting import Fit
 from tangrid.experiments.predict_sample import Window, seen
 from tangrid.experiments.predict_settings import PredictionSettings
 from tangrid.fields import Field
+from tangrid.notation import Values
 from tangrid.signals.site import Site
 from tangrid.tangent.dynamics.regression import KernelRegression
 from tangrid.tangent.kernels.building import tangent_kernel
@@ -140,6 +141,8 @@ def estimate(
     windows: Sequence[Window],
     settings: PredictionSettings,
     device: torch.device,
+    *,
+    limits: tuple[float, float] | None = (0.0, 1.0),
 ) -> Estimates:
     """Return what is predicted for one model with one seed.
 
@@ -149,7 +152,10 @@ def estimate(
         windows: The sample of the signal.
         settings: How long the lesson is, and the ridges.
         device: Where to compute.
+        limits: What outputs are clipped to before they are judged, as a PSNR does; None
+            for signals without limits.
     """
+    judge = _Judge(limits)
     windows = [_on(window, device) for window in windows]
     field = experiment.build(site).to(device)
     rates = experiment.training.rates
@@ -157,12 +163,12 @@ def estimate(
     # Nothing has been trained: no label is known to the kernel.
     unseen = [replace(w, is_judged=torch.ones_like(w.is_judged)) for w in windows]
     with _timed(seconds, "plain"):
-        plain = _left_out_of(
+        plain = judge.left_out(
             lambda w: tangent_kernel(field, w.coords, outputs="trace"),
             field, unseen, settings.plain_ridge,
         )  # fmt: skip
     with _timed(seconds, "initial"):
-        initial = _left_out_of(
+        initial = judge.left_out(
             lambda w: adam_kernel(field, w.coords, rates),
             field, unseen, settings.initial_ridge,
         )  # fmt: skip
@@ -172,9 +178,9 @@ def estimate(
         )
     with _timed(seconds, "lesson"):
         early = _taught(experiment, field, windows, settings)
-        lesson = torch.stack([_left_by(field, w) for w in windows])
+        lesson = torch.stack([judge.left_by(field, w) for w in windows])
     with _timed(seconds, "kernel"):
-        kernel = _left_out_of(
+        kernel = judge.left_out(
             lambda w: adam_kernel(early, w.coords, rates),
             early,
             windows,
@@ -233,25 +239,41 @@ def _taught(
     return start or kept[0]
 
 
-def _left_out_of(
-    kernel_at: Callable[[Window], TangentKernel],
-    field: Field,
-    windows: Sequence[Window],
-    share: float,
-) -> Errors:
-    """Return the mean square of the leave-one-out errors at each window's points."""
-    found = []
-    for window in windows:
+@dataclass(frozen=True)
+class _Judge:
+    """Measure errors at the judged points of windows.
+
+    Attributes:
+        limits: What outputs are clipped to.
+    """
+
+    limits: tuple[float, float] | None
+
+    def left_out(
+        self,
+        kernel_at: Callable[[Window], TangentKernel],
+        field: Field,
+        windows: Sequence[Window],
+        share: float,
+    ) -> Errors:
+        """Return the mean square of leave-one-out errors in each window."""
+        found = []
+        for window in windows:
+            values = window.values.double()
+            with torch.no_grad():
+                initial = field.forward(window.coords).double()
+            fitted = KernelRegression(kernel_at(window), values, initial)
+            errors = fitted.leave_one_out(fitted.relative_ridge(share))
+            found.append(self._mean_square(window, values - errors))
+        return torch.stack(found)
+
+    def left_by(self, field: Field, window: Window) -> Float[Tensor, ""]:
+        """Return the mean square error of a field in a window."""
         with torch.no_grad():
-            values = field.forward(window.coords).double()
-        fitted = KernelRegression(kernel_at(window), window.values.double(), values)
-        errors = fitted.leave_one_out(fitted.relative_ridge(share))
-        found.append(errors[window.is_judged].square().mean().cpu())
-    return torch.stack(found)
+            return self._mean_square(window, field.forward(window.coords).double())
 
-
-def _left_by(field: Field, window: Window) -> Float[Tensor, ""]:
-    """Return the mean square error of a field at the judged points of a window."""
-    coords, values = window.coords[window.is_judged], window.values[window.is_judged]
-    with torch.no_grad():
-        return (field.forward(coords) - values).double().square().mean().cpu()
+    def _mean_square(self, window: Window, outputs: Values) -> Float[Tensor, ""]:
+        if self.limits is not None:
+            outputs = outputs.clamp(*self.limits)
+        errors = (outputs - window.values.double())[window.is_judged]
+        return errors.square().mean().cpu()

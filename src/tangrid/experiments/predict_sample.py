@@ -76,19 +76,20 @@ def image_windows(
     trained = torch.ones(signal.num_pixels, dtype=torch.bool)
     if split is not None:
         trained[split.heldout_indices] = False
-    windows = []
+    places = []
     for column, row in _places(signal, width, height, count, source):
         rows = torch.arange(row, row + height)[:, None] * signal.width
         inside = (rows + torch.arange(column, column + width)).flatten()
-        inside = inside[trained[inside]]
-        windows.append(
-            Window(
-                coords=signal.pixel_coords(inside),
-                values=signal.pixel_values(inside),
-                is_judged=_judged(len(inside), judged, source),
-            )
+        places.append(inside[trained[inside]])
+    is_judged = _judged(signal.num_pixels, places, judged, source)
+    return [
+        Window(
+            coords=signal.pixel_coords(inside),
+            values=signal.pixel_values(inside),
+            is_judged=is_judged[inside],
         )
-    return windows
+        for inside in places
+    ]
 
 
 def _places(
@@ -133,28 +134,38 @@ def nearest_windows(
     """
     source = generator(seed, "windows")
     points = min(points, len(coords))
-    windows = []
+    places = []
     for centre in centres.tolist():
         distance = (coords - coords[centre]).square().sum(1)
-        inside = distance.topk(points, largest=False).indices.sort().values
-        windows.append(
-            Window(
-                coords=coords[inside],
-                values=values[inside],
-                is_judged=_judged(points, judged, source),
-            )
+        places.append(distance.topk(points, largest=False).indices.sort().values)
+    is_judged = _judged(len(coords), places, judged, source)
+    return [
+        Window(
+            coords=coords[inside], values=values[inside], is_judged=is_judged[inside]
         )
-    return windows
+        for inside in places
+    ]
 
 
-def _judged(count: int, share: float, source: torch.Generator) -> Bool[Tensor, " n"]:
-    """Return which points are judged: drawn at random, at least one, and not all."""
+def _judged(
+    count: int,
+    places: Sequence[Int64[Tensor, " k"]],
+    share: float,
+    source: torch.Generator,
+) -> Bool[Tensor, " n"]:
+    """Return which of all points are judged: at least one of each window, not all.
+
+    A point is judged in every window that holds it: where windows overlap, no short
+    training may see through one what another judges.
+    """
     drawn = torch.rand(count, generator=source)
     is_judged = drawn < share
-    if count > 1 and not bool(is_judged.any()):
-        is_judged[drawn.argmin()] = True
-    if count > 1 and bool(is_judged.all()):
-        is_judged[drawn.argmax()] = False
+    crowded = [inside for inside in places if bool(is_judged[inside].all())]
+    for inside in crowded:
+        is_judged[inside[drawn[inside].argmax()]] = False
+    for inside in places:
+        if not bool(is_judged[inside].any()):
+            is_judged[inside[drawn[inside].argmin()]] = True
     return is_judged
 
 

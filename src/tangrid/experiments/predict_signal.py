@@ -20,6 +20,8 @@ from tangrid.runs.codec import to_plain
 from tangrid.runs.store import RunFolder
 
 TABLE = "table.json"
+_VALUES = (0.0, 1.0)
+"""What a PSNR clips to."""
 
 OnStage = Callable[[str], None]
 """Told what is done now."""
@@ -153,6 +155,7 @@ def _estimates(
     for fit in planned.fits:
         seed = f", seed {fit.seed}" if len(planned.fits) > 1 else ""
         on_stage(f"kernels and lesson{seed}")
-        look = plan.experiment.look
-        found.append(estimate(fit, plan.site, drawn[fit.seed], look, device))
+        look, windows = plan.experiment.look, drawn[fit.seed]
+        limits = _VALUES if plan.quantity == "psnr" else None
+        found.append(estimate(fit, plan.site, windows, look, device, limits=limits))
     return found
