@@ -13,6 +13,7 @@ from tangrid.errors import ConfigError, NumericalError
 from tangrid.experiments import PredictImage, PredictSdf, predict_signal
 from tangrid.experiments.fit_image import ImageSource
 from tangrid.experiments.fit_sdf import MeshSource
+from tangrid.experiments.keeping import keeping
 from tangrid.experiments.predict_candidate import estimate
 from tangrid.experiments.predict_images import plan_image_prediction
 from tangrid.experiments.predict_sample import Window, image_windows
@@ -23,6 +24,7 @@ from tangrid.experiments.prediction_ranking import ranking
 from tangrid.runs.codec import from_plain, to_plain
 from tangrid.runs.plain_json import to_json
 from tangrid.runs.store import RunFolder
+from tangrid.signals.image import ImageSignal
 from tangrid.tangent.kernels.building import tangent_kernel
 from tangrid.training import TrainingSettings
 from tests.experiments.small_experiments import image, plan
@@ -152,7 +154,46 @@ def test_finished_candidates_are_kept(tmp_path: Path):
         assert mine["predicted_psnr"] == theirs["predicted_psnr"]
     *_, again = run_prediction(planned, folder, resume=True)
     assert to_json(again.table) == to_json(found.table)
-    assert from_plain(folder.read_json("config.json")) == EXPERIMENT
+    assert from_plain(folder.read_json("config.json")) == planned.experiment
+
+
+def test_another_signal_of_the_same_name_is_not_gone_on_with(tmp_path: Path):
+    asked = dataclasses.replace(EXPERIMENT, models=("siren",), sweeps=())
+    kept = plan_image_prediction(asked, SIGNAL).experiment
+    with keeping(tmp_path / "image", kept) as begun:
+        begun.folder.write_json("config.json", to_plain(kept))
+        begun.folder.write_json("table.json", {})
+    dimmed = ImageSignal.from_array(SIGNAL.pixels // 2, name=SIGNAL.name)
+    for other, where in ((dimmed, "digest"), (image(side=48), "resolution")):
+        again = plan_image_prediction(asked, other).experiment
+        with (
+            pytest.raises(ConfigError, match=f"one in which {where}"),
+            keeping(tmp_path / "image", again, resume=True),
+        ):
+            pass
+    with keeping(tmp_path / "image", kept, resume=True) as found:
+        assert found.resume
+
+
+def test_a_prediction_knows_its_mesh():
+    asked = PredictSdf(
+        models=("siren",), signal=MeshSource(name="egg"), points=2048, look=LOOK
+    )
+    planned = plan_sdf_prediction(asked, shape())
+    assert planned.experiment == dataclasses.replace(asked, digest=shape().digest)
+
+
+def test_diagnostics_that_fail_leave_the_prediction(monkeypatch: pytest.MonkeyPatch):
+    def fails(*_: object) -> None:
+        message = "no eigenvalues"
+        raise NumericalError(message)
+
+    monkeypatch.setattr(predict_signal, "diagnose", fails)
+    only = dataclasses.replace(EXPERIMENT, models=("siren",), sweeps=())
+    *_, found = run_prediction(plan_image_prediction(only, SIGNAL))
+    (row,) = found.rows
+    assert (row["rank"], row["diagnostics"], row["curve"]) == (1, None, None)
+    assert row["diagnostics_failed"] == "no eigenvalues"
 
 
 def test_a_candidate_that_fails_stands_last(monkeypatch: pytest.MonkeyPatch):

@@ -13,7 +13,7 @@ from tangrid.experiments.predict_signal import Predicted, run_prediction
 from tangrid.progress import StageLine
 from tangrid.reports.measures import MISSING, is_number
 from tangrid.reports.prediction_report import write_prediction_report
-from tangrid.runs.prediction_record import read_prediction
+from tangrid.runs.prediction_record import read_prediction, why_unranked
 
 _OWN_SWITCHES = ("--no-diagnostics", "--overwrite", "--resume")
 _OWN_FLAGS = (
@@ -97,7 +97,7 @@ def ranking_lines(predicted: Predicted) -> list[str]:
     )  # fmt: skip
     rows = [_line(row, quantity) for row in predicted.rows]
     failed = [
-        f"{row['label']}: {row.get('failed') or 'the lesson diverged'}"
+        f"{row['label']}: {why_unranked(row)}"
         for row in predicted.rows
         if row["rank"] is None
     ]

@@ -1,5 +1,6 @@
 """Predict how well candidates would fill in one image."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -23,6 +24,12 @@ class PredictImage(Prediction):
 
     signal: ImageSource = field(default_factory=ImageSource)
     """The image."""
+    num_channels: int | None = None
+    """Values per pixel; None until the image is opened."""
+    resolution: tuple[int, ...] | None = None
+    """Pixels along x and y; None until the image is opened."""
+    digest: str = ""
+    """Hash of its pixels: a file may change while its name stays."""
     sampling: Sampling = "auto"
     """Which points each step of the fits would train on."""
     holdout: bool = False
@@ -68,6 +75,12 @@ def plan_image_prediction(
             seed=fit.seed,
         )
 
+    experiment = dataclasses.replace(
+        experiment,
+        num_channels=signal.num_channels,
+        resolution=(signal.width, signal.height),
+        digest=signal.digest,
+    )
     planned = planned_candidates(experiment, "image", signal.site, plan_one)
     windows(planned[0].fits[0])  # an image too small is refused before anything begins
     return PredictionPlan(

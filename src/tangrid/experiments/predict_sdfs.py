@@ -1,5 +1,6 @@
 """Predict how well candidates would fill in the signed distance of one mesh."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +33,8 @@ class PredictSdf(Prediction):
 
     signal: MeshSource = field(default_factory=MeshSource)
     """The mesh."""
+    digest: str = ""
+    """Hash of its triangles: a file may change while its name stays."""
     rule: SamplingRule = "instant-ngp"
     """How far from the surface near points are drawn."""
     points: int | None = None
@@ -82,6 +85,7 @@ def plan_sdf_prediction(
             seed=fit.seed,
         )
 
+    experiment = dataclasses.replace(experiment, digest=signal.digest)
     return PredictionPlan(
         experiment=experiment,
         quantity="distance",

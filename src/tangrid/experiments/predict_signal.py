@@ -15,6 +15,7 @@ from tangrid.experiments.predict_diagnostics import diagnose
 from tangrid.experiments.predict_plan import PlannedCandidate, PredictionPlan
 from tangrid.experiments.predict_sample import Window
 from tangrid.experiments.predict_table import Row, failed_row, ranked, row_of
+from tangrid.fields import Field
 from tangrid.fields.budget import num_trained
 from tangrid.runs.codec import to_plain
 from tangrid.runs.store import RunFolder
@@ -128,13 +129,11 @@ def _row(
         first = planned.fits[0]
         field = first.build(plan.site).to(device)
         told: dict[str, Any] = {"params_trainable": num_trained(field)}
-        if plan.experiment.diagnostics:
-            on_stage("diagnostics")
-            diagnostics = diagnose(field, drawn[first.seed])
-            told["curve"] = diagnostics.pop("curve")
-            told["diagnostics"] = diagnostics
     except NumericalError as error:
         return failed_row(planned, str(error))
+    if plan.experiment.diagnostics:
+        on_stage("diagnostics")
+        told |= _diagnostics(field, drawn[first.seed])
     seconds = {
         name: sum(estimates.seconds.get(name, 0.0) for estimates in found)
         for name in ("plain", "initial", "lesson", "kernel")
@@ -142,6 +141,16 @@ def _row(
     seconds["diagnostics"] = time.monotonic() - estimated
     seconds["total"] = time.monotonic() - began
     return row_of(planned, found, plan.quantity, {**told, "seconds": seconds})
+
+
+def _diagnostics(field: Field, windows: list[Window]) -> Row:
+    """Return diagnostics and curve, or why there are none: nothing ranks by them."""
+    try:
+        found = diagnose(field, windows)
+    except NumericalError as error:
+        return {"diagnostics": None, "curve": None, "diagnostics_failed": str(error)}
+    curve = found.pop("curve")
+    return {"diagnostics": found, "curve": curve}
 
 
 def _estimates(

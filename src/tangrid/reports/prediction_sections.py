@@ -18,6 +18,7 @@ from tangrid.reports.prediction_figures import (
     spectra,
 )
 from tangrid.reports.tables import legend, scrolling, swatch
+from tangrid.runs.prediction_record import why_unranked
 
 _PLUS = " ± "
 ESTIMATES = ("plain", "initial", "kernel", "lesson", "predicted")
@@ -42,7 +43,7 @@ def ranking_section(prediction: Prediction) -> Html:
         "difference. Open diamonds: what the untouched kernel alone would say."
     )
     failed = [
-        tag("li", f"{it.label}: {it.row.get('failed') or 'the lesson diverged'}")
+        tag("li", f"{it.label}: {why_unranked(it.row)}")
         for it in prediction.candidates
         if it.rank is None
     ]
@@ -281,8 +282,14 @@ def diagnostic_section(prediction: Prediction) -> Html | None:
         prediction: What is predicted.
     """
     having = [it for it in prediction.candidates if section_of(it.row, "diagnostics")]
+    without = [
+        tag("li", f"{it.label}: {it.row['diagnostics_failed']}")
+        for it in prediction.candidates
+        if it.row.get("diagnostics_failed")
+    ]
+    notes = tag("ul", without, class_="notes") if without else None
     if not having:
-        return None
+        return section("Diagnostics (do not rank)", notes) if notes else None
     heads = [*(name for _, name in _DIAGNOSTICS), "High frequencies"]
     rows = []
     for it in having:
@@ -305,5 +312,5 @@ def diagnostic_section(prediction: Prediction) -> Html | None:
         "frequencies are those above half of what the lattice holds."
     )
     return section(
-        "Diagnostics (do not rank)", scrolling("Diagnostics", table), lead=lead
+        "Diagnostics (do not rank)", scrolling("Diagnostics", table), notes, lead=lead
     )

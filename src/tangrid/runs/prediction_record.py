@@ -1,5 +1,7 @@
 """What a prediction left behind, as one frozen record."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,29 @@ class PredictionRecord:
     def rows(self) -> tuple[dict[str, Any], ...]:
         """One row per candidate, in the order in which they were asked for."""
         return tuple(self.table.get("rows", ()))
+
+
+def why_unranked(row: Mapping[str, Any]) -> str:
+    """Return why a candidate has no place among the others.
+
+    Args:
+        row: Its row of the table.
+
+    Example:
+        >>> why_unranked({"windows": {"initial": [0.1], "lesson": [0.1, None]}})
+        'the estimate lesson is not finite in 1 of 2 windows'
+    """
+    if row.get("failed"):
+        return str(row["failed"])
+    windows = row.get("windows") or {}
+    for name in ("initial", "kernel", "lesson", "predicted"):
+        errors = windows.get(name) or ()
+        bad = sum(error is None or not math.isfinite(error) for error in errors)
+        if bad:
+            return (
+                f"the estimate {name} is not finite in {bad} of {len(errors)} windows"
+            )
+    return "nothing of it is estimated"
 
 
 def read_prediction(folder: Path) -> PredictionRecord:
