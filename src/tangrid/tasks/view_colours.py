@@ -116,11 +116,7 @@ def solve_colours(
         ConfigError: If the ridge is not above 0.
         DataError: If no ray sees anything.
     """
-    if ridge != "gcv" and not 0 < ridge < float("inf"):
-        raise ConfigError(
-            f"solve_colours(ridge=...): expected a number above 0, or 'gcv', got "
-            f"{ridge}. Voxels that no ray sees have no colour without."
-        )
+    _check_ridge(ridge)
     medium = scene.field
     assert isinstance(medium, RadianceField)
     field = VoxelColours(medium, settings or VoxelSettings())
@@ -134,15 +130,7 @@ def solve_colours(
             "of which none does. Is the density that of this scene?"
         )
     field.base.copy_(_mean_colour(system))
-    columns, matrix = _seen_columns(system.matrix)
-    left = system.wanted - system.opacity[:, None] * field.base.cpu()
-    source = generator(seed, "colours")
-    signs = torch.randint(0, 2, (len(left), _PROBES), generator=source)
-    iteration = RidgeIteration(
-        _design(matrix, len(columns), workers),
-        torch.cat((left, 2.0 * signs - 1), dim=1),
-        counted=3,
-    )
+    columns, iteration = _iteration(system, field.base.cpu(), workers, seed)
     path, start = None, None
     if ridge == "gcv":
         path, start = _chosen(iteration)
@@ -160,10 +148,23 @@ def solve_colours(
         path=path,
         gradient=found.gradient,
         iterations=found.iterations,
-        num_rays=len(left),
+        num_rays=len(iteration.targets),
         num_voxels=len(columns),
         train_mse=float(errors.square().mean()),
     )
+
+
+def _iteration(
+    system: RenderingMatrix, base: Tensor, workers: Workers, seed: int
+) -> tuple[Tensor, RidgeIteration]:
+    """Return the columns that are seen, and what solves for them and for probes."""
+    columns, matrix = _seen_columns(system.matrix)
+    left = system.wanted - system.opacity[:, None] * base
+    source = generator(seed, "colours")
+    signs = torch.randint(0, 2, (len(left), _PROBES), generator=source)
+    targets = torch.cat((left, 2.0 * signs - 1), dim=1)
+    design = _design(matrix, len(columns), workers)
+    return columns, RidgeIteration(design, targets, counted=3)
 
 
 def _tell_what_is_left(found: Minimum, tolerance: float, ridge: float) -> None:
@@ -175,6 +176,14 @@ def _tell_what_is_left(found: Minimum, tolerance: float, ridge: float) -> None:
             "voxels take fewer steps.",
             NumericalWarning,
             stacklevel=3,
+        )
+
+
+def _check_ridge(ridge: float | Literal["gcv"]) -> None:
+    if ridge != "gcv" and not 0 < ridge < float("inf"):
+        raise ConfigError(
+            f"solve_colours(ridge=...): expected a number above 0, or 'gcv', got "
+            f"{ridge}. Voxels that no ray sees have no colour without."
         )
 
 

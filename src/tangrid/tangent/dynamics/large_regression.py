@@ -50,6 +50,8 @@ _FINE = tuple(10.0 ** (1 - step / 4) for step in range(53))
 _COARSE = tuple(10.0**-power for power in range(-1, 8))
 _PATIENCE = 2
 """Ridges that do worse, one after the other, after which no smaller one is tried."""
+_LADDERS = {"conjugate-gradients": (_COARSE, _PATIENCE)}
+"""Shares and patience of methods to which each ridge is work."""
 _WORK = 1e11
 """Multiplications that a rank may cost: rows times its square."""
 _LEAST_RANK, _MOST_RANK = 64, 4000
@@ -144,26 +146,16 @@ def kernel_regression(
     model = Linearised.copy_of(field, parameters, outputs, start, dtype)  # type: ignore[arg-type]
     kernel, initial = model.kernel(coords), model.initial(coords)
     residuals = _residuals(targets, initial)
-    settings = _Settings(
-        method=_method(kernel.shape[0]) if method == "auto" else method,  # type: ignore[arg-type]
-        rank=rank,
-        num_probes=num_probes,
-        tolerance=tolerance,
-        max_steps=max_steps,
-        generator=seeded(0, "kernel regression") if generator is None else generator,
-    )
+    chosen = _method(kernel.shape[0]) if method == "auto" else method
+    source = seeded(0, "kernel regression") if generator is None else generator
+    settings = _Settings(chosen, rank, num_probes, tolerance, max_steps, source)  # type: ignore[arg-type]
     # Of a kernel that is the sum of its channels the mean counts.
     shared = initial.shape[1] if outputs == "trace" else 1
     scale = float(kernel.diagonal().double().mean())
     smoother, near = _smoother(kernel, residuals, settings)
-    is_iterated = settings.method == "conjugate-gradients"
-    if ridge == "gcv":
-        usual = _COARSE if is_iterated else _FINE
-        tried = sorted((share * scale for share in shares or usual), reverse=True)
-    else:
-        check_ridge("kernel_regression", float(ridge))
-        tried = [float(ridge) * shared]
-    path, stopped = _path(smoother, tried, _PATIENCE if is_iterated else None)
+    usual, patience = _LADDERS.get(chosen, (_FINE, None))
+    tried = _ridges(ridge, shares or usual, scale, shared)
+    path, stopped = _path(smoother, tried, patience)
     best = min(path, key=lambda score: score.error)
     fit = smoother.fit(best.ridge)
     return FittedKernel(
@@ -268,6 +260,16 @@ def _affordable_rank(kernel: TangentKernel) -> int:
         "Take fewer points, or a smaller rank.",
     )
     return max(rank, kernel.num_outputs)
+
+
+def _ridges(
+    ridge: float | Literal["gcv"], shares: Sequence[float], scale: float, shared: int
+) -> list[float]:
+    """Return the ridges to try, of the kernel that is the sum of shared channels."""
+    if ridge == "gcv":
+        return sorted((share * scale for share in shares), reverse=True)
+    check_ridge("kernel_regression", float(ridge))
+    return [float(ridge) * shared]
 
 
 def _path(
