@@ -104,6 +104,8 @@ def test_dashes_stand_for_underscores():
     [
         ("1,,2", "steps", False, "values with commas, each once"),
         ("1,1", "steps", False, "values with commas, each once"),
+        ("4,4.0", "factors", False, "values with commas, each once"),
+        ("2:9:x", "steps", True, "a count from 2 to 64"),
         ("a:b", "words", False, "names with commas"),
         ("1.5:4", "steps", True, "whole numbers at both ends"),
         ("4:4", "steps", True, "a low end below the high one"),
@@ -117,3 +119,8 @@ def test_dashes_stand_for_underscores():
 def test_no_values(text: str, spacing: str, is_whole: bool, words: str):
     with pytest.raises(ConfigError, match=f"--sweep x: expected {words}, got"):
         values(text, spacing, is_whole)
+
+
+def test_a_count_that_is_none_is_shown_with_the_range_asked_for():
+    with pytest.raises(ConfigError, match=r"got '2:9:x'. .* --sweep x=2:9:7\."):
+        values("2:9:x")

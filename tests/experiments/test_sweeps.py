@@ -55,6 +55,25 @@ def test_the_finest_level_stays_where_levels_are_swept(sweep: str):
         )
 
 
+@pytest.mark.parametrize("name", ["field.encoding.growth", "--field.encoding.growth "])
+def test_a_growth_that_is_set_stays_where_levels_are_swept(name: str):
+    given = {name: "1.25"}
+    large = Site(num_dims=2, num_channels=3, resolution=(512, 512))
+    found = candidates(
+        ["instant-ngp"], ["levels=2,4"], "image", site=large, settings=given
+    )
+    assert [dict(candidate.settings) for candidate in found] == [
+        {"field.encoding.num_levels": "2"},
+        {"field.encoding.num_levels": "4"},
+    ]
+    # Another setting that is given leaves the finest level where it is.
+    given = {"field.encoding.log2-table-size": "9"}
+    (found,) = candidates(
+        ["instant-ngp"], ["levels=2"], "image", site=large, settings=given
+    )
+    assert "field.encoding.growth" in found.settings
+
+
 def test_a_finest_level_is_reached_whatever_else_is_swept():
     found = candidates(
         ["instant-ngp"], ["finest=24,48", "levels=2,5"], "image", site=SITE
@@ -102,6 +121,24 @@ def test_any_setting_can_be_swept_by_its_path():
         (["hash-grid"], ["finest=8:64"], {"params": 20_000}, "which --params sizes"),
         (["hash-grid"], ["growth=1.2:2"], {"params": 20_000}, "which --params sizes"),
         (["hash-grid"], ["finest=a"], {}, "expected numbers above 0, got 'a'"),
+        (
+            ["fourier-mlp"],
+            ["sigma=4", "field.encoding.bandwidth-cycles=3"],
+            {},
+            "bandwidth_cycles of 'fourier-mlp', which sigma sweeps too",
+        ),
+        (
+            ["siren"],
+            ["training.rates.decoder=1e-3", "rate=2"],
+            {},
+            "expected every setting once",
+        ),
+        (
+            ["fourier-mlp"],
+            ["sigma=4,8"],
+            {"settings": {"field.encoding.bandwidth-cycles": "3"}},
+            "what --set leaves alone, got field.encoding.bandwidth_cycles",
+        ),
         (["hash-grid"], ["levels=1:40:40", "base=2,4"], {}, "at most 64 .* got 80"),
         (["mulfagrid"], ["normaliser=softmx"], {}, "expected one of 'none', 'sum'"),
         (

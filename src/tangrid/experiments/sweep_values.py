@@ -50,7 +50,7 @@ class Sweep:
         if ":" in self.text:
             return self._range(spacing, is_whole=is_whole)
         words = tuple(word.strip() for word in self.text.split(","))
-        if not all(words) or len(set(words)) < len(words):
+        if not all(words) or len(set(map(_as_number, words))) < len(words):
             raise self._refusal(
                 "values with commas, each once", "Write for example", f"{self.name}=8"
             )
@@ -92,16 +92,18 @@ class Sweep:
         words = self.text.split(":")
         try:
             low, high = (float(word) for word in words[:2])
-            count = int(words[2]) if len(words) == 3 else None
         except ValueError:
             low = high = math.nan
-            count = None
         if len(words) > 3 or not (math.isfinite(low) and math.isfinite(high)):
             raise self._refusal(
                 "LOW:HIGH or LOW:HIGH:COUNT in numbers",
                 "Write for example",
                 f"{self.name}=1:64 or {self.name}=1:64:7",
             )
+        try:
+            count = int(words[2]) if len(words) == 3 else None
+        except ValueError:
+            count = 0
         if count is not None and not 2 <= count <= MOST_CANDIDATES:
             raise self._refusal(
                 f"a count from 2 to {MOST_CANDIDATES}",
@@ -134,6 +136,15 @@ def parse_sweep(text: str) -> Sweep:
             "example --sweep sigma=1:64 or --sweep levels=4,8,16."
         )
     return Sweep(name=name, text=values)
+
+
+def _as_number(word: str) -> float | str:
+    """Return what tells two values apart: 4 and 4.0 are one."""
+    try:
+        number = float(word)
+    except ValueError:
+        return word
+    return number if math.isfinite(number) else word
 
 
 def _usual_count(low: float, high: float, spacing: Spacing) -> int:

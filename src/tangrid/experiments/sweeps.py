@@ -72,7 +72,8 @@ def candidates(
     """Return every model with every combination of the swept settings that it has.
 
     A sweep of levels or of the coarsest level keeps the finest one where it is, unless
-    a budget, the growth or the finest level itself decides it.
+    a budget, the growth or the finest level itself decides it, or a given setting is
+    what would have to change for that.
 
     Args:
         models: Names of models.
@@ -99,6 +100,7 @@ def candidates(
         prepared_model(name, task, site=site, params=params, settings=settings)
         for name in dict.fromkeys(models)
     ]
+    _check_distinct(asked, knobs, prepared)
     for sweep in asked:
         _check_applies(sweep, knobs[sweep.name], prepared, task)
         _check_free(sweep, knobs[sweep.name], prepared, settings or {})
@@ -107,7 +109,12 @@ def candidates(
     return tuple(
         candidate
         for model, values in planned
-        for candidate in _combined(model, values, keeps_finest=params is None)
+        for candidate in _combined(
+            model,
+            values,
+            given=frozenset(of_subject(settings or {})),
+            keeps_finest=params is None,
+        )
     )
 
 
@@ -138,6 +145,21 @@ def _check_once(asked: Sequence[Sweep]) -> None:
             "--sweep growth: expected growth or finest, got both: each decides the "
             "other. Leave one of them out."
         )
+
+
+def _check_distinct(
+    asked: Sequence[Sweep], knobs: Mapping[str, Knob], models: Sequence[SweptModel]
+) -> None:
+    """Refuse two sweeps that change one setting of a model."""
+    for model in models:
+        paths = [(it.name, knobs[it.name].path(model.subject)) for it in asked]
+        found = [(name, path) for name, path in paths if path is not None]
+        for (first, whole), (second, part) in itertools.permutations(found, 2):
+            if f"{part}.".startswith(f"{whole}."):
+                raise ConfigError(
+                    f"--sweep {second}: expected every setting once, got {part} of "
+                    f"'{model.name}', which {first} sweeps too. Leave out one of them."
+                )
 
 
 def prepared_model(
@@ -278,14 +300,20 @@ def _check_number(
 
 
 def _combined(
-    model: SweptModel, values: Mapping[Knob, Sequence[str]], *, keeps_finest: bool
+    model: SweptModel,
+    values: Mapping[Knob, Sequence[str]],
+    *,
+    given: frozenset[str],
+    keeps_finest: bool,
 ) -> Iterator[Candidate]:
     for texts in itertools.product(*values.values()):
         chosen = list(zip(values, texts, strict=True))
         yield Candidate(
             label=_label(model.name, chosen),
             model=model.name,
-            settings=_settings(model.subject, chosen, keeps_finest=keeps_finest),
+            settings=_settings(
+                model.subject, chosen, given=given, keeps_finest=keeps_finest
+            ),
         )
 
 
@@ -298,9 +326,16 @@ def _label(model: str, chosen: Sequence[tuple[Knob, str]]) -> str:
 
 
 def _settings(
-    subject: Subject, chosen: Sequence[tuple[Knob, str]], *, keeps_finest: bool
+    subject: Subject,
+    chosen: Sequence[tuple[Knob, str]],
+    *,
+    given: frozenset[str],
+    keeps_finest: bool,
 ) -> dict[str, str]:
-    """Return all settings that some values change, by dotted path."""
+    """Return all settings that some values change, by dotted path.
+
+    What is given stays, though a finest level moves by it.
+    """
     settings: dict[str, str] = {}
     finest = finest_of(subject)
     for knob, text in chosen:
@@ -315,7 +350,9 @@ def _settings(
     names = {knob.name for knob, _ in chosen}
     is_moved = bool({"base", "levels"} & names) and not {"growth", "finest"} & names
     if keeps_finest and is_moved and finest is not None:
-        settings = reaching(subject, finest) | settings
+        kept = reaching(subject, finest)
+        if not given & kept.keys():
+            settings = kept | settings
     return settings
 
 
