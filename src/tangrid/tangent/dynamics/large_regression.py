@@ -145,14 +145,13 @@ def kernel_regression(
     _check_choices(method, outputs, start)
     model = Linearised.copy_of(field, parameters, outputs, start, dtype)  # type: ignore[arg-type]
     kernel, initial = model.kernel(coords), model.initial(coords)
-    residuals = _residuals(targets, initial)
     chosen = _method(kernel.shape[0]) if method == "auto" else method
     source = seeded(0, "kernel regression") if generator is None else generator
     settings = _Settings(chosen, rank, num_probes, tolerance, max_steps, source)  # type: ignore[arg-type]
     # Of a kernel that is the sum of its channels the mean counts.
     shared = initial.shape[1] if outputs == "trace" else 1
     scale = float(kernel.diagonal().double().mean())
-    smoother, near = _smoother(kernel, residuals, settings)
+    smoother, near = _smoother(kernel, _residuals(targets, initial), settings)
     usual, patience = _LADDERS.get(chosen, (_FINE, None))
     tried = _ridges(ridge, shares or usual, scale, shared)
     path, stopped = _path(smoother, tried, patience)
