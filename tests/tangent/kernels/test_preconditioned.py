@@ -109,3 +109,11 @@ def test_a_group_without_a_rate_is_refused():
     field, points = field_of(GRID), torch.rand(4, 2, generator=generator(0, "x"))
     with pytest.raises(ConfigError, match="a rate for the group 'decoder'"):
         adam_kernel(field, points, {"grid": 1e-2})
+
+
+def test_a_part_in_no_group_is_named(monkeypatch: pytest.MonkeyPatch):
+    field, points = field_of(GRID), torch.rand(4, 2, generator=generator(0, "x"))
+    groups = {"decoder": list(field.decoder.parameters())}  # pyright: ignore
+    monkeypatch.setattr(field, "parameter_groups", lambda: groups)
+    with pytest.raises(ConfigError, match=r"got 'encoding.*', which is in none"):
+        adam_kernel(field, points, RATES)

@@ -12,11 +12,12 @@ own up to their size, the outputs follow :math:`\dot O \propto -J P J^\top (O - 
 The sums are over the points of the kernel, and no label enters.
 
 Structure is kept. A read of a table gets weights :math:`w_k P_{jo}^{1/2}` for every
-channel of the table, which is exact where no point reads a row twice; where two corners
-of a cell share one by chance, as in a hashed table, the squares of both are added. A
-linear layer's sums of squares are taken as the product of those over its rows and its
-columns (Shazeer and Stern's factored second moments), so that its gradients stay outer
-products.
+channel of the table, which is exact where no point reads a row twice. Where two corners
+of a cell share one by chance, as in a hashed table, the sum of their squares stands for
+the square of their sum. A linear layer's sums of squares are taken as the product of
+those over its rows and its columns (Shazeer and Stern's factored second moments), so
+that its gradients stay outer products; where a layer is entered at several sites, the
+squares of each are added and not those of their sum.
 
 References:
     Kingma and Ba 2015, "Adam"; Shazeer and Stern 2018, "Adafactor: Adaptive Learning
@@ -87,11 +88,17 @@ def adam_kernel(
 
 def _rate_of(part: str, groups: Mapping[str, str], rates: Mapping[str, float]) -> float:
     place = part.split(", ", maxsplit=1)[0].split(" (", maxsplit=1)[0]
-    group = next(
+    named = (
         group
         for name, group in groups.items()
         if name == place or name.startswith(f"{place}.")
     )
+    group = next(named, None)
+    if group is None:
+        raise ConfigError(
+            f"adam_kernel: expected every part of the kernel in a group of parameters, "
+            f"got '{part}', which is in none. Name it in parameter_groups()."
+        )
     if group not in rates:
         raise ConfigError(
             f"adam_kernel(rates=...): expected a rate for the group '{group}', got "
