@@ -36,7 +36,9 @@ def test_steps_are_words_or_numbers(steps: object):
     assert tracking_of(steps, 7) == KernelTracking(steps=(0, 10, 100), points=7)
 
 
-@pytest.mark.parametrize("steps", ["", "often", "1,,2", "-1,3", "3,3", [], [5, 2]])
+@pytest.mark.parametrize(
+    "steps", ["", "often", "1,,2", "-1,3", "3,3", [], [5, 2], [1.5]]
+)
 def test_steps_that_are_none_are_refused(steps: object):
     with pytest.raises(ConfigError, match="track-kernel: expected"):
         tracking_of(steps)

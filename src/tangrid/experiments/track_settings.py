@@ -1,6 +1,7 @@
 """At which steps of a fit its tangent kernel is looked at, and at how many points."""
 
 import dataclasses
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -151,7 +152,10 @@ def tracking_of(
 def _numbers(steps: str | Sequence[int]) -> tuple[int, ...]:
     words = steps.split(",") if isinstance(steps, str) else steps
     try:
-        return tuple(int(word) for word in words)
+        return tuple(
+            int(word) if isinstance(word, str) else operator.index(word)
+            for word in words
+        )
     except (TypeError, ValueError) as error:
         raise ConfigError(
             f"track-kernel: expected numbers of steps with commas, or auto, got "

@@ -1,6 +1,6 @@
 """Figures of a tangent kernel that moves: its drift, its shares, the curves beside."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from math import log10
 
 from matplotlib.axes import Axes
@@ -182,8 +182,8 @@ def _line(track: KernelTrack, kind: str, value: Number) -> Line:
     return _kept(numbers)
 
 
-def _kept(points: Sequence[tuple[int, float | None]] | object) -> Line:
-    return [(x, y) for x, y in points if is_drawable(y)]  # pyright: ignore
+def _kept(points: Iterable[tuple[int, float | None]]) -> Line:
+    return [(x, y) for x, y in points if y is not None and is_drawable(y)]
 
 
 def _scale_steps(axes: Axes, track: KernelTrack) -> None:
