@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 class PredictSdfRequest:
     """Rank models, and settings of them, by how they would fit a signed distance.
 
-    From tangent kernels and a short lesson at a few small places near the surface; no
-    candidate is trained. --steps, --points and the like say which fit is predicted.
+    By tangent kernels and a short lesson; --steps and the like describe the fit.
     """
 
     path: Annotated[Positional[str], arg(metavar="MESH")]
