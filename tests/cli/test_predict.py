@@ -132,6 +132,28 @@ def test_what_is_told_apart_is_fitted_and_what_is_not_compared():
     assert next_command(WORDS, swept) == f"{expected} --set field.x=2"
 
 
+def test_grids_that_share_levels_are_trained_together():
+    def grid(rank: int, model: str, levels: str, growth: float) -> dict[str, Any]:
+        own = row(rank, model, 2.0 * rank, **{"field.encoding.num_levels": levels})
+        return own | {"field": {"encoding": {"growth": growth}}}
+
+    found = predicted(
+        grid(1, "a", "4", 1.5) | {"behind": 0.0},
+        row(2, "siren", 3.0),
+        grid(3, "a", "8", 1.5),
+        grid(4, "b", "4", 1.5),
+        grid(5, "c", "4", 1.4),
+    )
+    rest = "image a.png --holdout --steps 300"
+    fit = f"tangrid fit {rest} --model a --set field.encoding.num_levels=4"
+    assert next_command(WORDS, found) == fit
+    # Fitted alone, the first would not have the levels that it was ranked with.
+    assert next_command([*WORDS, "--params", "20000"], found) == (
+        f"tangrid compare {rest} --params 20000 --models a,b "
+        "--set field.encoding.num_levels=4"
+    )
+
+
 def test_nothing_follows_where_nothing_is_ranked():
     nothing = {"label": "a", "model": "a", "rank": None, "settings": {}}
     assert next_command(WORDS, predicted(nothing)) is None

@@ -130,7 +130,8 @@ def next_command(command: Sequence[str], predicted: Predicted) -> str | None:
 
     Candidates whose distance to the best is below twice its error are not told apart;
     several of them that need no settings of their own are compared, else the best one
-    is fitted.
+    is fitted. Grids that a budget made share levels are compared with all that share
+    them: alone, each would have levels of its own.
 
     Args:
         command: The whole command of the prediction.
@@ -145,16 +146,43 @@ def next_command(command: Sequence[str], predicted: Predicted) -> str | None:
         if row["rank"] is not None and row["behind"] <= 2 * row["behind_error"]
     ][:_MOST_COMPARED]
     rest = _without_own(command[3:])
-    if len(close) > 1 and not any(row["settings"] for row in close):
-        models = ",".join(row["model"] for row in close)
-        return shlex.join(["tangrid", "compare", command[2], *rest, "--models", models])
+    if len(close) == 1 or any(row["settings"] for row in close):
+        close = [best]
+    trained = _with_sharing(close, predicted.rows) if _has_budget(rest) else close
     settings = [
         word
         for path, text in best["settings"].items()
         for word in ("--set", f"{path}={text}")
     ]
-    own = ["--model", best["model"], *settings]
-    return shlex.join(["tangrid", "fit", command[2], *rest, *own])
+    models = ",".join(row["model"] for row in trained)
+    if len(trained) == 1:
+        own = ["--model", models, *settings]
+        return shlex.join(["tangrid", "fit", command[2], *rest, *own])
+    own = ["--models", models, *settings]
+    return shlex.join(["tangrid", "compare", command[2], *rest, *own])
+
+
+def _has_budget(words: Sequence[str]) -> bool:
+    return any(word.partition("=")[0] == "--params" for word in words)
+
+
+def _with_sharing(
+    close: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Return candidates and all grids whose levels they share."""
+    growths = {_growth(row) for row in close} - {None}
+    settings = close[0]["settings"]
+    sharing = [
+        row
+        for row in rows
+        if row not in close and _growth(row) in growths and row["settings"] == settings
+    ]
+    return [*close, *sharing]
+
+
+def _growth(row: Mapping[str, Any]) -> float | None:
+    encoding = (row.get("field") or {}).get("encoding")
+    return encoding.get("growth") if isinstance(encoding, Mapping) else None
 
 
 def _without_own(words: Sequence[str]) -> list[str]:
