@@ -143,21 +143,17 @@ def _choice(
     plan_one: "PlanOne",
     device: "torch.device",
 ) -> "Choice":
-    from tangrid.experiments.auto_choice import choose, recalled  # noqa: PLC0415
-    from tangrid.experiments.keeping import check_folder  # noqa: PLC0415
+    from tangrid.experiments.auto_jobs import choose_or_recall  # noqa: PLC0415
     from tangrid.progress import StageLine  # noqa: PLC0415
 
-    check_folder(output.out, overwrite=output.overwrite, resume=output.resume)
-    if output.resume:
-        return recalled(str(output.out), request)
     with StageLine() as line:
-        choice = choose(
+        return choose_or_recall(
             signal,
             plan_one,
             request,
+            out=output.out,
+            overwrite=output.overwrite,
+            resume=output.resume,
             device=device,
-            on_candidate=line.begin,
-            on_stage=line.stage,
+            line=line,
         )
-    line.say(choice.words)
-    return choice

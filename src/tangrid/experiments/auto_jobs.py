@@ -9,9 +9,18 @@ from typing import Protocol
 import torch
 
 from tangrid.errors import ConfigError
-from tangrid.experiments.auto_choice import AutoFit, AutoRequest, choose, recalled
+from tangrid.experiments.auto_choice import (
+    AutoFit,
+    AutoRequest,
+    PlanOne,
+    choose,
+    recalled,
+)
+from tangrid.experiments.choice import Choice
 from tangrid.experiments.jobs import Job, Signal
 from tangrid.experiments.keeping import check_folder
+from tangrid.signals.image import ImageSignal
+from tangrid.signals.mesh import MeshSignal
 from tangrid.signals.scene import Scene
 
 
@@ -78,6 +87,39 @@ def auto_request(
     )
 
 
+def choose_or_recall(
+    signal: ImageSignal | MeshSignal,
+    plan_one: PlanOne,
+    request: AutoRequest,
+    *,
+    out: str | Path | None,
+    overwrite: bool,
+    resume: bool,
+    device: torch.device,
+    line: Stages | None = None,
+) -> Choice:
+    """Return how settings are chosen, or were for the fit that is gone on with.
+
+    Args:
+        signal: What is fitted.
+        plan_one: Plans the fit of a model with single settings.
+        request: What is chosen from.
+        out: Folder of the fit; None to keep nothing.
+        overwrite: Whether a run in that folder is replaced.
+        resume: Whether a run in that folder is gone on with.
+        device: Where to compute.
+        line: What is told how it goes.
+    """
+    check_folder(out, overwrite=overwrite, resume=resume)
+    if resume and out is not None:
+        return recalled(out, request)
+    told = {"on_candidate": line.begin, "on_stage": line.stage} if line else {}
+    choice = choose(signal, plan_one, request, device=device, **told)
+    if line is not None:
+        line.say(choice.words)
+    return choice
+
+
 def auto_job(
     signal: Signal,
     plan: Callable[..., Job],
@@ -109,13 +151,9 @@ def auto_job(
         assert isinstance(experiment, AutoFit)
         return experiment
 
-    check_folder(out, overwrite=overwrite, resume=resume)
-    if resume and out is not None:
-        choice = recalled(out, request)
-    else:
-        told = {"on_candidate": line.begin, "on_stage": line.stage} if line else {}
-        choice = choose(signal, plan_fit, request, device=device, **told)
-        if line is not None:
-            line.say(choice.words)
+    kind = {"out": out, "overwrite": overwrite, "resume": resume}
+    choice = choose_or_recall(
+        signal, plan_fit, request, device=device, line=line, **kind
+    )
     job = plan(model=choice.model, settings={**request.settings, **choice.settings})
     return replace(job, run=functools.partial(job.run, choice=choice))
