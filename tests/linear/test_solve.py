@@ -1,12 +1,13 @@
 """Exact solutions are those of dense linear algebra, and say how exact they are."""
 
 import math
+import warnings
 from itertools import pairwise
 
 import pytest
 import torch
 
-from tangrid.errors import ConfigError, ShapeError
+from tangrid.errors import ConfigError, NumericalError, NumericalWarning, ShapeError
 from tangrid.linear import sparse_design
 from tangrid.linear.solve import TOLERANCE, RidgeRule, Stage, least_squares
 from tests.linear.small_problems import (
@@ -138,7 +139,9 @@ def test_more_iterations_never_leave_a_larger_loss(
     losses = []
     for most in range(12):
         field = small_field(name)
-        least_squares(field, coords, values, ridge=0.01, max_iterations=most)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NumericalWarning)
+            least_squares(field, coords, values, ridge=0.01, max_iterations=most)
         kept = all_trained(field)
         left = targets - matrix @ kept
         losses.append(float(left.square().sum() + 0.01 * kept.square().sum()))
@@ -146,6 +149,45 @@ def test_more_iterations_never_leave_a_larger_loss(
     for before, after in pairwise(losses):
         assert after <= before * (1 + EXACT_SOLUTION)
     assert losses[-1] < 0.1 * losses[0]
+
+
+def test_a_solution_that_stops_early_says_so(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sparse_design, "_LARGEST_COARSE", {2: 0})
+    with pytest.warns(NumericalWarning, match="after 2 iterations with the ridge"):
+        found = least_squares(
+            small_field("dense"), *small_data(), ridge=0.01, max_iterations=2
+        )
+    assert not found.converged
+    assert least_squares(small_field("dense"), *small_data(), ridge=0.01).converged
+
+
+def test_every_ridge_is_solved_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sparse_design, "_LARGEST_COARSE", {2: 0})
+    coords, values = small_data()
+    smooth = values.mean(0).expand_as(values).contiguous()
+    path = least_squares(small_field("hashed"), coords, smooth).path
+    assert min(trial.iterations for trial in path) > 0
+    assert all(a.mse > b.mse for a, b in pairwise(path))
+
+
+@pytest.mark.parametrize("name", ["dense", "features"])
+def test_nothing_to_fit_leaves_no_gradient(name: str):
+    coords, values = small_data()
+    found = least_squares(small_field(name), coords, 0 * values, ridge=0.1)
+    assert found.normal_residual == 0
+
+
+@pytest.mark.parametrize("bad", [math.inf, math.nan])
+def test_numbers_that_are_not_finite_are_refused(bad: float):
+    coords, values = small_data()
+    spoilt = values.clone()
+    spoilt[3, 1] = bad
+    with pytest.raises(NumericalError, match=r"values=...\): expected finite"):
+        least_squares(small_field("dense"), coords, spoilt)
+    spoilt = coords.clone()
+    spoilt[3, 1] = bad
+    with pytest.raises(NumericalError, match=r"coords=...\): expected finite"):
+        least_squares(small_field("dense"), spoilt, values)
 
 
 def test_gradient_descent_ends_where_the_solution_is():

@@ -39,8 +39,12 @@ _REACH = {torch.float32: 1e-5, torch.float64: 1e-10}
 _PATIENCE = 100
 """Iterations without a shorter gradient after which rounding is all that is left."""
 
+_NEWS = 0.01
+"""Share of the gradient at the start that no solution leaves: a start from another
+ridge's weights differs by what the ridge changes, which may be less than tolerances."""
+
 Watch = Callable[[int, float], None]
-"""Is told after every iteration its number and the squared error of the values."""
+"""Is told after every iteration its number and the mean squared error of the values."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +97,7 @@ class RidgeIteration:
         Args:
             gradient: One column per right-hand side.
         """
-        length = float(gradient[:, : self.counted].norm())
-        return length / self._length if self._length else length
+        return share_of(float(gradient[:, : self.counted].norm()), self._length)
 
     def solve(
         self,
@@ -107,6 +110,8 @@ class RidgeIteration:
     ) -> Minimum:
         """Return the weights that minimise J.
 
+        However close to the optimum they start, a hundredth of that is aimed at.
+
         Args:
             ridge: mu, above 0.
             tolerance: Wanted length of the gradient over that of A^T y.
@@ -116,19 +121,24 @@ class RidgeIteration:
         """
         weights = torch.zeros_like(self._pulled) if start is None else start.clone()
         iterations, before, dtype = 0, np.inf, torch.float32
+        wanted: float | None = None
         while True:
             left, gradient = self.gradient(weights, ridge)
             relative = self.relative(gradient)
+            if not np.isfinite(relative):
+                break
+            if wanted is None:
+                wanted = min(tolerance, _NEWS * relative)
             if relative > before / 2:
                 # A restart that gains nothing means that rounding is all that is left.
                 if dtype == torch.float64:
                     break
                 dtype = torch.float64
-            if relative <= tolerance or iterations >= most:
+            if relative <= wanted or iterations >= most:
                 break
             before = relative
             run = _Descent(self, ridge, left, gradient, weights, dtype)
-            goal = _SAFETY * tolerance * self._length
+            goal = _SAFETY * wanted * self._length
             iterations += run.advance(goal, most - iterations, iterations, watch)
             weights += run.change
         return Minimum(weights, relative, iterations)
@@ -156,6 +166,16 @@ class RidgeIteration:
             ridge: mu.
         """
         return (self._squares + ridge).rsqrt()[:, None]
+
+
+def share_of(length: float, whole: float) -> float:
+    """Return a gradient's length over that at weights of 0, itself where that is 0.
+
+    Args:
+        length: What is left.
+        whole: What there was at weights of 0.
+    """
+    return length / whole if whole else length
 
 
 def _factorised(gram: csc_matrix, ridge: float) -> SuperLU:
@@ -239,8 +259,8 @@ class _Descent:
             direction = torch.addcmul(steep, direction, share.to(self._dtype))
             slope = following
             if watch is not None:
-                counted = self._problem.counted
-                watch(before + number + 1, _square(self._left[:, :counted]))
+                left = self._left[:, : self._problem.counted]
+                watch(before + number + 1, _square(left) / left.numel())
         return most
 
     def _length(self, gradient: Tensor) -> float:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from tangrid.devices import require_memory
+from tangrid.errors import ConfigError
 from tangrid.notation import Coords, Features
 
 _POINTS_AT_ONCE = 2**13
@@ -41,16 +42,14 @@ class NormalEquations:
     num_points: int
     num_channels: int
 
-    def solve(self, ridge: float, pulled: Tensor | None = None) -> Tensor:
+    def solve(self, ridge: float) -> Tensor:
         """Return the weights that minimise the squared error with a ridge, [p, c].
 
         Args:
             ridge: mu.
-            pulled: Another right-hand side, such as a gradient.
         """
-        right = self.pulled if pulled is None else pulled
         return self.vectors @ (
-            (self.vectors.T @ right) / (self.eigenvalues + ridge)[:, None]
+            (self.vectors.T @ self.pulled) / (self.eigenvalues + ridge)[:, None]
         )
 
     def effective_parameters(self, ridge: float) -> float:
@@ -78,7 +77,6 @@ def normal_equations(
     features: Callable[[Coords], Features],
     coords: Coords,
     values: Tensor,
-    watch: Callable[[float], None] | None = None,
 ) -> NormalEquations:
     """Return the normal equations of features at points, diagonalised.
 
@@ -86,12 +84,18 @@ def normal_equations(
         features: Fixed features of points.
         coords: The points.
         values: Wanted values.
-        watch: Is told which share of the points is summed.
 
     Raises:
+        ConfigError: If there are too many features to diagonalise their Gram matrix.
         ResourceError: If the matrices do not fit into the free memory.
     """
     num_features = features(coords[:1]).shape[1]
+    if num_features > _MOST_FEATURES:
+        raise ConfigError(
+            f"linear: expected at most {_MOST_FEATURES:,} features for an exact "
+            f"solution, whose Gram matrix is diagonalised, got {num_features:,}. Take "
+            "fewer frequencies (--params), or --optimizer adam."
+        )
     require_memory(
         4 * 8 * num_features**2,
         f"Gram matrix of {num_features:,} features",
@@ -104,8 +108,6 @@ def normal_equations(
         own = features(coords[piece]).double()
         gram.addmm_(own.T, own)
         pulled.addmm_(own.T, values[piece].double())
-        if watch is not None:
-            watch(min(start + _POINTS_AT_ONCE, len(coords)) / len(coords))
     eigenvalues, vectors = torch.linalg.eigh(gram)
     return NormalEquations(
         eigenvalues=eigenvalues.clamp(min=0.0),

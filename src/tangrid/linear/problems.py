@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from tangrid.devices import torch_threads
 from tangrid.fields import Field
 from tangrid.fields.workers import Workers
-from tangrid.linear.conjugate_gradients import RidgeIteration, Watch
+from tangrid.linear.conjugate_gradients import RidgeIteration, Watch, share_of
 from tangrid.linear.field_design import FieldBlock, field_design
 from tangrid.linear.normal_equations import normal_equations
 from tangrid.linear.recognition import fixed_features, summed_grid, trained_names
@@ -18,6 +19,9 @@ from tangrid.seeding import generator
 
 _COLUMNS_AT_ONCE = 4
 """Right-hand sides that products take at the price of fewer."""
+_LEAST_PROBES = 4
+"""Vectors of random signs whose mean is the trace: of one alone it scatters twice as
+much."""
 _LOOSE = 1e-5
 """Gradient over A^T y at which scores of ridges have settled to a thousandth."""
 
@@ -30,7 +34,8 @@ class Fitted:
         weights: One column per channel, in float64.
         gradient: Length of A^T (y - A w) - mu w over that of A^T y.
         mse: Mean squared error at the points.
-        effective_parameters: Trace of the smoother, per channel.
+        effective_parameters: Trace of the smoother: of one channel, or of all together
+            where they are coupled.
         iterations: Steps of the solver.
     """
 
@@ -138,7 +143,7 @@ class IterativeProblem(Problem):
             design = sparse_design(encoding, coords, workers)
         self._values = values
         self.num_points, channels = values.shape
-        count = _COLUMNS_AT_ONCE - channels % _COLUMNS_AT_ONCE
+        count = _LEAST_PROBES + -channels % _COLUMNS_AT_ONCE
         draw = generator(seed, "probes")
         signs = torch.randint(0, 2, (self.num_points, count), generator=draw)
         self._probes = 2.0 * signs - 1.0
@@ -218,14 +223,15 @@ class FeatureProblem(Problem):
         field: The field.
         coords: Points in the unit box.
         values: Wanted values.
-        workers: Not needed: PyTorch's own threads multiply.
+        workers: How many threads PyTorch's own products may use.
         seed: Not needed: the trace is exact.
     """
 
     def __init__(
         self, field: Field, coords: Coords, values: Values, workers: Workers, seed: int
     ) -> None:
-        del workers, seed
+        del seed
+        self._threads = workers.count
         parts = fixed_features(field)
         if parts is None:
             raise TypeError("expected fixed features under a matrix")
@@ -239,7 +245,9 @@ class FeatureProblem(Problem):
             ones = found.new_ones(len(found), int(has_bias))
             return torch.cat((found, ones), dim=1)
 
-        self._system = normal_equations(features, coords, values)
+        # One product after the other, so that each may use all threads.
+        with torch_threads(self._threads):
+            self._system = normal_equations(features, coords, values)
         self._features, self._coords, self._values = features, coords, values
         self.num_points = len(values)
         self.scale = float(self._system.eigenvalues.mean())
@@ -262,9 +270,10 @@ class FeatureProblem(Problem):
         """
         del most
         system = self._system
-        weights, mse = system.solve(ridge), system.mse(ridge)
+        with torch_threads(self._threads):
+            weights, mse = system.solve(ridge), system.mse(ridge)
         if watch is not None:
-            watch(1, mse * self._values.numel())
+            watch(1, mse)
         return Fitted(
             weights=weights,
             # Computed from the points, as what is asked for at the end alone.
@@ -283,10 +292,11 @@ class FeatureProblem(Problem):
         """
         found = -ridge * weights
         pieces = zip(self._coords.split(2**13), self._values.split(2**13), strict=True)
-        for coords, values in pieces:
-            own = self._features(coords).double()
-            found += own.T @ (values.double() - own @ weights)
-        return float(found.norm() / self._system.pulled.norm())
+        with torch_threads(self._threads):
+            for coords, values in pieces:
+                own = self._features(coords).double()
+                found += own.T @ (values.double() - own @ weights)
+        return share_of(float(found.norm()), float(self._system.pulled.norm()))
 
     def parameters(self) -> list[nn.Parameter]:
         """Return the matrix and the bias."""

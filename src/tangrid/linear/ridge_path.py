@@ -1,7 +1,7 @@
 r"""How large a ridge should be: generalised cross-validation, or held-out points.
 
 With the smoother :math:`S_\mu = A (A^\top A + \mu)^{-1} A^\top` of n points and its
-trace, the effective number of parameters per channel,
+trace, the effective number of parameters,
 
 .. math:: \mathrm{GCV}(\mu) = \frac{\tfrac1n |y - S_\mu y|^2}
                                    {(1 - \operatorname{tr} S_\mu / n)^2}
@@ -32,7 +32,8 @@ class RidgeTrial:
         ridge: mu.
         score: What is minimised: GCV, or the squared error at held-out points.
         mse: Mean squared error at the points that were fitted.
-        effective_parameters: Trace of the smoother, per channel.
+        effective_parameters: Trace of the smoother: of one channel, or of all together
+            where they are coupled.
         iterations: Steps of the solver.
     """
 
@@ -99,7 +100,8 @@ def ridge_path(evaluate: Callable[[float], RidgeTrial], scale: float) -> RidgePa
 
 
 def _best(trials: Sequence[RidgeTrial]) -> int:
-    return min(range(len(trials)), key=lambda place: trials[place].score)
+    # Of several that are as good the smallest ridge: a score that stays has not risen.
+    return min(range(len(trials)), key=lambda place: (trials[place].score, -place))
 
 
 def _has_risen(trials: Sequence[RidgeTrial]) -> bool:

@@ -1,13 +1,14 @@
 """Solve for everything that a field trains, at once and to the optimum."""
 
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
-from tangrid.errors import ConfigError, NumericalError, ShapeError
+from tangrid.errors import ConfigError, NumericalError, NumericalWarning, ShapeError
 from tangrid.fields import Field
 from tangrid.fields.workers import Workers, predict
 from tangrid.linear.problems import FeatureProblem, Fitted, IterativeProblem, Problem
@@ -53,12 +54,14 @@ class Solution:
             weights as they were computed, in float64.
         stored_residual: The same of the weights as the field keeps them.
         mse: Mean squared error at the points.
-        effective_parameters: Trace of the smoother, per channel.
+        effective_parameters: Trace of the smoother: of one channel, or of all together
+            where they are coupled.
         iterations: Steps of the solver for this ridge.
         all_iterations: Steps for all ridges.
         seconds: Wall time.
         path: The ridges that were tried; none where one was given.
         is_inside: Whether the path had worse ridges on either side of the best.
+        converged: Whether the normal residual is as small as was asked for.
     """
 
     ridge: float
@@ -72,6 +75,7 @@ class Solution:
     seconds: float
     path: tuple[RidgeTrial, ...] = ()
     is_inside: bool = True
+    converged: bool = True
 
 
 def least_squares(
@@ -99,7 +103,7 @@ def least_squares(
             ``holdout`` by the error at a tenth of the points, which then join in.
         tolerance: Wanted length of the gradient over that of A^T y.
         max_iterations: Steps of the solver for the final ridge; fewer than it takes
-            leave a weight vector on the way.
+            leave a weight vector on the way and a `NumericalWarning`.
         seed: Source of probes and held-out points.
         threads: Threads to use; None for all that the process may.
         watch: Is told how it goes; what it raises ends the work.
@@ -110,7 +114,7 @@ def least_squares(
     Raises:
         ConfigError: If the field is not linear or the ridge not above 0.
         ShapeError: If points and values do not belong together.
-        NumericalError: If what comes out is not finite.
+        NumericalError: If what goes in or comes out is not finite.
 
     Example:
         >>> import tangrid as tg
@@ -147,6 +151,12 @@ def _check(
             "least_squares(values=...): expected shape "
             f"{[len(coords), field.num_channels]}, got {list(values.shape)}."
         )
+    for name, given in (("coords", coords), ("values", values)):
+        if not given.isfinite().all():
+            raise NumericalError(
+                f"least_squares({name}=...): expected finite numbers, got some that "
+                "are not. Leave those points out."
+            )
     if not trained_names(field):
         raise ConfigError(
             f"least_squares: expected a field with parameters to solve for, got a "
@@ -215,8 +225,8 @@ class _Work:
     ) -> Fitted:
         before = self._iterations
 
-        def watch(iterations: int, squares: float) -> None:
-            self._tell(before + iterations, squares / self._values.numel(), ridge)
+        def watch(iterations: int, mse: float) -> None:
+            self._tell(before + iterations, mse, ridge)
 
         found = problem.solve(ridge, tolerance, most=most, watch=watch)
         self._iterations = before + max(found.iterations, 1)
@@ -275,13 +285,22 @@ class _Work:
                 "least_squares: expected finite weights, got some that are not for the "
                 f"ridge {ridge:g}. Give a larger one."
             )
+        residual = problem.gradient(found.weights, ridge)
+        if residual > tolerance:
+            warnings.warn(
+                f"least_squares: expected a relative gradient of {tolerance:.0e}, got "
+                f"{residual:.1e} after {found.iterations} iterations with the ridge "
+                f"{ridge:.1e}. A larger ridge takes fewer.",
+                NumericalWarning,
+                stacklevel=3,
+            )
         problem.store(found.weights)
         self._fraction = 1.0
         self._tell(self._iterations, found.mse, ridge)
         return Solution(
             ridge=ridge,
             rule=rule if path is not None else "given",
-            normal_residual=problem.gradient(found.weights, ridge),
+            normal_residual=residual,
             stored_residual=problem.gradient(problem.stored(), ridge),
             mse=found.mse,
             effective_parameters=found.effective_parameters,
@@ -290,4 +309,5 @@ class _Work:
             seconds=time.monotonic() - self._start,
             path=path.trials if path is not None else (),
             is_inside=path is None or path.is_inside,
+            converged=residual <= tolerance,
         )

@@ -36,10 +36,21 @@ def exact_section(metrics: Mapping[str, Any]) -> Html | None:
     return section(
         "Exact solution",
         tag("div", _table(record), drawn, class_="columns"),
-        lead="The model is linear in what is trained: these parameters are the optimum "
-        "of the squared error with a ridge, not the end of a descent. What is left of "
-        "the gradient is given as a share of that at parameters of 0, in float64 and "
-        "as the field stores them.",
+        lead=f"The model is linear in what is trained: {_claim(record)} What is left "
+        "of the gradient is given as a share of that at parameters of 0, in float64 "
+        "and as the field stores them.",
+    )
+
+
+def _claim(record: Mapping[str, Any]) -> str:
+    if record.get("converged") is False:
+        return (
+            "the optimum of the squared error with a ridge was looked for, but the "
+            "solver stopped before the gradient was as small as asked for."
+        )
+    return (
+        "these parameters are the optimum of the squared error with a ridge, not the "
+        "end of a descent."
     )
 
 
