@@ -14,6 +14,7 @@ from tangrid.experiments.predict_plan import (
 )
 from tangrid.experiments.predict_sample import Window, image_windows
 from tangrid.signals.image import ImageSignal
+from tangrid.signals.pixels import digest_of
 from tangrid.tasks.image_regression import Sampling
 
 
@@ -79,7 +80,7 @@ def plan_image_prediction(
         experiment,
         num_channels=signal.num_channels,
         resolution=(signal.width, signal.height),
-        digest=signal.digest,
+        digest=digest_of(signal.pixels, stored=signal.stored, wanted=signal.colour),
     )
     planned = planned_candidates(experiment, "image", signal.site, plan_one)
     windows(planned[0].fits[0])  # an image too small is refused before anything begins

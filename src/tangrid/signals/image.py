@@ -5,7 +5,6 @@ edges, so the pixel in column i of w has its centre at x = (i + 1/2) / w. Pixels
 numbered row by row: index = row * w + column.
 """
 
-import hashlib
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -220,14 +219,6 @@ class ImageSignal:
         return ImageSignal(
             name=self.name, colour=self.colour, stored=stored, pixels=pixels
         )
-
-    @property
-    def digest(self) -> str:
-        """A hash of the pixels and of what they mean, to know them again."""
-        words = f"{self.colour} {self.stored} {self.pixels.dtype} {self.pixels.shape}"
-        digest = hashlib.sha256(words.encode())
-        digest.update(np.ascontiguousarray(self.pixels).data)
-        return digest.hexdigest()[:32]
 
     @property
     def width(self) -> int:

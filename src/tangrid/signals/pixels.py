@@ -4,6 +4,7 @@ Integer pixels are sRGB-coded. The last of 2 or of 4 channels is alpha: it is
 proportional to coverage in both colour spaces and never bent.
 """
 
+import hashlib
 from functools import cache
 
 import numpy as np
@@ -70,3 +71,19 @@ def values_of(
     else:
         values[..., :colours] = linear_from_srgb(values[..., :colours])
     return values
+
+
+def digest_of(
+    pixels: Shaped[np.ndarray, "... c"], *, stored: Colour, wanted: Colour
+) -> str:
+    """Return a hash of pixels and of what they stand for, to know them again.
+
+    Args:
+        pixels: As they are stored.
+        stored: Colour space of float pixels.
+        wanted: Colour space of the values.
+    """
+    words = f"{wanted} {stored} {pixels.dtype} {pixels.shape}"
+    digest = hashlib.sha256(words.encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()[:32]
