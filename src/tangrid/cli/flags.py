@@ -121,7 +121,7 @@ def check_flags(flags: TrainingFlags) -> None:
         ConfigError: If the device is not there, there is no seed, or steps are asked
             of an exact solution.
     """
-    if flags.optimizer == "exact" and (flags.steps or flags.minutes) is not None:
+    if optimizer_of(flags) == "exact" and (flags.steps or flags.minutes) is not None:
         raise ConfigError(
             "--optimizer exact: expected neither --steps nor --minutes, got one: the "
             "solver ends at the optimum. Leave it out."

@@ -32,6 +32,13 @@ from tangrid.signals.image import ImageSignal
 
 INITIAL, TRAINED = "initial", "trained"
 
+_OPTIMIZERS = {
+    "adam": "Adam",
+    "gauss-newton": "Gauss-Newton",
+    "exact": "exact solution",
+}
+"""What pages call the ways to move parameters."""
+
 
 @EXPERIMENTS.register("analyze-run")
 @dataclass(frozen=True, kw_only=True)
@@ -266,9 +273,11 @@ def _scores(path: Path, fit: FitImage) -> dict[str, Any]:
     lines = folder.read_lines("metrics.jsonl")
     return {
         **{name: metrics.get(name) for name in ("psnr", "ssim", "steps", "seconds")},
-        "optimizer": "Adam",
+        "optimizer": _OPTIMIZERS[fit.training.optimizer],
         "rates": {
-            name: rate for name, rate in fit.training.rates.items() if groups.get(name)
+            name: rate
+            for name, rate in fit.training.rates.items()
+            if groups.get(name) and fit.training.optimizer == "adam"
         },
         "curve": {
             "step": [line.get("step") for line in lines],

@@ -109,7 +109,7 @@ def _image_job(
     experiment = plan_fit(
         signal,
         ImageSource(name=signal.name, colour=signal.colour),
-        training=training_for(steps, minutes),
+        training=training_for(steps, minutes, optimizer=_optimizer_in(plan)),
         **plan,
     )
     experiment = with_tracking(experiment, track, signal.num_channels)
@@ -120,6 +120,11 @@ def _image_job(
     return Job(experiment, run)
 
 
+def _optimizer_in(plan: Mapping[str, Any]) -> str:
+    """Return what moves the parameters, which decides the usual number of steps."""
+    return (plan.get("settings") or {}).get("training.optimizer", "adam")
+
+
 def _mesh_job(
     signal: MeshSignal,
     steps: int | None,
@@ -127,7 +132,12 @@ def _mesh_job(
     track: KernelTracking | None,
     plan: Mapping[str, Any],
 ) -> Job:
-    training = training_for(steps, minutes, batch_size=SDF_BATCH_SIZE)
+    training = training_for(
+        steps,
+        minutes,
+        batch_size=SDF_BATCH_SIZE,
+        optimizer=_optimizer_in(plan),
+    )
     source = MeshSource(name=signal.name)
     experiment = plan_sdf_fit(signal, source, training=training, **plan)
     experiment = with_tracking(experiment, track, 1)
