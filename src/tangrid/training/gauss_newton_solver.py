@@ -64,7 +64,7 @@ def damped_step(
     Example:
         >>> matrix = torch.tensor([[2.0, 1.0], [1.0, 2.0]])
         >>> found = damped_step(matrix.mv, torch.ones(2), torch.ones(2), 0.0, 2)
-        >>> found.step.round(decimals=4).tolist()
+        >>> [round(number, 4) for number in found.step.tolist()]
         [0.3333, 0.3333]
     """
     step, left = torch.zeros_like(descent), descent.clone()
