@@ -81,7 +81,7 @@ def test_failed_overwrite_keeps_foreign_files(
 ):
     Path("run").mkdir()
     Path("run", "letter.txt").write_text("mine")
-    monkeypatch.setattr(fit_image, "fit", raising(OSError("the disk is gone")))
+    monkeypatch.setattr(fit_image, "fit_tracked", raising(OSError("the disk is gone")))
     assert tangrid(*FIT, "--overwrite").code == 1
     assert [path.name for path in Path("run").iterdir()] == ["letter.txt"]
 
@@ -114,7 +114,7 @@ def test_interruption_before_training_leaves_nothing(
     workplace: Path, tangrid: Type, monkeypatch: pytest.MonkeyPatch
 ):
     before = everything_in(workplace)
-    monkeypatch.setattr(fit_image, "fit", raising(KeyboardInterrupt()))
+    monkeypatch.setattr(fit_image, "fit_tracked", raising(KeyboardInterrupt()))
     outcome = tangrid(*FIT)
     assert MESSAGES["interrupted"]["starting"].matches(outcome.message)
     assert outcome.code == 130
