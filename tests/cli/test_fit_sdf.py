@@ -19,7 +19,10 @@ from tests.experiments.small_shapes import egg, save_obj
 FIT = ("fit", "sdf", "egg.obj", *SMALL_SHAPE, "--steps", "60")
 OF_IMAGES = {"target.png", "reconstruction.png", "error.png"}
 OF_SCENES = {"cameras.json", "occupancy.safetensors"}
-OF_OTHERS = {"table.json", "kernel.json", "kernel.safetensors"} | OF_SCENES
+OF_OTHERS = OF_SCENES | {
+    "table.json", "kernel.json", "kernel.safetensors", "kernel_track.json",
+    "prediction.json",
+}  # fmt: skip
 F_SCORES = {f"f_score_{reach}" for reach in ("1e-2", "2e-3", "1e-3", "2e-4", "1e-4")}
 METRICS = {
     "signal", "model", "seed", "iou", "sdf_error", "eikonal", "chamfer_l1",
