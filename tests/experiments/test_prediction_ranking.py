@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tangrid.experiments.prediction_ranking import psnr_of, ranking
+from tangrid.experiments.prediction_ranking import mean_psnr, ranking
 
 
 def errors(seed: int = 0, count: int = 6) -> dict[str, Tensor]:
@@ -37,7 +37,7 @@ def test_the_smallest_mean_square_comes_first():
 
 def test_the_level_is_that_of_the_mean_square():
     for rank in ranking(errors()):
-        assert rank.psnr == pytest.approx(psnr_of(errors()[rank.label]))
+        assert rank.psnr == pytest.approx(mean_psnr(errors()[rank.label]))
         assert rank.psnr == pytest.approx(decibels(errors()[rank.label]))
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tangrid.experiments.predict_candidate import Estimates
 from tangrid.experiments.predict_plan import PlannedCandidate
-from tangrid.experiments.prediction_ranking import psnr_of, ranking
+from tangrid.experiments.prediction_ranking import mean_psnr, ranking
 from tangrid.runs.codec import to_plain
 
 ESTIMATES = ("plain", "initial", "kernel", "lesson", "predicted")
@@ -82,7 +82,7 @@ def _levels(name: str, errors: Sequence[float] | None, quantity: str) -> Row:
     key = f"{name}_psnr" if quantity == "psnr" else f"{name}_error"
     if errors is None:
         return {key: None}
-    psnr = psnr_of(torch.tensor(errors, dtype=torch.float64))
+    psnr = mean_psnr(torch.tensor(errors, dtype=torch.float64))
     return {key: psnr if quantity == "psnr" else _distance(psnr)}
 
 

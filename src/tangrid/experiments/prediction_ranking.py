@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-Windows = Float[Tensor, " windows"]
+from tangrid.tangent.dynamics.prediction import psnr_of
 
-_SMALLEST = 1e-30
+Windows = Float[Tensor, " windows"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ def ranking(errors: Mapping[str, Windows]) -> list[Rank]:
         >>> [rank.label for rank in ranking({"worse": worse, "better": better})]
         ['better', 'worse']
     """
-    found = {label: psnr_of(each) for label, each in errors.items()}
+    found = {label: mean_psnr(each) for label, each in errors.items()}
     order = sorted(found, key=lambda label: -found[label])
     left_out = {label: _without_each(each) for label, each in errors.items()}
     best = left_out[order[0]]
@@ -69,23 +69,19 @@ def ranking(errors: Mapping[str, Windows]) -> list[Rank]:
     ]
 
 
-def psnr_of(errors: Windows) -> float:
+def mean_psnr(errors: Windows) -> float:
     """Return the PSNR of the mean square error over all windows.
 
     Args:
         errors: Mean square error in every window.
     """
-    return float(_decibels(errors.double().mean()))
-
-
-def _decibels(errors: Tensor) -> Tensor:
-    return -10 * errors.clamp(min=_SMALLEST).log10()
+    return float(psnr_of(errors.double().mean()))
 
 
 def _without_each(errors: Windows) -> Windows:
     """Return the PSNR without one window, for every window."""
     count = max(len(errors) - 1, 1)
-    return _decibels((errors.double().sum() - errors.double()) / count)
+    return psnr_of((errors.double().sum() - errors.double()) / count)
 
 
 def _jackknife(left_out: Windows) -> float:
