@@ -18,6 +18,9 @@ if not torch.cuda.is_available():
 else:
     pretended_device = None
 
+# Named in pyproject.toml as what checks annotations, and looked up by that name.
+from tests import typechecking as typechecking
+
 from tangrid.seeding import generator
 
 # A loaded machine is no failure, and a CI run must give the same answer twice.

@@ -20,25 +20,30 @@ slowly. The weights were chosen on one of the three seeds of ``papers/prediction
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tangrid.experiments.fitting import Fit
-from tangrid.experiments.predict_sample import Window, seen
+from tangrid.experiments.predict_sample import (
+    GroupedSample,
+    Window,
+    grouped_sample,
+    seen,
+)
 from tangrid.experiments.predict_settings import PredictionSettings
 from tangrid.fields import Field
-from tangrid.notation import Values
 from tangrid.signals.site import Site
-from tangrid.tangent.dynamics.regression import KernelRegression
-from tangrid.tangent.kernels.building import tangent_kernel
-from tangrid.tangent.kernels.kernel import TangentKernel
-from tangrid.tangent.kernels.preconditioned import adam_kernel
+from tangrid.tangent.dynamics.left_out import leave_one_out_errors
+from tangrid.tangent.kernels.assembly import gradient_parts
+from tangrid.tangent.kernels.diagonal_blocks import diagonal_blocks
+from tangrid.tangent.kernels.parts import Part
+from tangrid.tangent.kernels.preconditioned import in_adam_units
 from tangrid.tasks.contract import PointBatch, Task
 from tangrid.training import Moment, fit
 
@@ -155,37 +160,26 @@ def estimate(
         limits: What outputs are clipped to before they are judged, as a PSNR does; None
             for signals without limits.
     """
-    judge = _Judge(limits)
-    windows = [_on(window, device) for window in windows]
+    judge = _Judge(grouped_sample(windows, device), limits)
     field = experiment.build(site).to(device)
     rates = experiment.training.rates
     seconds: dict[str, float] = {}
-    # Nothing has been trained: no label is known to the kernel.
-    unseen = [replace(w, is_judged=torch.ones_like(w.is_judged)) for w in windows]
-    with _timed(seconds, "plain"):
-        plain = judge.left_out(
-            lambda w: tangent_kernel(field, w.coords, outputs="trace"),
-            field, unseen, settings.plain_ridge,
-        )  # fmt: skip
     with _timed(seconds, "initial"):
-        initial = judge.left_out(
-            lambda w: adam_kernel(field, w.coords, rates),
-            field, unseen, settings.initial_ridge,
-        )  # fmt: skip
+        gradients = judge.gradients_of(field)
+        as_adam = in_adam_units(gradients, field, rates)
+        initial = judge.left_out(as_adam, field, settings.initial_ridge, taught=False)
+    with _timed(seconds, "plain"):
+        plain = judge.left_out(gradients, field, settings.plain_ridge, taught=False)
     if not settings.lesson_steps:
         return Estimates(
             plain=plain, initial=initial, kernel=None, lesson=None, seconds=seconds
         )
     with _timed(seconds, "lesson"):
         early = _taught(experiment, field, windows, settings)
-        lesson = torch.stack([judge.left_by(field, w) for w in windows])
+        lesson = judge.left_by(field)
     with _timed(seconds, "kernel"):
-        kernel = judge.left_out(
-            lambda w: adam_kernel(early, w.coords, rates),
-            early,
-            windows,
-            settings.ridge,
-        )
+        as_adam = in_adam_units(judge.gradients_of(early), early, rates)
+        kernel = judge.left_out(as_adam, early, settings.ridge, taught=True)
     return Estimates(
         plain=plain, initial=initial, kernel=kernel, lesson=lesson, seconds=seconds
     )
@@ -196,15 +190,6 @@ def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
     began = time.monotonic()
     yield
     seconds[name] = time.monotonic() - began
-
-
-def _on(window: Window, device: torch.device) -> Window:
-    return replace(
-        window,
-        coords=window.coords.to(device),
-        values=window.values.to(device),
-        is_judged=window.is_judged.to(device),
-    )
 
 
 def _taught(
@@ -241,39 +226,57 @@ def _taught(
 
 @dataclass(frozen=True)
 class _Judge:
-    """Measure errors at the judged points of windows.
+    """Measure errors in every window.
 
     Attributes:
+        sample: The points of all windows.
         limits: What outputs are clipped to.
     """
 
+    sample: GroupedSample
     limits: tuple[float, float] | None
 
+    def gradients_of(self, field: Field) -> list[Part]:
+        """Return a field's gradients at all points.
+
+        Single precision is enough: ridges are far above its rounding.
+        """
+        return gradient_parts(field, self.sample.coords, torch.float32)
+
     def left_out(
-        self,
-        kernel_at: Callable[[Window], TangentKernel],
-        field: Field,
-        windows: Sequence[Window],
-        share: float,
+        self, gradients: Sequence[Part], field: Field, share: float, *, taught: bool
     ) -> Errors:
-        """Return the mean square of leave-one-out errors in each window."""
-        found = []
-        for window in windows:
-            values = window.values.double()
-            with torch.no_grad():
-                initial = field.forward(window.coords).double()
-            fitted = KernelRegression(kernel_at(window), values, initial)
-            errors = fitted.leave_one_out(fitted.relative_ridge(share))
-            found.append(self._mean_square(window, values - errors))
-        return torch.stack(found)
+        """Return the mean square of leave-one-out errors in each window.
 
-    def left_by(self, field: Field, window: Window) -> Float[Tensor, ""]:
-        """Return the mean square error of a field in a window."""
+        Args:
+            gradients: Of the field, for all channels.
+            field: From whose outputs regression begins.
+            share: The ridge, in shares of the mean eigenvalue.
+            taught: Whether labels were learned, so that only judged points count.
+        """
+        sample = self.sample
+        over_channels = [part.over("trace") for part in gradients]
+        # The mean of the channels, as if all had it for themselves.
+        kernels = diagonal_blocks(over_channels, sample.sizes).double()
+        kernels /= sample.values.shape[2]
+        eigenvalues = kernels.diagonal(dim1=1, dim2=2).sum(1) / sample.counts
+        left = sample.values - self._outputs(field)
+        errors = leave_one_out_errors(kernels, left, share * eigenvalues)
+        counted = sample.is_judged if taught else sample.is_there
+        return self._mean_square(sample.values - errors, counted)
+
+    def left_by(self, field: Field) -> Errors:
+        """Return the mean square error of a field at the judged points of windows."""
+        return self._mean_square(self._outputs(field), self.sample.is_judged)
+
+    def _outputs(self, field: Field) -> Float[Tensor, "b n c"]:
         with torch.no_grad():
-            return self._mean_square(window, field.forward(window.coords).double())
+            return self.sample.grouped(field.forward(self.sample.coords).double())
 
-    def _mean_square(self, window: Window, outputs: Values) -> Float[Tensor, ""]:
+    def _mean_square(
+        self, outputs: Float[Tensor, "b n c"], counted: Bool[Tensor, "b n"]
+    ) -> Errors:
         if self.limits is not None:
             outputs = outputs.clamp(*self.limits)
-        errors = (outputs - window.values.double())[window.is_judged]
-        return errors.square().mean().cpu()
+        squares = (outputs - self.sample.values).square().mean(2) * counted
+        return (squares.sum(1) / counted.sum(1)).cpu()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from tangrid.errors import ConfigError
@@ -17,6 +17,7 @@ from tangrid.notation import Coords, Values
 from tangrid.seeding import generator
 from tangrid.signals.image import ImageSignal
 from tangrid.signals.splits import Split
+from tangrid.tangent.kernels.diagonal_blocks import grouped
 
 _FEWEST = 8
 """Training points below which a window says nothing."""
@@ -178,3 +179,55 @@ def seen(windows: Sequence[Window]) -> tuple[Coords, Values]:
     coords = torch.cat([window.coords[~window.is_judged] for window in windows])
     values = torch.cat([window.values[~window.is_judged] for window in windows])
     return coords, values
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class GroupedSample:
+    """Hold the points of all windows for steps that do all windows at once.
+
+    Attributes:
+        coords: All points, window after window.
+        sizes: Points of every window.
+        values: What is to be fitted, by windows; 0 where a window has no more points.
+        is_there: Whether a window has so many points.
+        is_judged: Whether no short training may see the point.
+    """
+
+    coords: Coords
+    sizes: tuple[int, ...]
+    values: Float[Tensor, "b n c"]
+    is_there: Bool[Tensor, "b n"]
+    is_judged: Bool[Tensor, "b n"]
+
+    @property
+    def counts(self) -> Int64[Tensor, " b"]:
+        """Points of every window."""
+        return self.is_there.sum(1)
+
+    def grouped(self, numbers: Values) -> Float[Tensor, "b n c"]:
+        """Return what belongs to points by windows, with zeros.
+
+        Args:
+            numbers: Values of all points, window after window.
+        """
+        return grouped(numbers, self.sizes)
+
+
+def grouped_sample(windows: Sequence[Window], device: torch.device) -> GroupedSample:
+    """Return the points of all windows together.
+
+    Args:
+        windows: The windows.
+        device: Where to put them.
+    """
+    sizes = tuple(len(window) for window in windows)
+    coords = torch.cat([window.coords for window in windows])
+    values = torch.cat([window.values for window in windows]).double()
+    is_judged = torch.cat([window.is_judged for window in windows])
+    return GroupedSample(
+        coords=coords.to(device),
+        sizes=sizes,
+        values=grouped(values, sizes).to(device),
+        is_there=grouped(torch.ones_like(is_judged), sizes).to(device),
+        is_judged=grouped(is_judged, sizes).to(device),
+    )

@@ -3,13 +3,41 @@
 from collections import Counter
 from collections.abc import Sequence
 
+import torch
+
 from tangrid.errors import ShapeError
+from tangrid.fields import Field
+from tangrid.notation import Coords
 from tangrid.tangent.kernels.parts import Part
 from tangrid.tangent.kernels.sites import GradientSite, LookupSite
-from tangrid.tangent.kernels.tracing import Trace, TracedRead
+from tangrid.tangent.kernels.subject import ALL, subject_of
+from tangrid.tangent.kernels.tracing import Trace, TracedRead, trace
 
 _Groups = list[tuple[str, list[list[GradientSite]]]]
 """Parts to be: a name, and the sites of every side."""
+
+
+def gradient_parts(
+    field: Field, coords: Coords, dtype: torch.dtype = torch.float64
+) -> list[Part]:
+    """Return a field's gradients in all its parameters, part by part.
+
+    Args:
+        field: The field at its present parameters.
+        coords: Points in the unit box, on the device of the field.
+        dtype: What to compute in.
+
+    Example:
+        >>> import tangrid
+        >>> field = tangrid.build("siren", num_dims=2, num_channels=3, seed=0)
+        >>> parts = gradient_parts(field, torch.rand(4, 2))
+        >>> (parts[0].num_points, parts[0].num_outputs)
+        (4, 3)
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        traced = trace(subject_of(field, ALL, dtype), coords.detach().to(dtype))
+        (parts,) = assemble([traced])
+    return parts
 
 
 def assemble(traces: Sequence[Trace]) -> list[list[Part]]:

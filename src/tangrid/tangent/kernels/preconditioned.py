@@ -24,7 +24,7 @@ References:
     Rates with Sublinear Memory Cost".
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -33,13 +33,11 @@ from torch import Tensor
 from tangrid.errors import ConfigError
 from tangrid.fields import Field
 from tangrid.notation import Coords
-from tangrid.tangent.kernels.assembly import assemble
+from tangrid.tangent.kernels.assembly import gradient_parts
 from tangrid.tangent.kernels.kernel import Outputs
 from tangrid.tangent.kernels.parts import Part
 from tangrid.tangent.kernels.sites import GradientSite, LookupSite, OuterSite
 from tangrid.tangent.kernels.structured import StructuredKernel
-from tangrid.tangent.kernels.subject import ALL, subject_of
-from tangrid.tangent.kernels.tracing import trace
 
 
 def adam_kernel(
@@ -67,23 +65,31 @@ def adam_kernel(
         >>> adam_kernel(field, torch.rand(4, 2), rates).shape
         (4, 4)
     """
+    parts = in_adam_units(gradient_parts(field, coords), field, rates)
+    return StructuredKernel([p.over(outputs) for p in parts], None, outputs=outputs)
+
+
+def in_adam_units(
+    parts: Sequence[Part], field: Field, rates: Mapping[str, float]
+) -> list[Part]:
+    """Return gradients in units of the steps that Adam takes.
+
+    Args:
+        parts: Gradients in all parameters of the field, for all channels; sums of
+            squares are over their points.
+        field: Whose they are.
+        rates: Learning rate of each parameter group.
+
+    Raises:
+        ConfigError: If a group has no rate.
+    """
     names = {id(p): name for name, p in field.named_parameters()}
     groups = {
         names[id(p)]: group
         for group, members in field.parameter_groups().items()
         for p in members
     }
-    with torch.inference_mode(False), torch.no_grad():
-        subject = subject_of(field, ALL, torch.float64)
-        traced = trace(subject, coords.detach().to(torch.float64))
-        (parts,) = assemble([traced])
-        scaled = [
-            _scaled(part, _rate_of(part.name, groups, rates)).over(outputs)
-            for part in parts
-        ]
-    return StructuredKernel(
-        scaled, None, outputs=outputs, explicit=tuple(traced.explicit)
-    )
+    return [_scaled(part, _rate_of(part.name, groups, rates)) for part in parts]
 
 
 def _rate_of(part: str, groups: Mapping[str, str], rates: Mapping[str, float]) -> float:

@@ -1,0 +1,46 @@
+r"""Leave-one-out errors of many small regressions at once, for ridges that are known.
+
+With :math:`B = (K + \mu)^{-1}` the error at a point of the fit to all others is
+:math:`(B r)_i / B_{ii}`, as `KernelRegression.leave_one_out` has it from eigenvectors.
+Where the ridge is given no eigenvectors are needed, which take three times as long.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tangrid.errors import NumericalError
+
+
+def leave_one_out_errors(
+    kernels: Float[Tensor, "b n n"],
+    residuals: Float[Tensor, "b n r"],
+    ridges: Float[Tensor, " b"],
+) -> Float[Tensor, "b n r"]:
+    """Return the error at every point of each group, fitted to the group's others.
+
+    Args:
+        kernels: One kernel per group, one row per point; 0 where there is no point.
+        residuals: What is fitted, 0 where there is no point.
+        ridges: What is added to each diagonal, above 0.
+
+    Raises:
+        NumericalError: If a kernel with its ridge is not positive definite.
+
+    Example:
+        >>> kernels = torch.tensor([[[1.0, 0.5], [0.5, 1.0]]])
+        >>> residuals, ridges = torch.tensor([[[1.0], [0.0]]]), torch.tensor([1.0])
+        >>> leave_one_out_errors(kernels, residuals, ridges).flatten().tolist()
+        [1.0, -0.25]
+    """
+    damped = kernels.clone()
+    damped.diagonal(dim1=1, dim2=2).add_(ridges[:, None])
+    factors, failed = torch.linalg.cholesky_ex(damped)
+    if bool(failed.any()) or not bool(factors.isfinite().all()):
+        raise NumericalError(
+            "leave_one_out_errors: expected kernels that are positive definite with "
+            f"their ridges, got {int((failed != 0).sum())} of {len(kernels)} that are "
+            "not, or numbers that are not finite. Take a larger ridge."
+        )
+    inverses = torch.cholesky_inverse(factors)
+    return inverses @ residuals / inverses.diagonal(dim1=1, dim2=2)[:, :, None]
