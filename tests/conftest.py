@@ -18,10 +18,8 @@ if not torch.cuda.is_available():
 else:
     pretended_device = None
 
-# Named in pyproject.toml as what checks annotations, and looked up by that name.
-from tests import typechecking as typechecking
-
 from tangrid.seeding import generator
+from tests import typechecking  # noqa: F401 (looked up by the name in pyproject.toml)
 
 # A loaded machine is no failure, and a CI run must give the same answer twice.
 hypothesis.settings.register_profile(

@@ -24,7 +24,7 @@ from tests.tolerances import EXACT_SOLUTION, STORED_SOLUTION
 GRIDS = ("dense", "hashed")
 
 
-COARSE = {"iterated": 0, "split": 20, "direct": 2**15}
+COARSE = {"iterated": 0, "split": 30, "direct": 2**15}
 """How many columns of a grid are solved for directly: none, the first level, all."""
 CASES = [
     *(f"dense-{way}" for way in COARSE),

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from tangrid.errors import ConfigError, DataError, NumericalWarning
+from tangrid import devices
+from tangrid.errors import ConfigError, DataError, NumericalWarning, ResourceError
 from tangrid.fields.workers import Workers
 from tangrid.rendering.occupancy import Occupancy
 from tangrid.rendering.views import RadianceScene, render_view
@@ -204,9 +205,29 @@ def test_refuses_a_density_of_nothing():
         solve_colours(scene, views, WHITE, workers)
 
 
+def test_refuses_no_photographs_and_more_than_there_is_memory_for(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    scene = ball(VoxelSettings(resolution=4))
+    with Workers(1) as workers:
+        with pytest.raises(ConfigError, match="at least one photograph, got none"):
+            rendering_matrix(scene, [], WHITE.colour, workers)
+        monkeypatch.setattr(devices, "available_memory_mb", lambda: 1e-4)
+        with pytest.raises(ResourceError, match=r"rendering matrix of .* pixels"):
+            rendering_matrix(
+                scene, list(photographs("ball").views), WHITE.colour, workers
+            )
+
+
 @pytest.mark.parametrize(
     "settings",
-    [{"resolution": 1}, {"resolution": 8, "levels": 4}, {"levels": 0}, {"degree": 3}],
+    [
+        {"resolution": 1},
+        {"resolution": 8, "levels": 4},
+        {"resolution": 10, "levels": 3},
+        {"levels": 0},
+        {"degree": 3},
+    ],
 )
 def test_refuses_grids(settings):
     with pytest.raises(ConfigError, match="VoxelSettings"):

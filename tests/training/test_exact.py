@@ -1,6 +1,7 @@
 """Fits that are solved exactly leave what fits leave, and refuse what has no steps."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,11 @@ import pytest
 import torch
 
 import tangrid as tg
-from tangrid.errors import ConfigError, InterruptedRunError
+from tangrid.errors import ConfigError, InterruptedRunError, NumericalWarning
 from tangrid.experiments.compare_images import CompareImages, run_comparison
 from tangrid.experiments.fit_image import ImageSource
 from tangrid.fields import Field
+from tangrid.linear import sparse_design
 from tangrid.linear.solve import TOLERANCE, least_squares
 from tangrid.runs.store import RunFolder
 from tangrid.signals.image import ImageSignal
@@ -154,6 +156,42 @@ def test_another_loss_of_distances_is_refused():
         )
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": 10}, "training.steps: expected none"),
+        ({"minutes": 1.0}, "training.steps: expected none"),
+        ({"settings": {**SETTINGS, "training.rates.grid": "0.1"}}, "rates.grid: expec"),
+    ],
+)
+def test_what_a_solution_has_no_use_for_is_refused(changes: dict, message: str):
+    with pytest.raises(ConfigError, match=message):
+        tg.fit(
+            photograph(16),
+            model="linear-grid",
+            params=PARAMS,
+            **{"settings": SETTINGS, **changes},
+        )
+
+
+def test_more_features_than_can_be_factorised_are_refused():
+    field = tg.build("fourier-linear", num_dims=2, num_channels=3, params=60_000)
+    with pytest.raises(ConfigError, match=r"at most \d[,\d]* features"):
+        fit(ImageRegression(photograph(16), batch_size=100), field, EXACT)
+
+
+def test_a_record_says_where_the_solver_gave_up(monkeypatch: pytest.MonkeyPatch):
+    few = partial(least_squares, max_iterations=2)
+    monkeypatch.setattr("tangrid.training.exact.least_squares", few)
+    monkeypatch.setattr(sparse_design, "_LARGEST_COARSE", {2: 0})
+    with pytest.warns(NumericalWarning, match="after 2 iterations"):
+        run = tg.fit(
+            photograph(16), model="linear-grid", params=PARAMS, settings=SETTINGS
+        )
+    assert run.metrics["exact"]["converged"] is False
+    assert run.metrics["exact"]["normal_residual"] > TOLERANCE
+
+
 def test_a_task_of_other_points_is_refused():
     image = photograph(16)
     task = ImageRegression(image, batch_size=100, sampling="continuous")
@@ -190,3 +228,14 @@ def test_steps_are_told():
     done = fit(task, untrained(image), settings, on_step=moments.append)
     assert moments[-1].fraction == 1.0
     assert moments[-1].step == done.progress.step
+
+
+def test_ridges_that_are_judged_at_held_out_points_are_told():
+    image, told = photograph(16), []
+    task = ImageRegression(image, batch_size=100)
+    settings = dataclasses.replace(EXACT, ridge_rule="holdout")
+    fit(task, untrained(image), settings, on_step=told.append)
+    fractions = [moment.fraction for moment in told]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+    assert len({moment.measures["ridge"] for moment in told}) > 2

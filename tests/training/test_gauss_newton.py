@@ -18,8 +18,8 @@ from tangrid.tasks.sdf_losses import DistanceLoss, SdfLoss
 from tangrid.training import Moment, TrainingSettings, fit
 from tangrid.training.checkpoint import saved_progress
 from tangrid.training.gauss_newton import GaussNewton
-from tangrid.training.gauss_newton_checks import check_gauss_newton
 from tangrid.training.gauss_newton_solver import Solution
+from tangrid.training.least_squares_checks import check_gauss_newton
 from tangrid.training.settings import GAUSS_NEWTON_STEPS, training_for
 from tests.training.small_fits import (
     GRID,

@@ -35,8 +35,7 @@ from tangrid.runs.store import RunFolder
 from tangrid.seeding import generator
 from tangrid.signals.site import Site
 from tangrid.training import FittedField, TrainingSettings
-from tangrid.training.exact import check_exact
-from tangrid.training.gauss_newton_checks import check_gauss_newton
+from tangrid.training.least_squares_checks import check_exact, check_gauss_newton
 from tangrid.training.loss_scale import USUAL_SCALE
 
 _SPACE_FOR_PICTURES = 2_000_000
@@ -233,19 +232,22 @@ def _check_optimizer(experiment: Fit, settings: Mapping[str, str]) -> None:
         return
     with torch.device("meta"):
         built = experiment.field.build(experiment.site, torch.Generator())
+    asked = [path.strip(" -").replace("-", "_") for path in settings]
     if experiment.training.optimizer == "exact":
         are_drawn = getattr(experiment, "sampling", "all") == "continuous"
         check_exact(
+            experiment.training,
             built,
             experiment.model,
             has_points=experiment.is_least_squares and not are_drawn,
+            asked=asked,
         )
         return
     check_gauss_newton(
         experiment.training,
         built,
         is_least_squares=experiment.is_least_squares,
-        asked=[path.strip(" -").replace("-", "_") for path in settings],
+        asked=asked,
     )
 
 

@@ -6,6 +6,7 @@ any grid whose weights are not trained, and give sums in float64, too.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from operator import attrgetter
 
 import numpy as np
@@ -188,7 +189,9 @@ def _coarse_columns(
     limit = _LARGEST_COARSE.get(encoding.num_dims, 2**12)
     layout = getattr(encoding, "layout", None)
     if layout is not None and len(offsets) == 1:
-        ends = [level.offset + level.size for level in layout.levels]
+        # In hashed rows every vertex may meet any other: no factor of theirs is sparse.
+        whole = takewhile(lambda level: level.storage == "dense", layout.levels)
+        ends = [level.offset + level.size for level in whole]
     else:
         ends = [*list(offsets.values())[1:], num_columns]
     return max((end for end in ends if end <= limit), default=0)

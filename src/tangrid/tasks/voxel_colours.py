@@ -19,6 +19,7 @@ from jaxtyping import Float
 from scipy.sparse import csr_matrix, vstack
 from torch import Tensor, nn
 
+from tangrid.devices import require_memory
 from tangrid.encodings import DenseGridConfig
 from tangrid.encodings.spherical_harmonics import spherical_harmonics
 from tangrid.errors import ConfigError
@@ -66,6 +67,12 @@ class VoxelSettings:
                 "VoxelSettings: expected levels >= 1 and a coarsest resolution of at "
                 f"least {_LEAST_RESOLUTION}, got {self.levels} of them up to "
                 f"{self.resolution}."
+            )
+        if self.resolution % 2 ** (self.levels - 1):
+            raise ConfigError(
+                "VoxelSettings.resolution: expected a multiple of "
+                f"{2 ** (self.levels - 1)}, by which {self.levels} grids of doubling "
+                f"resolution differ, got {self.resolution}."
             )
         if not 0 <= self.degree <= _MOST_DEGREE:
             raise ConfigError(
@@ -193,9 +200,18 @@ def rendering_matrix(
         views: Photographs.
         background: Colour behind field and photographs.
         workers: Who works.
+
+    Raises:
+        ConfigError: If there are no views.
+        ResourceError: If the matrix does not fit into the free memory.
     """
     field = scene.field
     assert isinstance(field, VoxelColours)
+    if not views:
+        raise ConfigError(
+            "rendering_matrix(views=...): expected at least one photograph, got none."
+        )
+    _require_room(scene, field, views)
 
     def work(worker: int) -> list[tuple[int, list[tuple[csr_matrix, Tensor, Tensor]]]]:
         chosen = range(worker, len(views), workers.count)
@@ -214,20 +230,44 @@ def rendering_matrix(
 
 
 @torch.no_grad()
+def _require_room(
+    scene: RadianceScene, field: VoxelColours, views: Sequence[View]
+) -> None:
+    """Refuse more pixels than memory holds rows of, by some rays of the first view."""
+    rays, directions = _rays_of(scene, field, views[0])
+    some = slice(None, None, max(len(directions) // _RAYS_AT_ONCE, 1))
+    few = BoxRays(*(values[some] for values in rays))
+    matrix, _ = _of_rays(scene, field, few, directions[some])
+    pixels = sum(view.camera.width * view.camera.height for view in views)
+    # A number and its column; parts are still there while they are joined.
+    require_memory(
+        16 * matrix.nnz * pixels // len(directions[some]),
+        f"rendering matrix of {pixels:,} pixels",
+        "Take fewer or smaller photographs, or fewer voxels.",
+    )
+
+
+def _rays_of(
+    scene: RadianceScene, field: VoxelColours, view: View
+) -> tuple[BoxRays, Float[Tensor, "r 3"]]:
+    origins, directions = (part.to(field.device) for part in view.camera.rays())
+    return scene.space.rays(origins, directions), directions
+
+
+@torch.no_grad()
 def _of_view(
     scene: RadianceScene,
     field: VoxelColours,
     view: View,
     background: tuple[float, float, float],
 ) -> list[tuple[csr_matrix, Tensor, Tensor]]:
-    origins, directions = (part.to(field.device) for part in view.camera.rays())
+    rays, directions = _rays_of(scene, field, view)
     pixels = torch.from_numpy(view.pixels.astype(np.float32) / 255).flatten(0, 1)
     behind = torch.tensor(background)
     alpha = pixels[:, 3:] if view.has_alpha else torch.ones(len(pixels), 1)
     targets = pixels[:, :3] * alpha + (1 - alpha) * behind
-    rays = scene.space.rays(origins, directions)
     found = []
-    for start in range(0, len(origins), _RAYS_AT_ONCE):
+    for start in range(0, len(directions), _RAYS_AT_ONCE):
         part = slice(start, start + _RAYS_AT_ONCE)
         piece = BoxRays(*(values[part] for values in rays))
         matrix, opacity = _of_rays(scene, field, piece, directions[part])

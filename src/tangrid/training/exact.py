@@ -9,7 +9,6 @@ from typing import Any
 from tangrid.devices import HOST
 from tangrid.errors import ConfigError, InterruptedRunError
 from tangrid.fields.contract import Field
-from tangrid.linear.recognition import check_solvable
 from tangrid.linear.solve import Solution, Stage, least_squares
 from tangrid.runs.store import RunFolder
 from tangrid.tasks.contract import PointBatch, Task
@@ -19,26 +18,6 @@ from tangrid.training.log import LOG_FILE, Moment
 from tangrid.training.settings import TrainingSettings
 
 _ITERATIONS_BETWEEN_LINES = 3
-
-
-def check_exact(field: Field, model: str, *, has_points: bool) -> None:
-    """Refuse a fit that has no exact solution, before anything is done.
-
-    Args:
-        field: What is fitted; it may be on the device ``meta``.
-        model: Its name, for the message.
-        has_points: Whether the loss is the squared error at points that stay the same.
-
-    Raises:
-        ConfigError: If loss or model do not suit.
-    """
-    if not has_points:
-        raise ConfigError(
-            "--optimizer exact: expected a loss that is the squared error at points "
-            "which stay the same, as of an image's pixels or, with --loss l2, of a "
-            "mesh's points, got another. Leave --optimizer out."
-        )
-    check_solvable(field, model)
 
 
 def solve_exactly(

@@ -30,9 +30,9 @@ from tangrid.training.checkpoint import (
 )
 from tangrid.training.exact import solve_exactly
 from tangrid.training.gauss_newton import GaussNewton
-from tangrid.training.gauss_newton_checks import check_gauss_newton
 from tangrid.training.gradients import add_gradients
 from tangrid.training.interruption import Interruption
+from tangrid.training.least_squares_checks import check_gauss_newton
 from tangrid.training.log import Log, Moment
 from tangrid.training.loss_reader import LossReader
 from tangrid.training.loss_scale import LossScale

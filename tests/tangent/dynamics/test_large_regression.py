@@ -270,6 +270,8 @@ def test_ends_where_smaller_ridges_cannot_be_had(photograph):
         ({"start": "one"}, "start='one'"),
         ({"ridge": -1.0}, "finite number >= 0"),
         ({"ridge": math.inf}, "finite number >= 0"),
+        ({"shares": ()}, r"shares=.* got \[\]"),
+        ({"shares": (0.1, -1.0)}, r"above 0, got \[0.1, -1.0\]"),
         ({"method": "conjugate-gradients", "num_probes": 1}, "num_probes=1"),
     ],
 )

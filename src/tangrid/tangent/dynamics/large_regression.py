@@ -153,7 +153,7 @@ def kernel_regression(
     scale = float(kernel.diagonal().double().mean())
     smoother, near = _smoother(kernel, _residuals(targets, initial), settings)
     usual, patience = _LADDERS.get(chosen, (_FINE, None))
-    tried = _ridges(ridge, shares or usual, scale, shared)
+    tried = _ridges(ridge, usual if shares is None else shares, scale, shared)
     path, stopped = _path(smoother, tried, patience)
     best = min(path, key=lambda score: score.error)
     fit = smoother.fit(best.ridge)
@@ -266,6 +266,11 @@ def _ridges(
 ) -> list[float]:
     """Return the ridges to try, of the kernel that is the sum of shared channels."""
     if ridge == "gcv":
+        if not shares or not all(0 < share < math.inf for share in shares):
+            raise ConfigError(
+                "kernel_regression(shares=...): expected one ridge or more, finite and "
+                f"above 0, got {list(shares)}. Leave shares out."
+            )
         return sorted((share * scale for share in shares), reverse=True)
     check_ridge("kernel_regression", float(ridge))
     return [float(ridge) * shared]

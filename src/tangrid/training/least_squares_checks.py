@@ -1,4 +1,4 @@
-"""What a Gauss-Newton step cannot honour, refused before anything runs."""
+"""What fits by least squares cannot honour, refused before anything runs."""
 
 import dataclasses
 from collections.abc import Collection
@@ -8,6 +8,7 @@ import torch
 from tangrid.devices import HOST
 from tangrid.errors import ConfigError
 from tangrid.fields import Field
+from tangrid.linear.recognition import check_solvable
 from tangrid.training.settings import TrainingSettings
 
 _META = torch.device("meta")
@@ -25,6 +26,8 @@ _OF_ADAM = (
     "loss_scale",
 )
 """Settings that change nothing where there are no rates and no gradients' moments."""
+_OF_STEPS = ("steps", "minutes")
+"""Those that change nothing where there is one solution."""
 
 
 def check_gauss_newton(
@@ -52,9 +55,48 @@ def check_gauss_newton(
             "and normals, got another, of which gauss-newton knows nothing. Leave "
             "--optimizer out: adam minimises any loss."
         )
+    _check_place("gauss-newton", field)
+    has = "has a damping in place of rates and takes each step as it is found"
+    _check_settings(settings, asked, _OF_ADAM, has)
+
+
+def check_exact(
+    settings: TrainingSettings,
+    field: Field,
+    model: str,
+    *,
+    has_points: bool,
+    asked: Collection[str] = (),
+) -> None:
+    """Refuse a fit that has no exact solution, or not as it is asked for.
+
+    Args:
+        settings: How it is fitted.
+        field: What is fitted; it may be on the meta device.
+        model: Its name, for the message.
+        has_points: Whether the loss is the squared error at points that stay the same.
+        asked: Dotted paths of settings that somebody has chosen.
+
+    Raises:
+        ConfigError: If loss, model, device, arithmetic or a setting does not suit.
+    """
+    if not has_points:
+        raise ConfigError(
+            "--optimizer exact: expected a loss that is the squared error at points "
+            "which stay the same, as of an image's pixels or, with --loss l2, of a "
+            "mesh's points, got another. Leave --optimizer out."
+        )
+    check_solvable(field, model)
+    _check_place("exact", field)
+    has = "has no steps and no rates: the solver ends at the optimum"
+    _check_settings(settings, asked, (*_OF_STEPS, *_OF_ADAM), has)
+
+
+def _check_place(optimizer: str, field: Field) -> None:
+    """Refuse another device than the processor, and half precision."""
     if field.device not in (HOST, _META):
         raise ConfigError(
-            f"training.optimizer: expected the cpu for gauss-newton, got {field.device}"
+            f"training.optimizer: expected the cpu for {optimizer}, got {field.device}"
             ". Say --device cpu, or leave --optimizer out."
         )
     encoding = getattr(field, "encoding", None)
@@ -65,20 +107,24 @@ def check_gauss_newton(
     for part, kind in kinds:
         if kind != "float32":
             raise ConfigError(
-                f"training.optimizer: expected a {part} in float32 for gauss-newton, "
+                f"training.optimizer: expected a {part} in float32 for {optimizer}, "
                 f"whose systems half the digits do not solve, got {kind}. Leave "
                 f"--{part}-dtype out."
             )
-    _check_settings(settings, asked)
 
 
-def _check_settings(settings: TrainingSettings, asked: Collection[str]) -> None:
+def _check_settings(
+    settings: TrainingSettings,
+    asked: Collection[str],
+    unused: Collection[str],
+    has: str,
+) -> None:
+    """Refuse settings that change nothing, which somebody has changed."""
     usual = {f.name: f.default for f in dataclasses.fields(settings)}
-    changed = [n for n in _OF_ADAM if getattr(settings, n) != usual[n]]
+    changed = [n for n in unused if getattr(settings, n) != usual[n]]
     meant = [path for path in asked if path.startswith("training.rates")]
     for path in [*meant, *(f"training.{name}" for name in changed)]:
         raise ConfigError(
-            f"{path}: expected none with --optimizer gauss-newton, which has a damping "
-            "in place of rates and takes each step as it is found, got one. Leave it "
-            "out, or leave --optimizer out."
+            f"{path}: expected none with --optimizer {settings.optimizer}, which {has},"
+            " got one. Leave it out, or leave --optimizer out."
         )
