@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from papers.predictions.render import markdown, scatter
@@ -88,7 +89,9 @@ def _named(key: Key) -> Row:
 def _time(study: Study, data: Path, threads: int | None) -> None:
     """Train and predict every candidate of one image in turn, and keep the times."""
     image, seed = next(iter(study.images)), study.seeds[0]
+    longer = replace(study, steps=study.long_steps)
     train: dict[str, float] = {}
+    train_long: dict[str, float] = {}
     predict: dict[str, float] = {}
     parts: dict[str, float] = {}
     for label in study.entrants:
@@ -100,10 +103,12 @@ def _time(study: Study, data: Path, threads: int | None) -> None:
         for name, value in seconds.items():
             parts[name] = parts.get(name, 0.0) + value
         train[label] = _train(study, key, data, threads)["seconds"]
+        train_long[label] = _train(longer, key, data, threads)["seconds"]
         print(label, f"{train[label]:.2f} s, {predict[label]:.2f} s", flush=True)
     timed = {
         "signal": image,
         "train_seconds": train,
+        "train_long_seconds": train_long,
         "predict_seconds": predict,
         "parts": parts,
         "cpu": describe_environment()["cpu"],

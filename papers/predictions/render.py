@@ -23,7 +23,7 @@ from papers.predictions.study import Key, Row, Study
 _WORDS = {
     "plain": "untouched kernel",
     "initial": "the same, as Adam sees it",
-    "kernel": "kernel after 20 steps of the lesson",
+    "kernel": "kernel amid the lesson, as Adam sees it",
     "lesson": "what the lesson leaves",
     "predicted": "**prediction**: the last three",
 }
@@ -69,7 +69,7 @@ def markdown(
         "",
         *_by_candidate(study, there, trained, predicted),
         "",
-        *_time(timed),
+        *_time(study, timed),
     ])
 
 
@@ -173,17 +173,22 @@ def _by_candidate(
     return ["Means over all cases; the last column less what all share:", "", *lines]
 
 
-def _time(timed: Mapping[str, Any] | None) -> list[str]:
+def _time(study: Study, timed: Mapping[str, Any] | None) -> list[str]:
     if timed is None:
         return ["Times were not measured yet."]
-    train, predict = (
-        sum(timed[name].values()) for name in ("train_seconds", "predict_seconds")
+    predict = sum(timed["predict_seconds"].values())
+    trained = " and ".join(
+        f"{seconds:.1f} s to train for {steps} steps ({seconds / predict:.0f} times as "
+        "long)"
+        for steps, seconds in (
+            (study.steps, sum(timed["train_seconds"].values())),
+            (study.long_steps, sum(timed["train_long_seconds"].values())),
+        )
     )
     parts = ", ".join(f"{name} {value:.1f} s" for name, value in timed["parts"].items())
     text = (
-        f"All candidates on {timed['signal']}: {train:.1f} s to train, {predict:.1f} s "
-        f"to predict, a {train / predict:.0f}th ({parts}); {timed['cpu']}, "
-        f"{timed['threads']} threads."
+        f"All candidates on {timed['signal']}: {predict:.1f} s to predict ({parts}), "
+        f"{trained}; {timed['cpu']}, {timed['threads']} threads."
     )
     return [text]
 

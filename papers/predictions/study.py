@@ -33,6 +33,7 @@ class Study:
     """Which candidates on which images with which seeds."""
 
     steps: int
+    long_steps: int
     heldout_share: float
     seeds: tuple[int, ...]
     images: Mapping[str, Mapping[str, Any]]
@@ -100,6 +101,7 @@ def read_study(path: Path = HERE / "study.toml") -> Study:
         entrants[name] = Entrant(settings={}, **row)
     return Study(
         steps=asked["steps"],
+        long_steps=asked["long_steps"],
         heldout_share=asked["heldout_share"],
         seeds=tuple(asked["seeds"]),
         images=asked["images"],

@@ -191,16 +191,13 @@ def _looking(
     signal: ImageSignal | MeshSignal, first: AutoFit, request: AutoRequest
 ) -> PredictionPlan[Any]:
     """Return how the signal is looked at, with one candidate yet."""
-    look, steps = PredictionSettings(), first.training.steps
-    if steps is not None and 0 < steps < look.lesson_steps:
-        look = dataclasses.replace(look, lesson_steps=steps)
     shared: dict[str, Any] = {
         "models": request.models[:1],
         "params": request.params,
         "seeds": (first.seed,),
         "training": first.training,
         "settings": dict(request.settings),
-        "look": look,
+        "look": PredictionSettings(),
         "diagnostics": False,
     }
     if isinstance(signal, ImageSignal):

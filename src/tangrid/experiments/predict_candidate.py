@@ -8,8 +8,8 @@ plain
 initial
     The same with the kernel as Adam sees it.
 kernel
-    The same after the first steps of a short training. Judged are points whose labels
-    the kernel does not know.
+    The same in the middle of a short training. Judged are points whose labels the
+    kernel does not know.
 lesson
     The error that the short training itself leaves at those points.
 
@@ -29,6 +29,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from tangrid.errors import NumericalError
 from tangrid.experiments.fitting import Fit
 from tangrid.experiments.predict_sample import (
     GroupedSample,
@@ -36,7 +37,7 @@ from tangrid.experiments.predict_sample import (
     grouped_sample,
     seen,
 )
-from tangrid.experiments.predict_settings import PredictionSettings
+from tangrid.experiments.predict_settings import PredictionSettings, kernel_step
 from tangrid.fields import Field
 from tangrid.signals.site import Site
 from tangrid.tangent.dynamics.left_out import leave_one_out_errors
@@ -45,7 +46,7 @@ from tangrid.tangent.kernels.diagonal_blocks import diagonal_blocks
 from tangrid.tangent.kernels.parts import Part
 from tangrid.tangent.kernels.preconditioned import in_adam_units
 from tangrid.tasks.contract import PointBatch, Task
-from tangrid.training import Moment, fit
+from tangrid.training import Moment, TrainingSettings, fit
 
 WEIGHTS = {"initial": 0.2, "kernel": 0.2, "lesson": 0.6}
 """Shares of the estimates in the logarithm of the predicted error."""
@@ -62,7 +63,7 @@ class Estimates:
     Attributes:
         plain: From the untouched kernel.
         initial: From the untouched kernel as Adam sees it.
-        kernel: From the kernel after the first steps; None without a lesson.
+        kernel: From the kernel in the middle of the lesson; None without one.
         lesson: What the lesson left; None without one.
         seconds: What each took, by name.
     """
@@ -201,27 +202,35 @@ def _taught(
     """Train a field shortly, in place.
 
     Returns:
-        The field as it was after the first steps.
+        The field as it was in the middle.
     """
+    lesson = settings.lesson_of(experiment.training)
+    start = copy.deepcopy(field)
+    try:
+        return _middle_of(experiment, field, windows, lesson)
+    except NumericalError:
+        # What diverges at larger rates is taught at its own.
+        field.load_state_dict(start.state_dict())
+        own = replace(lesson, rates=experiment.training.rates)
+        return _middle_of(experiment, field, windows, own)
+
+
+def _middle_of(
+    experiment: Fit, field: Field, windows: Sequence[Window], lesson: TrainingSettings
+) -> Field:
+    """Return what a field was in the middle of a lesson, which it is given whole."""
     task = WindowLesson(windows, experiment.site, field.device)
     points = len(task.batch(0))
-    training = replace(
-        experiment.training,
-        steps=settings.lesson_steps,
-        minutes=None,
-        optimizer="adam",
-        ema=None,
-        piece_size=max(-(-points // 2), _SMALLEST_PIECE),
-    )
-    kept: list[Field] = []
+    at = kernel_step(lesson)
+    kept = [copy.deepcopy(field)] if at == 0 else []
 
     def keep(moment: Moment) -> None:
-        if moment.step == settings.kernel_step:
+        if moment.step == at:
             kept.append(copy.deepcopy(field))
 
-    start = copy.deepcopy(field) if settings.kernel_step == 0 else None
-    fit(task, field, training, on_step=keep)
-    return start or kept[0]
+    pieces = replace(lesson, piece_size=max(-(-points // 2), _SMALLEST_PIECE))
+    fit(task, field, pieces, on_step=keep)
+    return kept[0]
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ ESTIMATES = ("plain", "initial", "kernel", "lesson", "predicted")
 _ESTIMATE_WORDS = (
     "Plain and initial: leave-one-out errors of regression with the kernel of the "
     "untouched field, as it is and as Adam sees it, every parameter in units of its "
-    "own step. Kernel: the same as initial after the first steps of the lesson, at "
+    "own step. Kernel: the same as initial in the middle of the lesson, at "
     "points whose labels it has not seen. Lesson: what the lesson itself leaves there."
 )
 
