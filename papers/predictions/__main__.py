@@ -1,11 +1,10 @@
-"""``python -m papers.predictions train|predict|time|render``: fill the study."""
+"""``python -m papers.predictions train|train-long|predict|time|render``."""
 
 import argparse
 import json
 import os
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from papers.predictions.render import markdown, scatter
@@ -27,6 +26,12 @@ from tangrid.experiments.predict_settings import PredictionSettings
 from tangrid.runs.environment import describe_environment
 from tangrid.runs.writing import write_whole
 
+_FILLED = {
+    "train": "trained",
+    "train-long": "trained_long",
+    "predict": "predicted",
+}
+"""Files of results, by what fills them."""
 _KEPT = ("psnr_heldout", "psnr_trained", "params_trainable", "steps", "seconds")
 
 
@@ -35,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m papers.predictions", description=__doc__
     )
-    parser.add_argument("what", choices=("train", "predict", "time", "render"))
+    parser.add_argument("what", choices=(*_FILLED, "time", "render"))
     parser.add_argument("--data", type=Path, help="images (default: TANGRID_DATA)")
     parser.add_argument("--threads", type=int, help="threads of a fit")
     args = parser.parse_args()
@@ -47,13 +52,13 @@ def main() -> None:
     if args.what == "time":
         _time(study, data, args.threads)
         return
-    name, make = (
-        ("trained", _train) if args.what == "train" else ("predicted", _predict)
-    )
+    name = _FILLED[args.what]
+    make = _predict if args.what == "predict" else _train
+    asked = study.longer if args.what == "train-long" else study
     rows = read_rows(name)
-    for key in study.keys:
+    for key in asked.keys:
         if key not in rows:
-            rows[key] = make(study, key, data, args.threads)
+            rows[key] = make(asked, key, data, args.threads)
             write_rows(name, rows)
             print(*key, flush=True)
 
@@ -89,7 +94,6 @@ def _named(key: Key) -> Row:
 def _time(study: Study, data: Path, threads: int | None) -> None:
     """Train and predict every candidate of one image in turn, and keep the times."""
     image, seed = next(iter(study.images)), study.seeds[0]
-    longer = replace(study, steps=study.long_steps)
     train: dict[str, float] = {}
     train_long: dict[str, float] = {}
     predict: dict[str, float] = {}
@@ -103,7 +107,7 @@ def _time(study: Study, data: Path, threads: int | None) -> None:
         for name, value in seconds.items():
             parts[name] = parts.get(name, 0.0) + value
         train[label] = _train(study, key, data, threads)["seconds"]
-        train_long[label] = _train(longer, key, data, threads)["seconds"]
+        train_long[label] = _train(study.longer, key, data, threads)["seconds"]
         print(label, f"{train[label]:.2f} s, {predict[label]:.2f} s", flush=True)
     timed = {
         "signal": image,
@@ -119,9 +123,10 @@ def _time(study: Study, data: Path, threads: int | None) -> None:
 
 def _render(study: Study) -> None:
     trained, predicted = read_rows("trained"), read_rows("predicted")
+    trained_long = read_rows("trained_long")
     timed = RESULTS / "timed.json"
     times = json.loads(timed.read_text()) if timed.exists() else None
-    text = markdown(study, trained, predicted, times)
+    text = markdown(study, trained, trained_long, predicted, times)
     write_whole(RESULTS / "study.md", f"{text}\n".encode())
     scatter(study, trained, predicted, RESULTS / "scatter.png")
     print(text)

@@ -42,6 +42,7 @@ _COLUMNS = 3
 def markdown(
     study: Study,
     trained: Mapping[Key, Row],
+    trained_long: Mapping[Key, Row],
     predicted: Mapping[Key, Row],
     timed: Mapping[str, Any] | None,
 ) -> str:
@@ -50,6 +51,7 @@ def markdown(
     Args:
         study: What was asked for.
         trained: Results of training.
+        trained_long: Those of training of usual length.
         predicted: Results of prediction.
         timed: What both took, where it was measured.
     """
@@ -64,6 +66,7 @@ def markdown(
         about,
         "",
         *_summary(study, there, trained, predicted),
+        *_of_long(study.longer, trained_long, predicted),
         "",
         *_by_image(study, there, trained, predicted),
         "",
@@ -104,6 +107,16 @@ def _summary(
     ):
         lines.append(_line(words, _found(study, chosen, *rows, "predicted")))
     return [_HEAD, "|---" * _HEAD.count(" | ") + "|---|", *lines]
+
+
+def _of_long(study: Study, *rows: Mapping[Key, Row]) -> list[str]:
+    """Return the same predictions beside what longer training gave, if it was done."""
+    there = cases(study, *rows)
+    if not there:
+        return []
+    seeds = ", ".join(str(seed) for seed in study.seeds)
+    words = f"the prediction, of fits of {study.steps} steps, seed {seeds} alone"
+    return [_line(words, _found(study, there, *rows, "predicted"))]
 
 
 def _line(words: str, found: Mapping[Case, Agreement]) -> str:

@@ -3,7 +3,7 @@
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,14 @@ class Study:
     long_steps: int
     heldout_share: float
     seeds: tuple[int, ...]
+    long_seeds: tuple[int, ...]
     images: Mapping[str, Mapping[str, Any]]
     entrants: Mapping[str, Entrant]
+
+    @property
+    def longer(self) -> "Study":
+        """The study of fits of usual length, of fewer seeds."""
+        return replace(self, steps=self.long_steps, seeds=self.long_seeds)
 
     @property
     def keys(self) -> list[Key]:
@@ -104,6 +110,7 @@ def read_study(path: Path = HERE / "study.toml") -> Study:
         long_steps=asked["long_steps"],
         heldout_share=asked["heldout_share"],
         seeds=tuple(asked["seeds"]),
+        long_seeds=tuple(asked["long_seeds"]),
         images=asked["images"],
         entrants=entrants,
     )
@@ -113,7 +120,7 @@ def read_rows(name: str) -> dict[Key, Row]:
     """Return the rows of one file of results.
 
     Args:
-        name: ``trained`` or ``predicted``.
+        name: ``trained``, ``trained_long`` or ``predicted``.
     """
     path = RESULTS / f"{name}.json"
     if not path.exists():
@@ -126,7 +133,7 @@ def write_rows(name: str, rows: Mapping[Key, Row]) -> None:
     """Write the rows of one file of results, one per line.
 
     Args:
-        name: ``trained`` or ``predicted``.
+        name: ``trained``, ``trained_long`` or ``predicted``.
         rows: What is there.
     """
     lines = ",\n".join(json.dumps(rows[key]) for key in sorted(rows, key=_order))
