@@ -8,6 +8,10 @@ from pathlib import Path
 import hypothesis
 import jaxtyping
 import pytest
+
+# OpenMP looks once, when torch loads it: threads that wait for each other spin, and two
+# processes of tests on two cores take half as long again for it.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 
 # Triton looks once, when it is imported: without a GPU its programs are interpreted.
