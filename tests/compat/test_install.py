@@ -43,7 +43,9 @@ print(*sorted(tcnn.__all__))
     )
 
 
-@pytest.mark.parametrize("first", ["", "import tinycudann\n"])
+@pytest.mark.parametrize(
+    "first", ["", pytest.param("import tinycudann\n", marks=pytest.mark.slow)]
+)
 def test_another_one_is_not_replaced_unasked(foreign: Path, first: str):
     code = (
         first
