@@ -1,0 +1,61 @@
+"""How long and how fast the lesson of a prediction is."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from tangrid.devices import HOST
+from tangrid.experiments import predict_settings
+from tangrid.experiments.predict_candidate import Estimates, estimate
+from tangrid.experiments.predict_sample import image_windows
+from tangrid.experiments.predict_settings import PredictionSettings, kernel_step
+from tangrid.training import TrainingSettings
+from tests.experiments.small_experiments import image, plan
+
+RATES = {"grid": 1e-2, "decoder": 1e-3}
+
+
+@pytest.mark.parametrize(
+    ("training", "steps", "faster"),
+    [
+        ({"steps": 1000}, 100, 3.0),
+        ({"steps": 150}, 100, 1.5),
+        ({"steps": 100}, 100, 1.0),
+        ({"steps": 7}, 7, 1.0),
+        ({"steps": None, "minutes": 2.0}, 100, 3.0),
+    ],
+)
+def test_a_lesson_is_as_long_as_said_and_goes_as_far_as_the_fit(
+    training: dict, steps: int, faster: float
+):
+    whole = TrainingSettings(**training, rates=RATES, ema=0.9)
+    lesson = PredictionSettings().lesson_of(whole)
+    assert (lesson.steps, lesson.minutes, lesson.ema) == (steps, None, None)
+    wanted = {name: faster * rate for name, rate in RATES.items()}
+    assert lesson.rates == pytest.approx(wanted)
+    assert kernel_step(lesson) == round(steps / 2)
+
+
+def estimates(monkeypatch: pytest.MonkeyPatch, faster: float) -> Estimates:
+    """Of a network of sines, with a lesson of a fiftieth of the training."""
+    monkeypatch.setattr(predict_settings, "_FASTER", faster)
+    fit = plan("siren", params=4000)
+    training = dataclasses.replace(fit.training, steps=400, threads=1)
+    fit = dataclasses.replace(fit, training=training)
+    signal = image(side=32)
+    windows = image_windows(signal, None, count=2, points=32, judged=0.25, seed=0)
+    look = PredictionSettings(windows=2, points=32, lesson_steps=8)
+    return estimate(fit, signal.site, windows, look, HOST)
+
+
+@pytest.mark.parametrize("faster", [1e3, 1e30], ids=["worse", "not finite"])
+def test_what_does_not_bear_larger_rates_is_taught_at_its_own(
+    faster: float, monkeypatch: pytest.MonkeyPatch
+):
+    own = estimates(monkeypatch, 1.0)
+    found = estimates(monkeypatch, faster)
+    for name in ("plain", "initial", "kernel", "lesson"):
+        assert torch.equal(getattr(found, name), getattr(own, name))
+    faster_one = estimates(monkeypatch, 2.0)
+    assert not torch.equal(faster_one.lesson, own.lesson)
