@@ -52,8 +52,10 @@ WEIGHTS = {"initial": 0.2, "kernel": 0.2, "lesson": 0.6}
 """Shares of the estimates in the logarithm of the predicted error."""
 _SMALLEST = 1e-30
 _SMALLEST_PIECE = 256
-_REHEARSED = 4
-"""Part of the lesson that is done at the fit's own rates first, to compare."""
+_MUCH = 0.1
+"""Share of the variance that a lesson which went well does not leave."""
+_PARTS = 4
+"""How many times longer the lesson is than what is compared to one that left more."""
 Errors = Float[Tensor, " windows"]
 """Mean square error at the judged points of each window."""
 
@@ -218,20 +220,25 @@ def _taught(
 ) -> _Lesson:
     """Return what a short training makes of a field, which stays as it is.
 
-    Networks of sines and some others do not bear larger rates. Where a quarter of the
-    lesson at the fit's own leaves a smaller loss than all of it, or it diverges, the
-    fit's own are taken.
+    Networks of sines and some others do not bear larger rates. Where these leave much,
+    a part of the lesson is given at the fit's own rates, and where that leaves less, or
+    the larger ones diverge, all of it.
     """
     lesson = settings.lesson_of(experiment.training)
     own = replace(lesson, rates=experiment.training.rates)
-    if lesson.rates != own.rates:
-        steps = max((own.steps or 0) // _REHEARSED, 1)
-        rehearsed = _given(experiment, field, windows, replace(own, steps=steps))
-        with suppress(NumericalError):
-            taught = _given(experiment, field, windows, lesson)
-            if taught.loss <= rehearsed.loss:
-                return taught
+    with suppress(NumericalError):
+        taught = _given(experiment, field, windows, lesson)
+        if lesson.rates == own.rates or taught.loss <= _MUCH * _variance(windows):
+            return taught
+        part = replace(own, steps=max((own.steps or 0) // _PARTS, 1))
+        if taught.loss <= _given(experiment, field, windows, part).loss:
+            return taught
     return _given(experiment, field, windows, own)
+
+
+def _variance(windows: Sequence[Window]) -> float:
+    """Return the mean squared error of the best constant on points that are taught."""
+    return float(seen(windows)[1].var(0, correction=0).mean())
 
 
 def _given(
