@@ -8,8 +8,10 @@ import torch
 
 import tangrid as tg
 from tangrid.errors import ConfigError
+from tangrid.experiments import auto_choice
 from tangrid.experiments.auto_choice import AutoRequest, choose
 from tangrid.experiments.fit_sdf import FitSdf
+from tangrid.experiments.predict_signal import Predicted
 from tangrid.reports.choice_section import choice_section
 from tangrid.reports.fit_report import fit_page
 from tangrid.runs import read_run
@@ -105,6 +107,30 @@ def chosen(signal: ImageSignal, asked: AutoRequest):
         return plan(model, params=asked.params, settings=settings)
 
     return choose(signal, plan_one, asked)
+
+
+@pytest.mark.parametrize(
+    ("error", "label"), [(0.5, "siren"), (0.3, "siren omega=3")], ids=["near", "far"]
+)
+def test_what_is_no_better_than_its_error_changes_nothing(
+    error: float, label: str, monkeypatch: pytest.MonkeyPatch
+):
+    rows = [
+        {"label": "siren omega=3", "settings": {"field.frequency": "3"}, "rank": 1},
+        {"label": "siren", "settings": {}, "rank": 2, "behind": 0.4},
+    ]
+    for row in rows:
+        row |= {"model": "siren", "predicted_psnr": 20.0, "predicted_psnr_error": 1.0}
+    rows[1]["behind_error"] = error
+    table = {"rows": rows, "candidates": 2}
+    monkeypatch.setattr(
+        auto_choice, "run_prediction", lambda *_, **__: iter([Predicted(table=table)])
+    )
+    found = chosen(image(), request(models=("siren",), sweeps=("omega=3",)))
+    assert found.summary["label"] == label
+    is_kept = label == "siren"
+    assert ("none of 2 candidates is better" in found.words) == is_kept
+    assert ("siren as it is: 0.40 ± 0.30 dB behind" in found.words) != is_kept
 
 
 def test_models_are_chosen_among_too():

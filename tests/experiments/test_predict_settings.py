@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from tangrid.devices import HOST
-from tangrid.experiments import predict_settings
+from tangrid.errors import InterruptedRunError
+from tangrid.experiments import predict_candidate, predict_settings
 from tangrid.experiments.predict_candidate import Estimates, estimate
 from tangrid.experiments.predict_sample import image_windows
 from tangrid.experiments.predict_settings import PredictionSettings, kernel_step
@@ -47,6 +48,16 @@ def estimates(monkeypatch: pytest.MonkeyPatch, faster: float) -> Estimates:
     windows = image_windows(signal, None, count=2, points=32, judged=0.25, seed=0)
     look = PredictionSettings(windows=2, points=32, lesson_steps=8)
     return estimate(fit, signal.site, windows, look, HOST)
+
+
+def test_an_interrupted_lesson_ends_the_prediction(monkeypatch: pytest.MonkeyPatch):
+    def interrupted(*_: object, **__: object) -> None:
+        message = "Interrupted after step 3."
+        raise InterruptedRunError(message)
+
+    monkeypatch.setattr(predict_candidate, "fit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        estimates(monkeypatch, 1.0)
 
 
 @pytest.mark.parametrize("faster", [1e3, 1e30], ids=["worse", "not finite"])

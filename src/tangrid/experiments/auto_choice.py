@@ -68,6 +68,9 @@ def choose(
 ) -> Choice:
     """Return the settings that are predicted to fill in a signal best.
 
+    A model stays as it is unless another candidate is better by more than the standard
+    error of the difference.
+
     Args:
         signal: What will be fitted.
         plan_one: Plans its fit by a model with single settings changed.
@@ -96,10 +99,13 @@ def choose(
             f"{len(planned)}: {found.rows[0].get('failed', 'errors are not finite')}. "
             "Fit without --auto."
         )
+    own = next(row for row in found.rows if row["label"] == default)
+    if own["rank"] is not None and own["behind"] <= own["behind_error"]:
+        best = own
     record = {
         "schema": 1,
         "asked": request.to_plain(),
-        "chosen": _summary(best, found.rows, default, time.monotonic() - began),
+        "chosen": _summary(best, own, len(found.rows), time.monotonic() - began),
         "impossible": impossible,
         "table": found.table,
     }
@@ -219,8 +225,8 @@ def _looking(
 
 def _summary(
     best: Mapping[str, Any],
-    rows: list[dict[str, Any]],
-    default: str,
+    own: Mapping[str, Any],
+    candidates: int,
     seconds: float,
 ) -> dict[str, Any]:
     """Return what was chosen and how far the default is behind, in plain values."""
@@ -228,15 +234,14 @@ def _summary(
         "predicted_psnr", "predicted_psnr_error",
         "predicted_error", "predicted_error_error",
     )  # fmt: skip
-    own = next(row for row in rows if row["label"] == default)
     return {
         "label": best["label"],
         "model": best["model"],
         "settings": best["settings"],
         **{name: best[name] for name in numbers if name in best},
-        "default": default,
+        "default": own["label"],
         "default_behind": own.get("behind"),
         "default_behind_error": own.get("behind_error"),
-        "candidates": len(rows),
+        "candidates": candidates,
         "seconds": seconds,
     }

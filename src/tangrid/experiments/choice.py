@@ -35,10 +35,14 @@ class Choice:
         """One line on what was chosen and how far the default is behind."""
         chosen = self.record["chosen"]
         words = f"auto: {chosen['label']}, {_predicted(chosen)}"
+        count, seconds = chosen["candidates"], chosen["seconds"]
         if chosen["default"] != chosen["label"]:
             words += f"; {chosen['default']} as it is: {_behind(chosen)}"
-        count, seconds = chosen["candidates"], chosen["seconds"]
-        return f"{words}; best of {count} candidates in {seconds:.1f} s"
+            return f"{words}; best of {count} candidates in {seconds:.1f} s"
+        return (
+            f"{words}; none of {count} candidates is better by more than its standard "
+            f"error, {seconds:.1f} s"
+        )
 
 
 def _predicted(chosen: Mapping[str, Any]) -> str:

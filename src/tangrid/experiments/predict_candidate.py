@@ -29,7 +29,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from tangrid.errors import NumericalError
+from tangrid.errors import InterruptedRunError, NumericalError
 from tangrid.experiments.fitting import Fit
 from tangrid.experiments.predict_sample import (
     GroupedSample,
@@ -258,7 +258,11 @@ def _given(
             kept.append(copy.deepcopy(field))
 
     pieces = replace(lesson, piece_size=max(-(-points // 2), _SMALLEST_PIECE))
-    fit(task, field, pieces, on_step=keep)
+    try:
+        fit(task, field, pieces, on_step=keep)
+    except InterruptedRunError:
+        # Whoever waits for a prediction knows of no steps.
+        raise KeyboardInterrupt from None
     return _Lesson(middle=kept[0], end=field, loss=losses[-1])
 
 
