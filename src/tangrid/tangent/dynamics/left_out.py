@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tangrid.devices import require_memory
 from tangrid.errors import NumericalError
 
 
@@ -26,6 +27,7 @@ def leave_one_out_errors(
 
     Raises:
         NumericalError: If a kernel with its ridge is not positive definite.
+        ResourceError: If there is no memory for their inverses.
 
     Example:
         >>> kernels = torch.tensor([[[1.0, 0.5], [0.5, 1.0]]])
@@ -33,13 +35,19 @@ def leave_one_out_errors(
         >>> leave_one_out_errors(kernels, residuals, ridges).flatten().tolist()
         [1.0, -0.25]
     """
+    count, rows = kernels.shape[:2]
+    require_memory(
+        3 * kernels.numel() * kernels.element_size(),
+        f"leave_one_out_errors: factors and inverses of {count} kernels of {rows} rows",
+        "Take fewer or smaller groups.",
+    )
     damped = kernels.clone()
     damped.diagonal(dim1=1, dim2=2).add_(ridges[:, None])
     factors, failed = torch.linalg.cholesky_ex(damped)
     if bool(failed.any()) or not bool(factors.isfinite().all()):
         raise NumericalError(
             "leave_one_out_errors: expected kernels that are positive definite with "
-            f"their ridges, got {int((failed != 0).sum())} of {len(kernels)} that are "
+            f"their ridges, got {int((failed != 0).sum())} of {count} that are "
             "not, or numbers that are not finite. Take a larger ridge."
         )
     inverses = torch.cholesky_inverse(factors)
