@@ -59,7 +59,8 @@ def predict(
         heldout_share: Share of the pixels, drawn at random, that it does not train on.
         windows: Small places of the signal that are looked at, per seed.
         window_points: Training points in each of them, about.
-        lesson_steps: Steps of the short training; 0 predicts from untouched kernels.
+        lesson_steps: Steps of the short training; a third of the fit's, 100 at least,
+            unless it is given; 0 predicts from untouched kernels.
         diagnostics: Whether bounds, spectra and curves of these are computed, too.
         seeds: Sources of initial values and of the places.
         settings: Single settings to change in every model, by dotted path.

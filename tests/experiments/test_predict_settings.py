@@ -20,7 +20,8 @@ RATES = {"grid": 1e-2, "decoder": 1e-3}
 @pytest.mark.parametrize(
     ("training", "steps", "faster"),
     [
-        ({"steps": 1000}, 100, 3.0),
+        ({"steps": 1000}, 333, 3.0),
+        ({"steps": 300}, 100, 3.0),
         ({"steps": 150}, 100, 1.5),
         ({"steps": 100}, 100, 1.0),
         ({"steps": 7}, 7, 1.0),
@@ -34,8 +35,9 @@ def test_a_lesson_is_as_long_as_said_and_goes_as_far_as_the_fit(
     lesson = PredictionSettings().lesson_of(whole)
     assert (lesson.steps, lesson.minutes, lesson.ema) == (steps, None, None)
     wanted = {name: faster * rate for name, rate in RATES.items()}
-    assert lesson.rates == pytest.approx(wanted)
+    assert lesson.rates == pytest.approx(wanted, rel=2e-3)
     assert kernel_step(lesson) == round(steps / 2)
+    assert PredictionSettings(lesson_steps=5).lesson_of(whole).steps == 5
 
 
 def estimates(monkeypatch: pytest.MonkeyPatch, faster: float) -> Estimates:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import UseAppendAction, arg
 
-from tangrid.cli.flag_types import Folder, Number, Switch
+from tangrid.cli.flag_types import Count, Folder, Number, Switch
 from tangrid.cli.flags import TrainingFlags
 from tangrid.errors import ConfigError
 
@@ -24,8 +24,9 @@ class PredictionFlags:
     """Small places of the signal that are looked at, per seed."""
     window_points: Number = 128
     """Training points in each of them, about."""
-    lesson_steps: Number = 100
-    """Steps of the short training; 0 predicts from untouched kernels alone."""
+    lesson_steps: Count = None
+    """Steps of the short training (default: a third of the fit's, 100 at least); 0
+    predicts from untouched kernels alone."""
     no_diagnostics: Switch = False
     """Leave out bounds, spectra and curves of the untouched kernels."""
     trained: Folder = None

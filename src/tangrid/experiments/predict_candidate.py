@@ -165,6 +165,7 @@ def estimate(
         limits: What outputs are clipped to before they are judged, as a PSNR does; None
             for signals without limits.
     """
+    settings = settings.resolved(experiment.training)
     judge = _Judge(grouped_sample(windows, device), limits)
     field = experiment.build(site).to(device)
     rates = experiment.training.rates

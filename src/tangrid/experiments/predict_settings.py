@@ -8,6 +8,8 @@ from tangrid.training.settings import TrainingSettings
 
 _KERNEL_STEP = 0.5
 """Part of the short training after which the kernel is looked at."""
+_SHORTEST = 100
+"""Steps that a short training has at least, where nobody says how many."""
 _FASTER = 3.0
 """Most by which the short training multiplies rates, to go as far in fewer steps."""
 
@@ -22,8 +24,9 @@ class PredictionSettings:
     """Training points in each of them, about."""
     judged: float = 0.25
     """Share of these that the short training does not see."""
-    lesson_steps: int = 100
-    """Steps of the short training; 0 predicts from the untouched kernel alone."""
+    lesson_steps: int | None = None
+    """Steps of the short training; None for a third of the fit's, 100 at least; 0
+    predicts from the untouched kernel alone."""
     ridge: float = 0.1
     """Ridge of the kernel amid the short training, in shares of its mean eigenvalue."""
     initial_ridge: float = 3e-4
@@ -44,7 +47,7 @@ class PredictionSettings:
         }
         for name, (smallest, flag) in least.items():
             value = getattr(self, name)
-            if value < smallest:
+            if value is not None and value < smallest:
                 raise ConfigError(
                     f"{name}: expected a whole number >= {smallest}, got {value}. Say "
                     f"{flag} with a larger one."
@@ -61,6 +64,17 @@ class PredictionSettings:
                     f"{getattr(self, name):g}. 0.01 is usual."
                 )
 
+    def resolved(self, training: TrainingSettings) -> "PredictionSettings":
+        """Return the same with the length of the short training as a number.
+
+        Args:
+            training: How candidates would be trained.
+        """
+        if self.lesson_steps is not None:
+            return self
+        third = round((training.steps or 0) / _FASTER)
+        return replace(self, lesson_steps=max(third, _SHORTEST))
+
     def lesson_of(self, training: TrainingSettings) -> TrainingSettings:
         """Return how the short training is done: as the whole one, but faster.
 
@@ -70,7 +84,7 @@ class PredictionSettings:
             training: How a candidate would be trained.
         """
         whole = math.inf if training.steps is None else training.steps
-        steps = int(min(self.lesson_steps, whole))
+        steps = int(min(self.resolved(training).lesson_steps or 0, whole))
         faster = min(whole / steps, _FASTER)
         return replace(
             training,
