@@ -1,4 +1,4 @@
-"""``python -m papers.predictions train|train-long|predict|time|render``."""
+"""``python -m papers.predictions WHAT``: fill the study and show it."""
 
 import argparse
 import json
@@ -30,6 +30,7 @@ _FILLED = {
     "train": "trained",
     "train-long": "trained_long",
     "predict": "predicted",
+    "predict-long": "predicted_long",
 }
 """Files of results, by what fills them."""
 _KEPT = ("psnr_heldout", "psnr_trained", "params_trainable", "steps", "seconds")
@@ -53,8 +54,8 @@ def main() -> None:
         _time(study, data, args.threads)
         return
     name = _FILLED[args.what]
-    make = _predict if args.what == "predict" else _train
-    asked = study.longer if args.what == "train-long" else study
+    make = _predict if args.what.startswith("predict") else _train
+    asked = study.longer if args.what.endswith("-long") else study
     rows = read_rows(name)
     for key in asked.keys:
         if key not in rows:
@@ -97,6 +98,7 @@ def _time(study: Study, data: Path, threads: int | None) -> None:
     train: dict[str, float] = {}
     train_long: dict[str, float] = {}
     predict: dict[str, float] = {}
+    predict_long: dict[str, float] = {}
     parts: dict[str, float] = {}
     for label in study.entrants:
         key = image, label, seed
@@ -106,6 +108,9 @@ def _time(study: Study, data: Path, threads: int | None) -> None:
         predict[label] = time.monotonic() - began
         for name, value in seconds.items():
             parts[name] = parts.get(name, 0.0) + value
+        began = time.monotonic()
+        _predict(study.longer, key, data, threads)
+        predict_long[label] = time.monotonic() - began
         train[label] = _train(study, key, data, threads)["seconds"]
         train_long[label] = _train(study.longer, key, data, threads)["seconds"]
         print(label, f"{train[label]:.2f} s, {predict[label]:.2f} s", flush=True)
@@ -114,6 +119,7 @@ def _time(study: Study, data: Path, threads: int | None) -> None:
         "train_seconds": train,
         "train_long_seconds": train_long,
         "predict_seconds": predict,
+        "predict_long_seconds": predict_long,
         "parts": parts,
         "cpu": describe_environment()["cpu"],
         "threads": threads or available_threads(),
@@ -123,10 +129,10 @@ def _time(study: Study, data: Path, threads: int | None) -> None:
 
 def _render(study: Study) -> None:
     trained, predicted = read_rows("trained"), read_rows("predicted")
-    trained_long = read_rows("trained_long")
+    longer = read_rows("trained_long"), read_rows("predicted_long")
     timed = RESULTS / "timed.json"
     times = json.loads(timed.read_text()) if timed.exists() else None
-    text = markdown(study, trained, trained_long, predicted, times)
+    text = markdown(study, trained, predicted, longer, times)
     write_whole(RESULTS / "study.md", f"{text}\n".encode())
     scatter(study, trained, predicted, RESULTS / "scatter.png")
     print(text)

@@ -42,8 +42,8 @@ _COLUMNS = 3
 def markdown(
     study: Study,
     trained: Mapping[Key, Row],
-    trained_long: Mapping[Key, Row],
     predicted: Mapping[Key, Row],
+    longer: tuple[Mapping[Key, Row], Mapping[Key, Row]],
     timed: Mapping[str, Any] | None,
 ) -> str:
     """Return the tables.
@@ -51,8 +51,8 @@ def markdown(
     Args:
         study: What was asked for.
         trained: Results of training.
-        trained_long: Those of training of usual length.
         predicted: Results of prediction.
+        longer: Both of training of usual length.
         timed: What both took, where it was measured.
     """
     there = cases(study, trained, predicted)
@@ -66,7 +66,7 @@ def markdown(
         about,
         "",
         *_summary(study, there, trained, predicted),
-        *_of_long(study.longer, trained_long, predicted),
+        *_of_long(study, predicted, *longer),
         "",
         *_by_image(study, there, trained, predicted),
         "",
@@ -109,14 +109,29 @@ def _summary(
     return [_HEAD, "|---" * _HEAD.count(" | ") + "|---|", *lines]
 
 
-def _of_long(study: Study, *rows: Mapping[Key, Row]) -> list[str]:
-    """Return the same predictions beside what longer training gave, if it was done."""
-    there = cases(study, *rows)
+def _of_long(
+    study: Study,
+    predicted: Mapping[Key, Row],
+    trained_long: Mapping[Key, Row],
+    predicted_long: Mapping[Key, Row],
+) -> list[str]:
+    """Return what is predicted of longer training, by both lengths of the lesson."""
+    asked = study.longer
+    there = cases(asked, trained_long, predicted_long)
     if not there:
         return []
-    seeds = ", ".join(str(seed) for seed in study.seeds)
-    words = f"the prediction, of fits of {study.steps} steps, seed {seeds} alone"
-    return [_line(words, _found(study, there, *rows, "predicted"))]
+    seeds = ", ".join(str(seed) for seed in asked.seeds)
+    of = f"judged by fits of {asked.steps}, {len(there)} images, seed {seeds}"
+    return [
+        _line(words, _found(asked, there, trained_long, rows, "predicted"))
+        for words, rows in (
+            (
+                f"the prediction by the lesson of fits of {study.steps} steps, {of}",
+                predicted,
+            ),
+            (f"that for {asked.steps}, {of}", predicted_long),
+        )
+    ]
 
 
 def _line(words: str, found: Mapping[Case, Agreement]) -> str:
@@ -189,19 +204,20 @@ def _by_candidate(
 def _time(study: Study, timed: Mapping[str, Any] | None) -> list[str]:
     if timed is None:
         return ["Times were not measured yet."]
-    predict = sum(timed["predict_seconds"].values())
-    trained = " and ".join(
-        f"{seconds:.1f} s to train for {steps} steps ({seconds / predict:.0f} times as "
-        "long)"
-        for steps, seconds in (
-            (study.steps, sum(timed["train_seconds"].values())),
-            (study.long_steps, sum(timed["train_long_seconds"].values())),
-        )
-    )
     parts = ", ".join(f"{name} {value:.1f} s" for name, value in timed["parts"].items())
+    costs = []
+    for steps, suffix in ((study.steps, ""), (study.long_steps, "_long")):
+        train, predict = (
+            sum(timed[f"{what}{suffix}_seconds"].values())
+            for what in ("train", "predict")
+        )
+        costs.append(
+            f"{predict:.1f} s to predict fits of {steps} steps, {train:.1f} s to train "
+            f"them ({train / predict:.0f} times as long)"
+        )
     text = (
-        f"All candidates on {timed['signal']}: {predict:.1f} s to predict ({parts}), "
-        f"{trained}; {timed['cpu']}, {timed['threads']} threads."
+        f"All candidates on {timed['signal']}: {'; '.join(costs)}. The first is "
+        f"{parts}. {timed['cpu']}, {timed['threads']} threads."
     )
     return [text]
 

@@ -120,7 +120,7 @@ def read_rows(name: str) -> dict[Key, Row]:
     """Return the rows of one file of results.
 
     Args:
-        name: ``trained``, ``trained_long`` or ``predicted``.
+        name: ``trained`` or ``predicted``, perhaps with ``_long``.
     """
     path = RESULTS / f"{name}.json"
     if not path.exists():
@@ -133,7 +133,7 @@ def write_rows(name: str, rows: Mapping[Key, Row]) -> None:
     """Write the rows of one file of results, one per line.
 
     Args:
-        name: ``trained``, ``trained_long`` or ``predicted``.
+        name: ``trained`` or ``predicted``, perhaps with ``_long``.
         rows: What is there.
     """
     lines = ",\n".join(json.dumps(rows[key]) for key in sorted(rows, key=_order))

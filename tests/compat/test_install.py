@@ -66,6 +66,7 @@ assert not hasattr(tinycudann, "Network")
     )
 
 
+@pytest.mark.slow
 def test_another_one_is_replaced_where_that_is_asked_for(foreign: Path):
     code = """
 import tinycudann

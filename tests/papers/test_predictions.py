@@ -40,7 +40,8 @@ def test_the_rows_hold_the_prediction_of_today():
 def test_the_page_is_that_of_the_rows():
     timed = RESULTS / "timed.json"
     times = json.loads(timed.read_text()) if timed.exists() else None
-    page = markdown(STUDY, TRAINED, read_rows("trained_long"), PREDICTED, times)
+    longer = read_rows("trained_long"), read_rows("predicted_long")
+    page = markdown(STUDY, TRAINED, PREDICTED, longer, times)
     assert (RESULTS / "study.md").read_text() == f"{page}\n"
 
 
