@@ -11,8 +11,9 @@ from tangrid.reports.tables import scrolling
 _LEAD = (
     "Before the fit these candidates were looked at in windows of the signal: what "
     "their tangent kernels leave at points they have not seen, and what a short lesson "
-    "leaves there. The fit took the first one. Predicted is the error on new points, "
-    "not on those that are trained on."
+    "leaves there. The fit took the first one, or stayed as it was where nothing was "
+    "better by more than its standard error. Predicted is the error on new points, not "
+    "on those that are trained on."
 )
 
 
