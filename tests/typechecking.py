@@ -1,11 +1,13 @@
 """The checker of annotations, which makes the checks of an inner function once."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 from beartype import beartype
 
-_made: dict[tuple[object, ...], Callable[..., Any]] = {}
+_Made = tuple[Callable[..., Any], tuple[object, ...]]
+_made: dict[tuple[object, ...], _Made] = {}
 
 
 def checked(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -18,8 +20,11 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
     """
     if "<locals>" not in function.__qualname__:
         return beartype(function)
-    annotations = tuple(f"{n}: {a}" for n, a in function.__annotations__.items())
-    key = (function.__module__, function.__qualname__, *annotations)
+    # Annotations for themselves, beside the kinds of parameters: two may look alike.
+    annotations = tuple(function.__annotations__.values())
+    signature = str(inspect.signature(function))
+    key = (function.__module__, function.__qualname__, signature, *map(id, annotations))
     if key not in _made:
-        _made[key] = beartype(function)
-    return _made[key]
+        # What they are is kept, so that no other gets the same number.
+        _made[key] = beartype(function), annotations
+    return _made[key][0]

@@ -95,6 +95,7 @@ def test_the_report_shows_what_was_compared(fitted: Path):
         "Predicted PSNR",
     ):
         assert words in page
+    assert "or stayed as it was" in page
     assert choice_section({}) is None
 
 

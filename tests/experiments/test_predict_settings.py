@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tangrid.devices import HOST
-from tangrid.errors import InterruptedRunError
+from tangrid.errors import ConfigError, InterruptedRunError
 from tangrid.experiments import predict_candidate, predict_settings
 from tangrid.experiments.predict_candidate import Estimates, estimate
 from tangrid.experiments.predict_sample import image_windows
@@ -33,11 +33,20 @@ def test_a_lesson_is_as_long_as_said_and_goes_as_far_as_the_fit(
 ):
     whole = TrainingSettings(**training, rates=RATES, ema=0.9)
     lesson = PredictionSettings().lesson_of(whole)
+    assert lesson is not None
     assert (lesson.steps, lesson.minutes, lesson.ema) == (steps, None, None)
     wanted = {name: faster * rate for name, rate in RATES.items()}
     assert lesson.rates == pytest.approx(wanted, rel=2e-3)
     assert kernel_step(lesson) == round(steps / 2)
-    assert PredictionSettings(lesson_steps=5).lesson_of(whole).steps == 5
+    five = PredictionSettings(lesson_steps=5).lesson_of(whole)
+    assert five is not None
+    assert five.steps == 5
+    assert PredictionSettings(lesson_steps=0).lesson_of(whole) is None
+
+
+def test_a_ridge_below_the_rounding_of_kernels_is_refused():
+    with pytest.raises(ConfigError, match=r"at least 1e-05, .* got 1e-08. 0.0003 is"):
+        PredictionSettings(initial_ridge=1e-8)
 
 
 def estimates(monkeypatch: pytest.MonkeyPatch, faster: float) -> Estimates:

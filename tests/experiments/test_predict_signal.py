@@ -98,7 +98,7 @@ def test_the_table_has_a_row_per_candidate():
             "label", "model", "settings", "seeds", "field", "params_trainable",
             "predicted_psnr", "predicted_psnr_error", "behind", "behind_error", "rank",
             "initial_rank", "plain_psnr", "initial_psnr", "kernel_psnr", "lesson_psnr",
-            "windows", "seconds", "diagnostics", "curve",
+            "windows", "lesson_steps", "seconds", "diagnostics", "curve",
         }  # fmt: skip
         windows = row["windows"]
         logs = [w * np.log(windows[name]) for name, w in last["weights"].items()]
@@ -120,6 +120,28 @@ def test_ranks_are_those_of_the_windows_of_all_seeds():
     assert found.best is found.rows[0]
     for row, rank in zip(found.rows, expected, strict=True):
         assert row["behind"] == pytest.approx(rank.behind, abs=1e-6)
+
+
+def test_a_lesson_belongs_to_its_candidate():
+    """Not to the steps that all were asked for: one may have others of its own."""
+    settings = {"training.steps": "600", "training.batch_size": "64"}
+    only = dataclasses.replace(
+        EXPERIMENT,
+        models=("siren",),
+        sweeps=(),
+        settings=settings,
+        look=dataclasses.replace(LOOK, lesson_steps=None),
+        diagnostics=False,
+    )
+    *_, found = run_prediction(plan_image_prediction(only, SIGNAL))
+    assert found.rows[0]["lesson_steps"] == 200
+    short = dataclasses.replace(only, settings={"training.steps": "3"})
+    *_, found = run_prediction(plan_image_prediction(short, SIGNAL))
+    assert found.rows[0]["lesson_steps"] == 3
+    none = dataclasses.replace(only, look=dataclasses.replace(LOOK, lesson_steps=0))
+    *_, found = run_prediction(plan_image_prediction(none, SIGNAL))
+    assert found.rows[0]["lesson_steps"] == 0
+    assert found.table["weights"] == {"initial": 1.0}
 
 
 def test_diagnostics_are_small_and_whole():

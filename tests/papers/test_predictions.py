@@ -8,7 +8,7 @@ import pytest
 from papers.predictions.agreement import agreement, cases, pooled, predictions
 from papers.predictions.render import markdown, scatter
 from papers.predictions.study import RESULTS, read_rows, read_study
-from tangrid.experiments.predict_candidate import WEIGHTS
+from tangrid.experiments.predict_candidate import SMALLEST, WEIGHTS
 from tangrid.presets import find_model
 from tests.tolerances import LINEAR_ALGEBRA
 
@@ -29,7 +29,7 @@ def test_the_rows_hold_the_prediction_of_today():
         found = [
             math.prod(
                 # A window of one colour may be predicted without any error.
-                max(row[name][window], 1e-30) ** weight
+                max(row[name][window], SMALLEST) ** weight
                 for name, weight in WEIGHTS.items()
             )
             for window in range(len(row["predicted"]))

@@ -28,6 +28,7 @@ def row(label: str, rank: int, level: float, unit: str = "psnr") -> dict[str, An
         "behind_error": 0.25 * (rank - 1),
         "rank": rank,
         "initial_rank": rank,
+        "lesson_steps": 100 * rank,
         "seconds": {"total": 1.5},
         "diagnostics": {
             "points": 256,
@@ -78,7 +79,7 @@ def save_prediction(
             "kind": kind,
             "seeds": [0],
             "training": {"steps": 300},
-            "look": {"windows": 16, "points": 128, "lesson_steps": 100},
+            "look": {"windows": 16, "points": 128, "lesson_steps": None},
         },
     )
     folder.write_json("environment.json", {"command": ["tangrid", "predict", "image"]})

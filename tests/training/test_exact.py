@@ -160,7 +160,7 @@ def test_another_loss_of_distances_is_refused():
     ("changes", "message"),
     [
         ({"steps": 10}, "training.steps: expected none"),
-        ({"minutes": 1.0}, "training.steps: expected none"),
+        ({"minutes": 1.0}, "training.minutes: expected none"),
         ({"settings": {**SETTINGS, "training.rates.grid": "0.1"}}, "rates.grid: expec"),
     ],
 )

@@ -21,7 +21,7 @@ slowly. The weights were chosen on one of the three seeds of ``papers/prediction
 import copy
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,7 +50,8 @@ from tangrid.training import Moment, TrainingSettings, fit
 
 WEIGHTS = {"initial": 0.2, "kernel": 0.2, "lesson": 0.6}
 """Shares of the estimates in the logarithm of the predicted error."""
-_SMALLEST = 1e-30
+SMALLEST = 1e-30
+"""Error that stands for none in a geometric mean."""
 _SMALLEST_PIECE = 256
 _MUCH = 0.1
 """Share of the variance that a lesson which went well does not leave."""
@@ -85,7 +86,7 @@ class Estimates:
             return self.initial
         parts = {"initial": self.initial, "kernel": self.kernel, "lesson": self.lesson}
         logs = [
-            weight * parts[name].clamp(min=_SMALLEST).log()
+            weight * parts[name].clamp(min=SMALLEST).log()
             for name, weight in WEIGHTS.items()
         ]
         return torch.stack(logs).sum(0).exp()
@@ -165,7 +166,6 @@ def estimate(
         limits: What outputs are clipped to before they are judged, as a PSNR does; None
             for signals without limits.
     """
-    settings = settings.resolved(experiment.training)
     judge = _Judge(grouped_sample(windows, device), limits)
     field = experiment.build(site).to(device)
     rates = experiment.training.rates
@@ -176,12 +176,13 @@ def estimate(
         initial = judge.left_out(as_adam, field, settings.initial_ridge, taught=False)
     with _timed(seconds, "plain"):
         plain = judge.left_out(gradients, field, settings.plain_ridge, taught=False)
-    if not settings.lesson_steps:
+    asked = settings.lesson_of(experiment.training)
+    if asked is None:
         return Estimates(
             plain=plain, initial=initial, kernel=None, lesson=None, seconds=seconds
         )
     with _timed(seconds, "lesson"):
-        taught = _taught(experiment, field, windows, settings)
+        taught = _taught(experiment, field, windows, asked)
         lesson = judge.left_by(taught.end)
     with _timed(seconds, "kernel"):
         as_adam = in_adam_units(judge.gradients_of(taught.middle), taught.middle, rates)
@@ -217,7 +218,7 @@ def _taught(
     experiment: Fit,
     field: Field,
     windows: Sequence[Window],
-    settings: PredictionSettings,
+    lesson: TrainingSettings,
 ) -> _Lesson:
     """Return what a short training makes of a field, which stays as it is.
 
@@ -225,15 +226,18 @@ def _taught(
     a part of the lesson is given at the fit's own rates, and where that leaves less, or
     the larger ones diverge, all of it.
     """
-    lesson = settings.lesson_of(experiment.training)
     own = replace(lesson, rates=experiment.training.rates)
-    with suppress(NumericalError):
+    if lesson.rates == own.rates:
+        return _given(experiment, field, windows, own)
+    try:
         taught = _given(experiment, field, windows, lesson)
-        if lesson.rates == own.rates or taught.loss <= _MUCH * _variance(windows):
-            return taught
-        part = replace(own, steps=max((own.steps or 0) // _PARTS, 1))
-        if taught.loss <= _given(experiment, field, windows, part).loss:
-            return taught
+    except NumericalError:
+        return _given(experiment, field, windows, own)
+    if taught.loss <= _MUCH * _variance(windows):
+        return taught
+    part = replace(own, steps=max((own.steps or 0) // _PARTS, 1))
+    if taught.loss <= _given(experiment, field, windows, part).loss:
+        return taught
     return _given(experiment, field, windows, own)
 
 

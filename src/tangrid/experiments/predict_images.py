@@ -78,7 +78,6 @@ def plan_image_prediction(
 
     experiment = dataclasses.replace(
         experiment,
-        look=experiment.look.resolved(experiment.training),
         num_channels=signal.num_channels,
         resolution=(signal.width, signal.height),
         digest=digest_of(signal.pixels, stored=signal.stored, wanted=signal.colour),

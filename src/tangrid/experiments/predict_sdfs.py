@@ -85,11 +85,7 @@ def plan_sdf_prediction(
             seed=fit.seed,
         )
 
-    experiment = dataclasses.replace(
-        experiment,
-        look=experiment.look.resolved(experiment.training),
-        digest=signal.digest,
-    )
+    experiment = dataclasses.replace(experiment, digest=signal.digest)
     return PredictionPlan(
         experiment=experiment,
         quantity="distance",

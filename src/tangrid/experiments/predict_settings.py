@@ -8,8 +8,11 @@ from tangrid.training.settings import TrainingSettings
 
 _KERNEL_STEP = 0.5
 """Part of the short training after which the kernel is looked at."""
+_LEAST_RIDGE = 1e-5
 _SHORTEST = 100
 """Steps that a short training has at least, where nobody says how many."""
+_SHARE = 1 / 3
+"""Length of a short training, in that of the whole one, where nobody says more."""
 _FASTER = 3.0
 """Most by which the short training multiplies rates, to go as far in fewer steps."""
 
@@ -58,33 +61,29 @@ class PredictionSettings:
                 f"{self.judged:g}. A quarter is usual."
             )
         for name in ("ridge", "initial_ridge", "plain_ridge"):
-            if not 0 < getattr(self, name) < math.inf:
+            if not _LEAST_RIDGE <= getattr(self, name) < math.inf:
                 raise ConfigError(
-                    f"{name}: expected a finite share above 0, got "
-                    f"{getattr(self, name):g}. 0.01 is usual."
+                    f"{name}: expected a finite share of at least {_LEAST_RIDGE:g}, "
+                    "below which kernels in single precision are rounding, got "
+                    f"{getattr(self, name):g}. {getattr(type(self), name):g} is usual."
                 )
 
-    def resolved(self, training: TrainingSettings) -> "PredictionSettings":
-        """Return the same with the length of the short training as a number.
-
-        Args:
-            training: How candidates would be trained.
-        """
-        if self.lesson_steps is not None:
-            return self
-        third = round((training.steps or 0) / _FASTER)
-        return replace(self, lesson_steps=max(third, _SHORTEST))
-
-    def lesson_of(self, training: TrainingSettings) -> TrainingSettings:
+    def lesson_of(self, training: TrainingSettings) -> TrainingSettings | None:
         """Return how the short training is done: as the whole one, but faster.
 
         Where it has fewer steps these are larger, so that it goes about as far.
 
         Args:
             training: How a candidate would be trained.
+
+        Returns:
+            Its settings; None where there is none.
         """
+        if self.lesson_steps == 0:
+            return None
         whole = math.inf if training.steps is None else training.steps
-        steps = int(min(self.resolved(training).lesson_steps or 0, whole))
+        usual = max(round(_SHARE * (training.steps or 0)), _SHORTEST)
+        steps = int(min(self.lesson_steps or usual, whole))
         faster = min(whole / steps, _FASTER)
         return replace(
             training,

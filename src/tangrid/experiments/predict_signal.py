@@ -99,11 +99,12 @@ def run_prediction(
 
 
 def _table(plan: PredictionPlan[Any], rows: Sequence[Row]) -> dict[str, Any]:
+    look = plan.experiment.look
     return {
         "schema": 1,
         "is_finished": len(rows) == len(plan.candidates),
         "quantity": plan.quantity,
-        "weights": WEIGHTS if plan.experiment.look.lesson_steps else {"initial": 1.0},
+        "weights": {"initial": 1.0} if look.lesson_steps == 0 else WEIGHTS,
         "signal": dict(plan.signal),
         "candidates": [planned.label for planned in plan.candidates],
         "rows": ranked(rows, plan.quantity),
@@ -128,7 +129,11 @@ def _row(
         estimated = time.monotonic()
         first = planned.fits[0]
         field = first.build(plan.site).to(device)
-        told: dict[str, Any] = {"params_trainable": num_trained(field)}
+        lesson = plan.experiment.look.lesson_of(first.training)
+        told: dict[str, Any] = {
+            "params_trainable": num_trained(field),
+            "lesson_steps": lesson.steps if lesson else 0,
+        }
     except NumericalError as error:
         return failed_row(planned, str(error))
     if plan.experiment.diagnostics:

@@ -83,11 +83,18 @@ def _facts(record: PredictionRecord) -> list[Child]:
     return [
         f"fits of {steps:,.0f} steps" if steps is not None else None,
         f"{windows} windows of {points} points" if windows else None,
-        f"lesson of {look.get('lesson_steps')} steps" if look else None,
+        f"lesson of {lesson} steps" if (lesson := _lesson(record)) else None,
         f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}",
         str(record.environment.get("device") or "") or None,
         str(record.environment.get("time", ""))[:16].replace("T", " ") + " UTC",
     ]
+
+
+def _lesson(record: PredictionRecord) -> str:
+    """Return how many steps the lessons had; those of candidates may differ."""
+    counts = [row["lesson_steps"] for row in record.rows if row.get("lesson_steps")]
+    ends = sorted({min(counts), max(counts)}) if counts else []
+    return " to ".join(f"{steps:,}" for steps in ends)
 
 
 def _unfinished(prediction: Prediction) -> Html:
@@ -112,10 +119,11 @@ _ORDER = (
     "is less certain: all candidates share its error."
 )
 _GROUNDS = (
-    "It rests on a few small windows, on frozen kernels and on a lesson of {steps} "
-    "steps at the points of these windows alone. A standard error tells how much "
-    "windows and seeds differ, and nothing of what the method itself misses."
+    "It rests on a few small windows and on frozen kernels{lesson}. A standard error "
+    "tells how much windows and seeds differ, and nothing of what the method itself "
+    "misses."
 )
+_TAUGHT = ", and on a lesson of {steps} steps at the points of these windows alone"
 _COST = "Time and memory of training, and how many steps are enough."
 _LONG_TRAINING = (
     "What a long training does beyond this: features that move far, rates that are too "
@@ -132,8 +140,9 @@ _SHAPE_ITSELF = (
 
 
 def _what_section(prediction: Prediction) -> Html:
-    look = prediction.record.config.get("look") or {}
-    grounds = _GROUNDS.replace("{steps}", str(look.get("lesson_steps", 100)))
+    lesson = _lesson(prediction.record)
+    taught = _TAUGHT.replace("{steps}", lesson) if lesson else ""
+    grounds = _GROUNDS.replace("{lesson}", taught)
     error = _OF_IMAGES if prediction.is_psnr else _OF_SHAPES
     missing = [_COST, _LONG_TRAINING, _ELSEWHERE]
     missing += [] if prediction.is_psnr else [_SHAPE_ITSELF]

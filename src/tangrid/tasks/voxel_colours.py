@@ -37,6 +37,8 @@ from tangrid.signals.view import View
 _MOST_DEGREE = 2
 _LEAST_RESOLUTION = 2
 _RAYS_AT_ONCE = 2048
+_VIEWS_LOOKED_AT = 4
+"""From which it is told how much memory all need."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,15 +235,20 @@ def rendering_matrix(
 def _require_room(
     scene: RadianceScene, field: VoxelColours, views: Sequence[View]
 ) -> None:
-    """Refuse more pixels than memory holds rows of, by some rays of the first view."""
-    rays, directions = _rays_of(scene, field, views[0])
-    some = slice(None, None, max(len(directions) // _RAYS_AT_ONCE, 1))
-    few = BoxRays(*(values[some] for values in rays))
-    matrix, _ = _of_rays(scene, field, few, directions[some])
+    """Refuse more pixels than memory holds rows of, by some rays of some views."""
+    source = generator(0, "rays")
+    looked = entries = 0
+    for number in torch.randperm(len(views), generator=source)[:_VIEWS_LOOKED_AT]:
+        rays, directions = _rays_of(scene, field, views[int(number)])
+        order = torch.randperm(len(directions), generator=source)
+        some = order[: _RAYS_AT_ONCE // _VIEWS_LOOKED_AT].to(directions.device)
+        few = BoxRays(*(values[some] for values in rays))
+        matrix, _ = _of_rays(scene, field, few, directions[some])
+        looked, entries = looked + len(some), entries + matrix.nnz
     pixels = sum(view.camera.width * view.camera.height for view in views)
     # A number and its column; parts are still there while they are joined.
     require_memory(
-        16 * matrix.nnz * pixels // len(directions[some]),
+        16 * entries * pixels // looked,
         f"rendering matrix of {pixels:,} pixels",
         "Take fewer or smaller photographs, or fewer voxels.",
     )

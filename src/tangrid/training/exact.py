@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from tangrid.devices import HOST
 from tangrid.errors import ConfigError, InterruptedRunError
 from tangrid.fields.contract import Field
 from tangrid.linear.solve import Solution, Stage, least_squares
@@ -14,6 +13,7 @@ from tangrid.runs.store import RunFolder
 from tangrid.tasks.contract import PointBatch, Task
 from tangrid.training.checkpoint import Progress, save_field
 from tangrid.training.interruption import Interruption
+from tangrid.training.least_squares_checks import check_solution
 from tangrid.training.log import LOG_FILE, Moment
 from tangrid.training.settings import TrainingSettings
 
@@ -44,9 +44,10 @@ def solve_exactly(
 
     Raises:
         ConfigError: If the loss is no squared error at points that stay the same, the
-            field not linear, or the device not the processor.
+            field not linear, the device not the processor, or a setting of no use.
         InterruptedRunError: If the user stopped it.
     """
+    check_solution(settings, field)
     points = _points(task, field)
     with Interruption() as interruption:
         follower = _Follower(task, len(points), folder, on_step, interruption)
@@ -66,10 +67,10 @@ def solve_exactly(
 
 def _points(task: Task, field: Field) -> PointBatch:
     """Return the points of a task, if it is one that least squares can do."""
-    if task.device != HOST or field.device != HOST:
+    if task.device != field.device:
         raise ConfigError(
-            "training.optimizer: expected the processor for exact solutions, got "
-            f"{field.device}. Leave --device out."
+            f"training: expected a task on {field.device}, where the field is, got one "
+            f"on {task.device}. Make the task there."
         )
     points = task.all_points() if task.is_least_squares else None
     if points is None:

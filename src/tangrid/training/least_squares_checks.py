@@ -26,8 +26,6 @@ _OF_ADAM = (
     "loss_scale",
 )
 """Settings that change nothing where there are no rates and no gradients' moments."""
-_OF_STEPS = ("steps", "minutes")
-"""Those that change nothing where there is one solution."""
 
 
 def check_gauss_newton(
@@ -87,9 +85,27 @@ def check_exact(
             "mesh's points, got another. Leave --optimizer out."
         )
     check_solvable(field, model)
+    check_solution(settings, field, asked)
+
+
+def check_solution(
+    settings: TrainingSettings, field: Field, asked: Collection[str] = ()
+) -> None:
+    """Refuse what an exact solution of a field that has one cannot honour.
+
+    Args:
+        settings: How it is fitted.
+        field: What is fitted; it may be on the meta device.
+        asked: Dotted paths of settings that somebody has chosen.
+
+    Raises:
+        ConfigError: If device, arithmetic or a setting does not suit.
+    """
     _check_place("exact", field)
     has = "has no steps and no rates: the solver ends at the optimum"
-    _check_settings(settings, asked, (*_OF_STEPS, *_OF_ADAM), has)
+    # Where the time is to end a fit there are no steps: nobody asked for any.
+    unused = ("steps",) if settings.minutes is None else ("minutes",)
+    _check_settings(settings, asked, (*unused, *_OF_ADAM), has)
 
 
 def _check_place(optimizer: str, field: Field) -> None:

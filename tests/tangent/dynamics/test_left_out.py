@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tangrid.errors import NumericalError
+from tangrid import devices
+from tangrid.errors import NumericalError, ResourceError
 from tangrid.tangent.dynamics.left_out import leave_one_out_errors
 from tangrid.tangent.dynamics.regression import KernelRegression
 from tangrid.tangent.kernels.kernel import DenseKernel
@@ -32,6 +33,14 @@ def test_they_are_those_by_eigenvectors(seeded: torch.Generator):
         error = (found[number, :size] - wanted).abs().max() / wanted.abs().max()
         assert float(error) < KERNEL_TRICK
     assert not found[1, 4:].any()
+
+
+def test_more_than_there_is_memory_for_is_refused(
+    seeded: torch.Generator, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(devices, "available_memory_mb", lambda: 1e-4)
+    with pytest.raises(ResourceError, match="2 kernels of 9 rows"):
+        leave_one_out_errors(*groups(seeded), RIDGES)
 
 
 @pytest.mark.parametrize("entry", [-100.0, torch.nan])

@@ -1,10 +1,14 @@
 """Blocks of a kernel, made all at once, are those of the whole kernel."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
-from tangrid.errors import ShapeError
+from tangrid import devices
+from tangrid.errors import ResourceError, ShapeError
 from tangrid.fields import Field
+from tangrid.ops import implementation
 from tangrid.tangent import tangent_kernel
 from tangrid.tangent.kernels.assembly import gradient_parts
 from tangrid.tangent.kernels.diagonal_blocks import diagonal_blocks
@@ -21,6 +25,14 @@ def field(request: pytest.FixtureRequest) -> Field:
     return built(request.param)
 
 
+@pytest.fixture(params=["auto", "reference"])
+def how(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The loops for a CPU, and plain PyTorch, which takes the groups one by one."""
+    with implementation(request.param):
+        yield request.param
+
+
+@pytest.mark.usefixtures("how")
 @pytest.mark.parametrize("outputs", ["full", "trace", 1])
 def test_they_are_blocks_of_the_whole(field: Field, outputs: Outputs):
     parts = [part.over(outputs) for part in gradient_parts(field, points())]
@@ -42,8 +54,18 @@ def test_points_that_are_in_two_groups_count_in_both():
     field = built("hash")
     twice = torch.cat([points(4), points(4)])
     parts = [part.over("trace") for part in gradient_parts(field, twice)]
-    first, second = diagonal_blocks(parts, [4, 4])
-    torch.testing.assert_close(first, second)
+    alone = tangent_kernel(field, points(4), outputs="trace").to_dense()
+    for block in diagonal_blocks(parts, [4, 4]):
+        assert distance(block, alone) < PARITY_FLOAT64
+
+
+def test_too_many_groups_are_refused_before_they_are_made(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    parts = gradient_parts(built("siren"), points())
+    monkeypatch.setattr(devices, "available_memory_mb", lambda: 1e-4)
+    with pytest.raises(ResourceError, match="3 matrices of 21 rows"):
+        diagonal_blocks(parts, SIZES)
 
 
 def test_groups_must_be_all_points():

@@ -84,6 +84,16 @@ def test_it_is_the_jacobian_in_units_of_adams_steps(outputs: Outputs):
     assert float((found - wanted).abs().max()) <= PARITY_FLOAT64 * scale
 
 
+def test_what_is_written_out_is_named_and_inference_mode_changes_nothing():
+    field, points = field_of(GRID), torch.rand(6, 2, generator=generator(0, "x"))
+    assert adam_kernel(field, points, RATES).explicit == ()
+    outside = adam_kernel(field, points, RATES).to_dense()
+    with torch.inference_mode():
+        inside = adam_kernel(field, points, RATES)
+    assert torch.equal(inside.to_dense(), outside)
+    assert not inside.first[0].sites[0].cotangents.is_inference()
+
+
 def test_rates_of_groups_count():
     field, points = field_of(GRID), torch.rand(6, 2, generator=generator(0, "x"))
     one = adam_kernel(field, points, RATES).to_dense()

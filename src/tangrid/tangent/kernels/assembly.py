@@ -67,15 +67,16 @@ def assemble(traces: Sequence[Trace]) -> list[list[Part]]:
             "Use implementation='jacobian'."
         )
     groups = [*_table_groups(traces), *_layer_groups(traces)]
+    num_structured = len(groups)
     groups += [
         (name, [[trace.explicit[name]] for trace in traces])
         for name in traces[0].explicit
     ]
     names = _unique([name for name, _ in groups])
     sides: list[list[Part]] = [[] for _ in traces]
-    for name, (_, sites) in zip(names, groups, strict=True):
+    for number, (name, (_, sites)) in enumerate(zip(names, groups, strict=True)):
         for side, mine in zip(sides, sites, strict=True):
-            side.append(Part(name, tuple(mine)))
+            side.append(Part(name, tuple(mine), number >= num_structured))
     return sides
 
 

@@ -153,7 +153,6 @@ def _structured(
         first,
         second[0] if second else None,
         outputs=outputs,
-        explicit=tuple(traces[0].explicit),
     )
 
 

@@ -14,8 +14,9 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from tangrid.devices import require_memory
+from tangrid.devices import HOST, require_memory
 from tangrid.errors import ShapeError
+from tangrid.ops.contract import asked_implementation
 from tangrid.ops.tangent_gram import list_nodes, tangent_gram
 from tangrid.tangent.kernels.parts import Part
 from tangrid.tangent.kernels.sites import LookupSite, OuterSite
@@ -53,8 +54,9 @@ def diagonal_blocks(
         )
     longest = max(sizes)
     sample = parts[0].sites[0].cotangents
+    # The blocks, and two more of their size while a layer is added.
     require_memory(
-        len(sizes) * (longest * channels) ** 2 * sample.element_size(),
+        3 * len(sizes) * (longest * channels) ** 2 * sample.element_size(),
         f"diagonal_blocks: {len(sizes)} matrices of {longest * channels} rows",
         "Take fewer or smaller groups.",
     )
@@ -104,17 +106,23 @@ def _add_reads(
 ) -> None:
     mine, entries = _reads_of(first, sizes)
     theirs, others = (mine, entries) if first is second else _reads_of(second, sizes)
-    # Groups apart: the same row of the table has another number in each of them.
-    numbers = torch.arange(len(sizes), device=mine.device)[:, None, None]
-    apart = numbers * (1 + max(int(mine.max()), int(theirs.max())))
-    lists = list_nodes((theirs + apart).transpose(0, 1).flatten(1))
-    tangent_gram(
-        lists.places_of((mine + apart).flatten(0, 1)),
-        entries.flatten(0, 1),
-        lists,
-        others.transpose(0, 1).flatten(1, 2),
-        out=blocks.flatten(0, 1),
-    )
+    # Without loops of its own the product writes out the nodes of all groups for every
+    # point: there each group by itself is less, in time and in memory.
+    has_loops = mine.device == HOST and asked_implementation() != "reference"
+    step = len(sizes) if has_loops else 1
+    for start in range(0, len(sizes), step):
+        chosen = slice(start, start + step)
+        # Groups apart: the same row of the table has another number in each of them.
+        numbers = torch.arange(len(mine[chosen]), device=mine.device)[:, None, None]
+        apart = numbers * (1 + max(int(mine.max()), int(theirs.max())))
+        lists = list_nodes((theirs[chosen] + apart).transpose(0, 1).flatten(1))
+        tangent_gram(
+            lists.places_of((mine[chosen] + apart).flatten(0, 1)),
+            entries[chosen].flatten(0, 1),
+            lists,
+            others[chosen].transpose(0, 1).flatten(1, 2),
+            out=blocks[chosen].flatten(0, 1),
+        )
 
 
 def _reads_of(site: LookupSite, sizes: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -21,10 +21,12 @@ class Part:
     Attributes:
         name: Which part, such as ``encoding.table, level 3`` or ``decoder.layers.0``.
         sites: Where its parameters enter.
+        is_explicit: Whether its gradients are written out, for lack of structure.
     """
 
     name: str
     sites: tuple[GradientSite, ...]
+    is_explicit: bool = False
 
     @property
     def num_points(self) -> int:

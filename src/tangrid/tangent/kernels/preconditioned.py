@@ -89,7 +89,8 @@ def in_adam_units(
         for group, members in field.parameter_groups().items()
         for p in members
     }
-    return [_scaled(part, _rate_of(part.name, groups, rates)) for part in parts]
+    with torch.inference_mode(False), torch.no_grad():
+        return [_scaled(part, _rate_of(part.name, groups, rates)) for part in parts]
 
 
 def _rate_of(part: str, groups: Mapping[str, str], rates: Mapping[str, float]) -> float:

@@ -48,7 +48,6 @@ class StructuredKernel(TangentKernel):
         first: Parts at the points of the rows.
         second: The same parts at the points of the columns; None for the same points.
         outputs: Which channels the parts are over.
-        explicit: Parameters whose gradients are written out, for lack of structure.
     """
 
     def __init__(
@@ -57,7 +56,6 @@ class StructuredKernel(TangentKernel):
         second: Sequence[Part] | None,
         *,
         outputs: Outputs,
-        explicit: tuple[str, ...] = (),
     ) -> None:
         self.first = tuple(first)
         self.second = self.first if second is None else tuple(second)
@@ -65,9 +63,13 @@ class StructuredKernel(TangentKernel):
         self.num_outputs = self.first[0].num_outputs
         self.outputs: Outputs = outputs
         self.is_symmetric = second is None
-        self.explicit = explicit
         sample = self.first[0].sites[0].cotangents
         self.dtype, self.device = sample.dtype, sample.device
+
+    @property
+    def explicit(self) -> tuple[str, ...]:
+        """Parameters whose gradients are written out, for lack of structure."""
+        return tuple(part.name for part in self.first if part.is_explicit)
 
     @property
     def parts(self) -> Mapping[str, TangentKernel]:
@@ -77,7 +79,6 @@ class StructuredKernel(TangentKernel):
                 [first],
                 None if self.is_symmetric else [second],
                 outputs=self.outputs,
-                explicit=tuple(name for name in self.explicit if name == first.name),
             )
             for first, second in self._sides
         }
