@@ -14,11 +14,10 @@ from matplotlib.figure import Figure
 import tangrid as tg
 
 PARAMS = 60_000
-STEPS = 200
 
 
 FITS = {
-    "Adam": {},
+    "Adam": {"training.steps": "200"},
     "exact, ridge 1e-4": {"training.optimizer": "exact", "training.ridge": "1e-4"},
     "exact, ridge by GCV": {"training.optimizer": "exact"},
 }
@@ -35,7 +34,6 @@ def main(target: Path) -> None:
                 photo,
                 model="linear-grid",
                 params=PARAMS,
-                steps=STEPS,
                 settings=settings,
                 heldout_share=0.25,
                 out=folder,

@@ -7,7 +7,7 @@ from statistics import fmean
 import torch
 from scipy.stats import spearmanr
 
-from papers.predictions.study import Key, Row, Study
+from papers.predictions.study import Results
 from tangrid.experiments.prediction_ranking import ranking
 
 ESTIMATES = ("plain", "initial", "kernel", "lesson", "predicted")
@@ -36,24 +36,20 @@ Case = tuple[str, tuple[int, ...]]
 """Image and seeds, whose windows and outcomes are taken together."""
 
 
-def cases(
-    study: Study, trained: Mapping[Key, Row], predicted: Mapping[Key, Row]
-) -> list[Case]:
+def cases(results: Results) -> list[Case]:
     """Return the images and single seeds of which every candidate is there.
 
     Args:
-        study: What was asked for.
-        trained: Results of training.
-        predicted: Results of prediction.
+        results: Of one round.
     """
     return [
         (image, (seed,))
-        for seed in study.seeds
-        for image in study.images
+        for seed in results.asked.seeds
+        for image in results.asked.images
         if all(
             (image, label, seed) in rows
-            for label in study.entrants
-            for rows in (trained, predicted)
+            for label in results.asked.entrants
+            for rows in (results.trained, results.predicted)
         )
     ]
 
@@ -71,39 +67,38 @@ def pooled(there: Sequence[Case]) -> list[Case]:
     ]
 
 
-def predictions(
-    study: Study, case: Case, predicted: Mapping[Key, Row], estimate: str
-) -> dict[str, float]:
+def predictions(results: Results, case: Case, estimate: str) -> dict[str, float]:
     """Return the predicted PSNR of every candidate.
 
     Args:
-        study: What was asked for.
+        results: Of one round.
         case: Image and seeds.
-        predicted: Results of prediction.
         estimate: Which of the estimates; ``predicted`` is the one that is ranked by.
     """
     image, seeds = case
     errors = {
         label: torch.cat([
-            torch.tensor(predicted[image, label, seed][estimate]) for seed in seeds
+            torch.tensor(results.predicted[image, label, seed][estimate])
+            for seed in seeds
         ])
-        for label in study.entrants
+        for label in results.asked.entrants
     }
     return {rank.label: rank.psnr for rank in ranking(errors)}
 
 
-def outcomes(study: Study, case: Case, trained: Mapping[Key, Row]) -> dict[str, float]:
+def outcomes(results: Results, case: Case) -> dict[str, float]:
     """Return the PSNR of the held-out pixels of every candidate.
 
     Args:
-        study: What was asked for.
+        results: Of one round.
         case: Image and seeds.
-        trained: Results of training.
     """
     image, seeds = case
     return {
-        label: fmean(trained[image, label, seed]["psnr_heldout"] for seed in seeds)
-        for label in study.entrants
+        label: fmean(
+            results.trained[image, label, seed]["psnr_heldout"] for seed in seeds
+        )
+        for label in results.asked.entrants
     }
 
 

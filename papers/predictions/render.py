@@ -1,9 +1,9 @@
 """The page of the study: tables, and the scatter of every candidate, misses too."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,7 +18,7 @@ from papers.predictions.agreement import (
     pooled,
     predictions,
 )
-from papers.predictions.study import Key, Row, Study
+from papers.predictions.study import Results
 
 _WORDS = {
     "plain": "untouched kernel",
@@ -39,99 +39,80 @@ _HEAD = (
 _COLUMNS = 3
 
 
-def markdown(
-    study: Study,
-    trained: Mapping[Key, Row],
-    predicted: Mapping[Key, Row],
-    longer: tuple[Mapping[Key, Row], Mapping[Key, Row]],
-    timed: Mapping[str, Any] | None,
-) -> str:
+def markdown(results: Mapping[str, Results]) -> str:
     """Return the tables.
 
     Args:
-        study: What was asked for.
-        trained: Results of training.
-        predicted: Results of prediction.
-        longer: Both of training of usual length.
-        timed: What both took, where it was measured.
+        results: What there is of every round, by its name.
     """
-    there = cases(study, trained, predicted)
-    count, images = len(study.entrants), len({image for image, _ in there})
+    short = results["short"]
+    there = cases(short)
+    count, images = len(short.asked.entrants), len({image for image, _ in there})
     about = _ABOUT.format(
-        share=study.heldout_share, steps=study.steps, cases=len(there)
+        share=short.asked.heldout_share, steps=short.asked.steps, cases=len(there)
     )
     return "\n".join([
         f"# Predicted and trained, {count} candidates on {images} images",
         "",
         about,
         "",
-        *_summary(study, there, trained, predicted),
-        *_of_long(study, predicted, *longer),
+        *_summary(results),
         "",
-        *_by_image(study, there, trained, predicted),
+        *_by_image(results),
         "",
-        *_by_candidate(study, there, trained, predicted),
+        *_by_candidate(short, there),
         "",
-        *_time(study, timed),
+        *_times(results.values()),
     ])
 
 
 def _found(
-    study: Study,
-    there: Sequence[Case],
-    trained: Mapping[Key, Row],
-    predicted: Mapping[Key, Row],
-    estimate: str,
+    results: Results, there: Sequence[Case], estimate: str = "predicted"
 ) -> dict[Case, Agreement]:
     return {
-        case: agreement(
-            predictions(study, case, predicted, estimate),
-            outcomes(study, case, trained),
-        )
+        case: agreement(predictions(results, case, estimate), outcomes(results, case))
         for case in there
     }
 
 
-def _summary(
-    study: Study, there: Sequence[Case], *rows: Mapping[Key, Row]
-) -> list[str]:
+def _summary(results: Mapping[str, Results]) -> list[str]:
+    short, there = results["short"], cases(results["short"])
+    first = short.asked.seeds[0]
+    others = [case for case in there if first not in case[1]]
     lines = [
-        _line(_WORDS[estimate], _found(study, there, *rows, estimate))
+        _line(_WORDS[estimate], _found(short, there, estimate))
         for estimate in ESTIMATES
     ]
-    first = study.seeds[0]
-    others = [case for case in there if first not in case[1]]
-    for words, chosen in (
-        (f"the same, but for seed {first}, on which it was made", others),
-        ("the same, all seeds of an image together", pooled(there)),
-    ):
-        lines.append(_line(words, _found(study, chosen, *rows, "predicted")))
+    lines += [
+        _line(words, _found(short, chosen))
+        for words, chosen in (
+            (f"the same, but for seed {first}, on which most was settled", others),
+            ("the same, all seeds of an image together", pooled(there)),
+        )
+    ]
+    lines += _of_long(short, results["long"])
+    whole = results["whole"]
+    if there := cases(whole):
+        of = f"{len(there)} cases of seed {_seeds(whole)}"
+        lines.append(_line(f"whole pictures, {of}", _found(whole, there)))
     return [_HEAD, "|---" * _HEAD.count(" | ") + "|---|", *lines]
 
 
-def _of_long(
-    study: Study,
-    predicted: Mapping[Key, Row],
-    trained_long: Mapping[Key, Row],
-    predicted_long: Mapping[Key, Row],
-) -> list[str]:
+def _of_long(short: Results, long: Results) -> list[str]:
     """Return what is predicted of longer training, by both lengths of the lesson."""
-    asked = study.longer
-    there = cases(asked, trained_long, predicted_long)
+    there = cases(long)
     if not there:
         return []
-    seeds = ", ".join(str(seed) for seed in asked.seeds)
-    of = f"judged by fits of {asked.steps}, {len(there)} images, seed {seeds}"
+    of = f"fits of {long.asked.steps} steps, {len(there)} images, seed {_seeds(long)}"
+    crossed = replace(long, predicted=short.predicted)
     return [
-        _line(words, _found(asked, there, trained_long, rows, "predicted"))
-        for words, rows in (
-            (
-                f"the prediction by the lesson of fits of {study.steps} steps, {of}",
-                predicted,
-            ),
-            (f"that for {asked.steps}, {of}", predicted_long),
-        )
+        _line(f"{of}, predicted as if of {short.asked.steps}", _found(crossed, there)),
+        _line(f"{of}, predicted as such", _found(long, there)),
     ]
+
+
+def _seeds(results: Results) -> str:
+    return ", ".join(str(seed) for seed in results.asked.seeds)
 
 
 def _line(words: str, found: Mapping[Case, Agreement]) -> str:
@@ -147,36 +128,31 @@ def _line(words: str, found: Mapping[Case, Agreement]) -> str:
     return f"| {words} | " + " | ".join(f"{number:.2f}" for number in numbers) + " |"
 
 
-def _by_image(
-    study: Study, there: Sequence[Case], *rows: Mapping[Key, Row]
-) -> list[str]:
-    found = _found(study, there, *rows, "predicted")
-    lines = [
-        "| image | " + " | ".join(f"seed {seed}" for seed in study.seeds) + " |",
-        "|---" * (len(study.seeds) + 1) + "|",
-    ]
-    for image in study.images:
+def _by_image(results: Mapping[str, Results]) -> list[str]:
+    columns = [(each, seed) for each in results.values() for seed in each.asked.seeds]
+    head = " | ".join(f"{each.asked.name}, seed {seed}" for each, seed in columns)
+    found = [_found(each, cases(each)) for each, _ in columns]
+    lines = []
+    for image in results["short"].asked.images:
         cells = []
-        for seed in study.seeds:
-            got = found.get((image, (seed,)))
+        for of, (_, seed) in zip(found, columns, strict=True):
+            got = of.get((image, (seed,)))
             cells.append(
                 f"{got.rank_correlation:.2f}, {got.regret:.2f} dB" if got else "-"
             )
-        lines.append(f"| {image} | " + " | ".join(cells) + " |")
-    return ["Spearman and regret of the prediction:", "", *lines]
+        lines.append(f"| {image} | {' | '.join(cells)} |")
+    return [
+        "Spearman and regret of the prediction, by round and seed:",
+        "",
+        f"| image | {head} |",
+        "|---" * (len(columns) + 1) + "|",
+        *lines,
+    ]
 
 
-def _by_candidate(
-    study: Study,
-    there: Sequence[Case],
-    trained: Mapping[Key, Row],
-    predicted: Mapping[Key, Row],
-) -> list[str]:
+def _by_candidate(results: Results, there: Sequence[Case]) -> list[str]:
     both = {
-        case: (
-            predictions(study, case, predicted, "predicted"),
-            outcomes(study, case, trained),
-        )
+        case: (predictions(results, case, "predicted"), outcomes(results, case))
         for case in there
     }
     # What all candidates of a case share is the sample's, not the candidate's.
@@ -188,8 +164,12 @@ def _by_candidate(
         "| candidate | held-out (dB) | on trained pixels | predicted too high by |",
         "|---|---|---|---|",
     ]
-    for label in study.entrants:
-        rows = [trained[image, label, seed] for image, seeds in there for seed in seeds]
+    for label in results.asked.entrants:
+        rows = [
+            results.trained[image, label, seed]
+            for image, seeds in there
+            for seed in seeds
+        ]
         over = fmean(
             found[label] - real[label] - shared[case]
             for case, (found, real) in both.items()
@@ -201,39 +181,46 @@ def _by_candidate(
     return ["Means over all cases; the last column less what all share:", "", *lines]
 
 
-def _time(study: Study, timed: Mapping[str, Any] | None) -> list[str]:
-    if timed is None:
-        return ["Times were not measured yet."]
-    parts = ", ".join(f"{name} {value:.1f} s" for name, value in timed["parts"].items())
-    costs = []
-    for steps, suffix in ((study.steps, ""), (study.long_steps, "_long")):
+def _times(results: Iterable[Results]) -> list[str]:
+    """Return what all candidates of one image cost, one line per round."""
+    lines, places = [], set[str]()
+    for each in results:
+        if each.timed is None:
+            continue
+        times = each.timed
         train, predict = (
-            sum(timed[f"{what}{suffix}_seconds"].values())
-            for what in ("train", "predict")
+            sum(times[f"{what}_seconds"].values()) for what in ("train", "predict")
         )
-        costs.append(
-            f"{predict:.1f} s to predict fits of {steps} steps, {train:.1f} s to train "
-            f"them ({train / predict:.0f} times as long)"
+        parts = ", ".join(f"{name} {time:.1f}" for name, time in times["parts"].items())
+        lines.append(
+            f"| {times['signal']}, {each.asked.name} | {each.asked.steps} "
+            f"| {times['points_per_step']:,} | {train:.0f} | {predict:.1f} "
+            f"| {train / predict:.0f} | {parts} |"
         )
-    text = (
-        f"All candidates on {timed['signal']}: {'; '.join(costs)}. The first is "
-        f"{parts}. {timed['cpu']}, {timed['threads']} threads."
+        places.add(f"{times['cpu']}, {times['threads']} threads")
+    if not lines:
+        return ["Times were not measured yet."]
+    head = (
+        "| image, round | steps | points of each | training all (s) | predicting all "
+        "(s) | shorter by a factor of | of that |"
     )
-    return [text]
+    return [
+        f"What all candidates of one image cost ({'; '.join(sorted(places))}):",
+        "",
+        head,
+        "|---" * (head.count("|") - 1) + "|",
+        *lines,
+    ]
 
 
-def scatter(
-    study: Study, trained: Mapping[Key, Row], predicted: Mapping[Key, Row], target: Path
-) -> None:
+def scatter(results: Results, target: Path) -> None:
     """Draw predicted against trained PSNR, one panel per image.
 
     Args:
-        study: What was asked for.
-        trained: Results of training.
-        predicted: Results of prediction.
+        results: Of the round that is drawn.
         target: The picture.
     """
-    there = cases(study, trained, predicted)
+    there = cases(results)
     images = list(dict.fromkeys(image for image, _ in there))
     lines = -(-len(images) // _COLUMNS)
     figure = Figure(figsize=(3.6 * _COLUMNS, 3.4 * lines), layout="constrained")
@@ -241,28 +228,16 @@ def scatter(
     for axis in axes.flat[len(images) :]:
         axis.axis("off")
     for axis, image in zip(axes.flat, images, strict=False):
-        _panel(
-            axis,
-            study,
-            [case for case in there if case[0] == image],
-            trained,
-            predicted,
-        )
+        _panel(axis, results, [case for case in there if case[0] == image])
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=6, fontsize=7)
     figure.savefig(target, dpi=110)
 
 
-def _panel(
-    axis: Axes,
-    study: Study,
-    there: Sequence[Case],
-    trained: Mapping[Key, Row],
-    predicted: Mapping[Key, Row],
-) -> None:
-    found = [predictions(study, case, predicted, "predicted") for case in there]
-    real = [outcomes(study, case, trained) for case in there]
-    for number, label in enumerate(study.entrants):
+def _panel(axis: Axes, results: Results, there: Sequence[Case]) -> None:
+    found = [predictions(results, case, "predicted") for case in there]
+    real = [outcomes(results, case) for case in there]
+    for number, label in enumerate(results.asked.entrants):
         axis.scatter(
             [each[label] for each in found],
             [each[label] for each in real],

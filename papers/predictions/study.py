@@ -3,7 +3,7 @@
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,21 +29,15 @@ class Entrant:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study:
-    """Which candidates on which images with which seeds."""
+class Round:
+    """Which candidates on which images with which seeds, trained how long."""
 
+    name: str
     steps: int
-    long_steps: int
     heldout_share: float
     seeds: tuple[int, ...]
-    long_seeds: tuple[int, ...]
     images: Mapping[str, Mapping[str, Any]]
     entrants: Mapping[str, Entrant]
-
-    @property
-    def longer(self) -> "Study":
-        """The study of fits of usual length, of fewer seeds."""
-        return replace(self, steps=self.long_steps, seeds=self.long_seeds)
 
     @property
     def keys(self) -> list[Key]:
@@ -66,7 +60,11 @@ class Study:
         return ImageSource(name=image, path=str(data / kind.pop("path")), **kind)
 
     def plan(
-        self, key: Key, source: ImageSource, signal: ImageSignal, threads: int | None
+        self,
+        key: Key,
+        source: ImageSource,
+        signal: ImageSignal,
+        threads: int | None = None,
     ) -> FitImage:
         """Return the fit of one candidate.
 
@@ -89,8 +87,8 @@ class Study:
         )
 
 
-def read_study(path: Path = HERE / "study.toml") -> Study:
-    """Return the study.
+def read_rounds(path: Path = HERE / "study.toml") -> dict[str, Round]:
+    """Return all rounds of the study, by name.
 
     Args:
         path: Its file.
@@ -105,40 +103,85 @@ def read_study(path: Path = HERE / "study.toml") -> Study:
             )
     for name, row in asked["models"].items():
         entrants[name] = Entrant(settings={}, **row)
-    return Study(
-        steps=asked["steps"],
-        long_steps=asked["long_steps"],
-        heldout_share=asked["heldout_share"],
-        seeds=tuple(asked["seeds"]),
-        long_seeds=tuple(asked["long_seeds"]),
-        images=asked["images"],
-        entrants=entrants,
+    return {
+        name: Round(
+            name=name,
+            steps=row["steps"],
+            heldout_share=asked["heldout_share"],
+            seeds=tuple(row["seeds"]),
+            images=asked["images"][row["images"]],
+            entrants=entrants,
+        )
+        for name, row in asked["rounds"].items()
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """Hold what a round has brought so far.
+
+    Attributes:
+        asked: The round.
+        trained: Rows of training.
+        predicted: Rows of prediction.
+        timed: What both took of one image, where it was measured.
+    """
+
+    asked: Round
+    trained: dict[Key, Row]
+    predicted: dict[Key, Row]
+    timed: Mapping[str, Any] | None
+
+
+def read_results(asked: Round) -> Results:
+    """Return what there is of a round.
+
+    Args:
+        asked: The round.
+    """
+    timed = _file("timed", asked)
+    return Results(
+        asked=asked,
+        trained=_read_rows("trained", asked),
+        predicted=_read_rows("predicted", asked),
+        timed=json.loads(timed.read_text()) if timed.exists() else None,
     )
 
 
-def read_rows(name: str) -> dict[Key, Row]:
-    """Return the rows of one file of results.
+def _file(what: str, asked: Round) -> Path:
+    return RESULTS / f"{what}_{asked.name}.json"
 
-    Args:
-        name: ``trained`` or ``predicted``, perhaps with ``_long``.
-    """
-    path = RESULTS / f"{name}.json"
+
+def _read_rows(what: str, asked: Round) -> dict[Key, Row]:
+    path = _file(what, asked)
     if not path.exists():
         return {}
     rows = json.loads(path.read_text())["rows"]
     return {(row["signal"], row["candidate"], row["seed"]): row for row in rows}
 
 
-def write_rows(name: str, rows: Mapping[Key, Row]) -> None:
-    """Write the rows of one file of results, one per line.
+def write_rows(what: str, asked: Round, rows: Mapping[Key, Row]) -> None:
+    """Write all rows of a round, one per line.
 
     Args:
-        name: ``trained`` or ``predicted``, perhaps with ``_long``.
+        what: ``trained`` or ``predicted``.
+        asked: The round.
         rows: What is there.
     """
     lines = ",\n".join(json.dumps(rows[key]) for key in sorted(rows, key=_order))
     RESULTS.mkdir(exist_ok=True)
-    write_whole(RESULTS / f"{name}.json", f'{{"rows": [\n{lines}\n]}}\n'.encode())
+    write_whole(_file(what, asked), f'{{"rows": [\n{lines}\n]}}\n'.encode())
+
+
+def write_times(asked: Round, times: Mapping[str, Any]) -> None:
+    """Write what training and prediction took.
+
+    Args:
+        asked: The round.
+        times: Seconds by candidate, and where they were measured.
+    """
+    text = json.dumps(times, indent=1) + "\n"
+    write_whole(_file("timed", asked), text.encode())
 
 
 def _order(key: Key) -> tuple[int, str, str]:

@@ -1,17 +1,20 @@
 """How long and how fast the lesson of a prediction is."""
 
 import dataclasses
+import signal
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 
 from tangrid.devices import HOST
-from tangrid.errors import ConfigError, InterruptedRunError
+from tangrid.errors import ConfigError
 from tangrid.experiments import predict_candidate, predict_settings
 from tangrid.experiments.predict_candidate import Estimates, estimate
 from tangrid.experiments.predict_sample import image_windows
 from tangrid.experiments.predict_settings import PredictionSettings, kernel_step
-from tangrid.training import TrainingSettings
+from tangrid.training import FittedField, Moment, TrainingSettings, fit
 from tests.experiments.small_experiments import image, plan
 
 RATES = {"grid": 1e-2, "decoder": 1e-3}
@@ -26,6 +29,8 @@ RATES = {"grid": 1e-2, "decoder": 1e-3}
         ({"steps": 100}, 100, 1.0),
         ({"steps": 7}, 7, 1.0),
         ({"steps": None, "minutes": 2.0}, 100, 3.0),
+        ({"steps": 9000, "minutes": 2.0}, 100, 3.0),
+        ({"steps": 7, "minutes": 2.0}, 7, 3.0),
     ],
 )
 def test_a_lesson_is_as_long_as_said_and_goes_as_far_as_the_fit(
@@ -44,6 +49,18 @@ def test_a_lesson_is_as_long_as_said_and_goes_as_far_as_the_fit(
     assert PredictionSettings(lesson_steps=0).lesson_of(whole) is None
 
 
+@pytest.mark.parametrize(
+    ("training", "warmup"),
+    [({"steps": 300}, 10), ({"steps": 90}, 30), ({"steps": 300, "minutes": 1.0}, 0)],
+)
+def test_a_lesson_warms_up_as_long_as_the_fit_in_shares(training: dict, warmup: int):
+    lesson = PredictionSettings().lesson_of(
+        TrainingSettings(**training, rates=RATES, warmup_steps=30)
+    )
+    assert lesson is not None
+    assert lesson.warmup_steps == warmup
+
+
 def test_a_ridge_below_the_rounding_of_kernels_is_refused():
     with pytest.raises(ConfigError, match=r"at least 1e-05, .* got 1e-08. 0.0003 is"):
         PredictionSettings(initial_ridge=1e-8)
@@ -52,19 +69,28 @@ def test_a_ridge_below_the_rounding_of_kernels_is_refused():
 def estimates(monkeypatch: pytest.MonkeyPatch, faster: float) -> Estimates:
     """Of a network of sines, with a lesson of a fiftieth of the training."""
     monkeypatch.setattr(predict_settings, "_FASTER", faster)
-    fit = plan("siren", params=4000)
-    training = dataclasses.replace(fit.training, steps=400, threads=1)
-    fit = dataclasses.replace(fit, training=training)
-    signal = image(side=32)
-    windows = image_windows(signal, None, count=2, points=32, judged=0.25, seed=0)
+    asked = plan("siren", params=4000)
+    training = dataclasses.replace(asked.training, steps=400, threads=1)
+    asked = dataclasses.replace(asked, training=training)
+    picture = image(side=32)
+    windows = image_windows(picture, None, count=2, points=32, judged=0.25, seed=0)
     look = PredictionSettings(windows=2, points=32, lesson_steps=8)
-    return estimate(fit, signal.site, windows, look, HOST)
+    return estimate(asked, picture.site, windows, look, HOST)
 
 
-def test_an_interrupted_lesson_ends_the_prediction(monkeypatch: pytest.MonkeyPatch):
-    def interrupted(*_: object, **__: object) -> None:
-        message = "Interrupted after step 3."
-        raise InterruptedRunError(message)
+@pytest.mark.parametrize("step", [3, 8], ids=["amid", "last"])
+def test_an_interrupted_lesson_ends_the_prediction(
+    step: int, monkeypatch: pytest.MonkeyPatch
+):
+    def interrupted(
+        *args: Any, on_step: Callable[[Moment], None], **options: Any
+    ) -> FittedField:
+        def stop(moment: Moment) -> None:
+            on_step(moment)
+            if moment.step == step:
+                signal.raise_signal(signal.SIGINT)
+
+        return fit(*args, on_step=stop, **options)
 
     monkeypatch.setattr(predict_candidate, "fit", interrupted)
     with pytest.raises(KeyboardInterrupt):

@@ -1,31 +1,30 @@
 """The study of predictions: what it asks for, how agreement is counted, its rows."""
 
-import json
 import math
 
 import pytest
 
 from papers.predictions.agreement import agreement, cases, pooled, predictions
 from papers.predictions.render import markdown, scatter
-from papers.predictions.study import RESULTS, read_rows, read_study
+from papers.predictions.study import RESULTS, read_results, read_rounds
 from tangrid.experiments.predict_candidate import SMALLEST, WEIGHTS
 from tangrid.presets import find_model
 from tests.tolerances import LINEAR_ALGEBRA
 
-STUDY = read_study()
-TRAINED, PREDICTED = read_rows("trained"), read_rows("predicted")
+ROUNDS = {name: read_results(asked) for name, asked in read_rounds().items()}
+SHORT = ROUNDS["short"]
 
 
 def test_every_candidate_is_a_model_and_every_row_is_there():
-    for entrant in STUDY.entrants.values():
+    for entrant in SHORT.asked.entrants.values():
         assert find_model(entrant.model)
-    assert len(STUDY.keys) == 3 * 9 * 17
-    assert set(STUDY.keys) == set(TRAINED) == set(PREDICTED)
+    assert len(SHORT.asked.keys) == 3 * 9 * 17
+    assert set(SHORT.asked.keys) == set(SHORT.trained) == set(SHORT.predicted)
 
 
 def test_the_rows_hold_the_prediction_of_today():
     assert sum(WEIGHTS.values()) == pytest.approx(1)
-    for row in PREDICTED.values():
+    for row in SHORT.predicted.values():
         found = [
             math.prod(
                 # A window of one colour may be predicted without any error.
@@ -38,10 +37,7 @@ def test_the_rows_hold_the_prediction_of_today():
 
 
 def test_the_page_is_that_of_the_rows():
-    timed = RESULTS / "timed.json"
-    times = json.loads(timed.read_text()) if timed.exists() else None
-    longer = read_rows("trained_long"), read_rows("predicted_long")
-    page = markdown(STUDY, TRAINED, PREDICTED, longer, times)
+    page = markdown(ROUNDS)
     assert (RESULTS / "study.md").read_text() == f"{page}\n"
 
 
@@ -56,14 +52,14 @@ def test_agreement_counts_what_choosing_by_a_prediction_costs():
 
 
 def test_seeds_together_have_the_windows_of_all():
-    there = cases(STUDY, TRAINED, PREDICTED)
+    there = cases(SHORT)
     together = pooled(there)
     assert len(there) == 27
     assert [seeds for _, seeds in together] == [(0, 1, 2)] * 9
-    found = predictions(STUDY, together[0], PREDICTED, "predicted")
-    assert set(found) == set(STUDY.entrants)
+    found = predictions(SHORT, together[0], "predicted")
+    assert set(found) == set(SHORT.asked.entrants)
 
 
 def test_the_scatter_is_drawn(tmp_path):
-    scatter(STUDY, TRAINED, PREDICTED, tmp_path / "scatter.png")
+    scatter(SHORT, tmp_path / "scatter.png")
     assert (tmp_path / "scatter.png").stat().st_size > 10_000

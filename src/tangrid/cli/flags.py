@@ -118,13 +118,15 @@ def check_flags(flags: TrainingFlags) -> None:
         flags: What was asked for.
 
     Raises:
-        ConfigError: If the device is not there, there is no seed, or steps are asked
-            of an exact solution.
+        ConfigError: If the device is not there, there is no seed, or steps or batches
+            are asked of an exact solution.
     """
-    if optimizer_of(flags) == "exact" and (flags.steps or flags.minutes) is not None:
+    of_steps = (flags.steps, flags.minutes, flags.batch_size)
+    if optimizer_of(flags) == "exact" and any(n is not None for n in of_steps):
         raise ConfigError(
-            "--optimizer exact: expected neither --steps nor --minutes, got one: the "
-            "solver ends at the optimum. Leave it out."
+            "--optimizer exact: expected neither --steps nor --minutes nor "
+            "--batch-size, got one: the solver takes all points and ends at the "
+            "optimum. Leave it out."
         )
     check_device(flags.device)
     check_seeds(flags)

@@ -100,16 +100,21 @@ def choose(
             "Fit without --auto."
         )
     own = next(row for row in found.rows if row["label"] == default)
-    if own["rank"] is not None and own["behind"] <= own["behind_error"]:
-        best = own
+    stays = own["rank"] is not None and own["behind"] <= own["behind_error"]
+    chosen = {
+        **_summary(own if stays else best, own),
+        "best": best["label"],
+        "candidates": len(found.rows),
+        "seconds": time.monotonic() - began,
+    }
     record = {
         "schema": 1,
         "asked": request.to_plain(),
-        "chosen": _summary(best, own, len(found.rows), time.monotonic() - began),
+        "chosen": chosen,
         "impossible": impossible,
         "table": found.table,
     }
-    return Choice(model=best["model"], settings=best["settings"], record=record)
+    return Choice(model=chosen["model"], settings=chosen["settings"], record=record)
 
 
 def recalled(folder: str | Path, request: AutoRequest) -> Choice:
@@ -223,25 +228,18 @@ def _looking(
     return plan_sdf_prediction(shape, signal)
 
 
-def _summary(
-    best: Mapping[str, Any],
-    own: Mapping[str, Any],
-    candidates: int,
-    seconds: float,
-) -> dict[str, Any]:
-    """Return what was chosen and how far the default is behind, in plain values."""
+def _summary(chosen: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was chosen and how far the default is behind the best one."""
     numbers = (
         "predicted_psnr", "predicted_psnr_error",
         "predicted_error", "predicted_error_error",
     )  # fmt: skip
     return {
-        "label": best["label"],
-        "model": best["model"],
-        "settings": best["settings"],
-        **{name: best[name] for name in numbers if name in best},
+        "label": chosen["label"],
+        "model": chosen["model"],
+        "settings": chosen["settings"],
+        **{name: chosen[name] for name in numbers if name in chosen},
         "default": own["label"],
         "default_behind": own.get("behind"),
         "default_behind_error": own.get("behind_error"),
-        "candidates": candidates,
-        "seconds": seconds,
     }

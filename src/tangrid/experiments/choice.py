@@ -39,10 +39,9 @@ class Choice:
         if chosen["default"] != chosen["label"]:
             words += f"; {chosen['default']} as it is: {_behind(chosen)}"
             return f"{words}; best of {count} candidates in {seconds:.1f} s"
-        return (
-            f"{words}; none of {count} candidates is better by more than its standard "
-            f"error, {seconds:.1f} s"
-        )
+        if chosen["best"] != chosen["label"]:
+            words += f"; {_behind(chosen)} {chosen['best']}, which is too little"
+        return f"{words}; it stays as it is, of {count} candidates in {seconds:.1f} s"
 
 
 def _predicted(chosen: Mapping[str, Any]) -> str:

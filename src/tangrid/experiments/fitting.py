@@ -46,6 +46,7 @@ _USED_BY = {
     "step_factor": ("steps",),
 }
 """Schedules in which a setting of training changes anything."""
+_OF_EXACT = ("training.ridge", "training.ridge_rule")
 
 
 class Source(Protocol):
@@ -228,12 +229,19 @@ def _check_rates(experiment: Fit) -> None:
 
 def _check_optimizer(experiment: Fit, settings: Mapping[str, str]) -> None:
     """Refuse an optimiser that cannot do this fit, before anything is written."""
-    if experiment.training.optimizer == "adam":
+    optimizer = experiment.training.optimizer
+    asked = [path.strip(" -").replace("-", "_") for path in settings]
+    for path in asked:
+        if path in _OF_EXACT and optimizer != "exact":
+            raise ConfigError(
+                f"{path}: expected none with {optimizer}, in which it changes nothing, "
+                "got one. Leave it out, or say --optimizer exact."
+            )
+    if optimizer == "adam":
         return
     with torch.device("meta"):
         built = experiment.field.build(experiment.site, torch.Generator())
-    asked = [path.strip(" -").replace("-", "_") for path in settings]
-    if experiment.training.optimizer == "exact":
+    if optimizer == "exact":
         are_drawn = getattr(experiment, "sampling", "all") == "continuous"
         check_exact(
             experiment.training,

@@ -15,7 +15,8 @@ lesson
 
 The prediction is a geometric mean of the last three, with the weights `WEIGHTS`: a
 frozen kernel is too hopeful where a field learns noise, a short lesson where it learns
-slowly. The weights were chosen on one of the three seeds of ``papers/predictions``.
+slowly. They are those of an earlier form of the lesson, on one of the three seeds of
+``papers/predictions``, kept after all seeds of its short round had been seen.
 """
 
 import copy
@@ -53,10 +54,10 @@ WEIGHTS = {"initial": 0.2, "kernel": 0.2, "lesson": 0.6}
 SMALLEST = 1e-30
 """Error that stands for none in a geometric mean."""
 _SMALLEST_PIECE = 256
-_MUCH = 0.1
-"""Share of the variance that a lesson which went well does not leave."""
-_PARTS = 4
-"""How many times longer the lesson is than what is compared to one that left more."""
+_MOST_LEFT = 0.1
+"""Share of the variance that a lesson which went well leaves at most."""
+_TRIAL = 1 / 4
+"""Part of a lesson that is given at the fit's own rates, to see whether they do."""
 Errors = Float[Tensor, " windows"]
 """Mean square error at the judged points of each window."""
 
@@ -233,10 +234,10 @@ def _taught(
         taught = _given(experiment, field, windows, lesson)
     except NumericalError:
         return _given(experiment, field, windows, own)
-    if taught.loss <= _MUCH * _variance(windows):
+    if taught.loss <= _MOST_LEFT * _variance(windows):
         return taught
-    part = replace(own, steps=max((own.steps or 0) // _PARTS, 1))
-    if taught.loss <= _given(experiment, field, windows, part).loss:
+    trial = replace(own, steps=max(int(_TRIAL * (own.steps or 0)), 1))
+    if taught.loss <= _given(experiment, field, windows, trial).loss:
         return taught
     return _given(experiment, field, windows, own)
 
@@ -262,12 +263,15 @@ def _given(
         if moment.step == at:
             kept.append(copy.deepcopy(field))
 
-    pieces = replace(lesson, piece_size=max(-(-points // 2), _SMALLEST_PIECE))
+    piece_size = max(-(-points // 2), _SMALLEST_PIECE)
     try:
-        fit(task, field, pieces, on_step=keep)
+        settings = replace(lesson, piece_size=piece_size)
+        is_stopped = fit(task, field, settings, on_step=keep).was_interrupted
     except InterruptedRunError:
+        is_stopped = True
+    if is_stopped:
         # Whoever waits for a prediction knows of no steps.
-        raise KeyboardInterrupt from None
+        raise KeyboardInterrupt
     return _Lesson(middle=kept[0], end=field, loss=losses[-1])
 
 
@@ -308,7 +312,9 @@ class _Judge:
         kernels /= sample.values.shape[2]
         eigenvalues = kernels.diagonal(dim1=1, dim2=2).sum(1) / sample.counts
         left = sample.values - self._outputs(field)
-        errors = leave_one_out_errors(kernels, left, share * eigenvalues)
+        # Where nothing moves there is no eigenvalue, and everything is left.
+        ridges = (share * eigenvalues).clamp(min=SMALLEST)
+        errors = leave_one_out_errors(kernels, left, ridges)
         counted = sample.is_judged if taught else sample.is_there
         return self._mean_square(sample.values - errors, counted)
 

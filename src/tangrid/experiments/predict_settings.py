@@ -71,7 +71,9 @@ class PredictionSettings:
     def lesson_of(self, training: TrainingSettings) -> TrainingSettings | None:
         """Return how the short training is done: as the whole one, but faster.
 
-        Where it has fewer steps these are larger, so that it goes about as far.
+        Where it has fewer steps these are larger, so that it goes about as far. Of a
+        fit that ends with its time nobody knows the steps: there it has the fewest, and
+        no warm-up.
 
         Args:
             training: How a candidate would be trained.
@@ -81,14 +83,16 @@ class PredictionSettings:
         """
         if self.lesson_steps == 0:
             return None
-        whole = math.inf if training.steps is None else training.steps
-        usual = max(round(_SHARE * (training.steps or 0)), _SHORTEST)
-        steps = int(min(self.lesson_steps or usual, whole))
+        most = math.inf if training.steps is None else training.steps
+        whole = most if training.minutes is None else math.inf
+        usual = max(round(_SHARE * whole), _SHORTEST) if whole < math.inf else _SHORTEST
+        steps = int(min(self.lesson_steps or usual, most))
         faster = min(whole / steps, _FASTER)
         return replace(
             training,
             steps=steps,
             minutes=None,
+            warmup_steps=round(training.warmup_steps * steps / whole),
             optimizer="adam",
             ema=None,
             rates={name: faster * rate for name, rate in training.rates.items()},

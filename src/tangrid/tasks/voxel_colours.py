@@ -70,11 +70,12 @@ class VoxelSettings:
                 f"least {_LEAST_RESOLUTION}, got {self.levels} of them up to "
                 f"{self.resolution}."
             )
-        if self.resolution % 2 ** (self.levels - 1):
+        factor = 2 ** (self.levels - 1)
+        if self.resolution % factor:
             raise ConfigError(
-                "VoxelSettings.resolution: expected a multiple of "
-                f"{2 ** (self.levels - 1)}, by which {self.levels} grids of doubling "
-                f"resolution differ, got {self.resolution}."
+                f"VoxelSettings.resolution: expected a multiple of {factor}, by which "
+                f"{self.levels} grids of doubling resolution differ, got "
+                f"{self.resolution}. Take {-(-self.resolution // factor) * factor}."
             )
         if not 0 <= self.degree <= _MOST_DEGREE:
             raise ConfigError(
@@ -211,7 +212,8 @@ def rendering_matrix(
     assert isinstance(field, VoxelColours)
     if not views:
         raise ConfigError(
-            "rendering_matrix(views=...): expected at least one photograph, got none."
+            "rendering_matrix(views=...): expected at least one photograph, got none. "
+            "Give the scene's views."
         )
     _require_room(scene, field, views)
 

@@ -54,8 +54,8 @@ def check_gauss_newton(
             "--optimizer out: adam minimises any loss."
         )
     _check_place("gauss-newton", field)
-    has = "has a damping in place of rates and takes each step as it is found"
-    _check_settings(settings, asked, _OF_ADAM, has)
+    does = "has a damping in place of rates and takes each step as it is found"
+    _check_settings(settings, asked, _OF_ADAM, does)
 
 
 def check_exact(
@@ -102,10 +102,13 @@ def check_solution(
         ConfigError: If device, arithmetic or a setting does not suit.
     """
     _check_place("exact", field)
-    has = "has no steps and no rates: the solver ends at the optimum"
+    does = "ends at the optimum, without steps, batches and rates"
     # Where the time is to end a fit there are no steps: nobody asked for any.
     unused = ("steps",) if settings.minutes is None else ("minutes",)
-    _check_settings(settings, asked, (*unused, *_OF_ADAM), has)
+    if "training.batch_size" in asked:
+        # The usual size is another for every task: only who asks for one means it.
+        unused = ("batch_size", *unused)
+    _check_settings(settings, asked, (*unused, *_OF_ADAM), does)
 
 
 def _check_place(optimizer: str, field: Field) -> None:
@@ -133,14 +136,14 @@ def _check_settings(
     settings: TrainingSettings,
     asked: Collection[str],
     unused: Collection[str],
-    has: str,
+    does: str,
 ) -> None:
     """Refuse settings that change nothing, which somebody has changed."""
     usual = {f.name: f.default for f in dataclasses.fields(settings)}
-    changed = [n for n in unused if getattr(settings, n) != usual[n]]
-    meant = [path for path in asked if path.startswith("training.rates")]
-    for path in [*meant, *(f"training.{name}" for name in changed)]:
+    refused = [path for path in asked if path.startswith("training.rates")]
+    refused += [f"training.{n}" for n in unused if getattr(settings, n) != usual[n]]
+    if refused:
         raise ConfigError(
-            f"{path}: expected none with --optimizer {settings.optimizer}, which {has},"
-            " got one. Leave it out, or leave --optimizer out."
+            f"{refused[0]}: expected none with --optimizer {settings.optimizer}, which "
+            f"{does}, got one. Leave it out, or leave --optimizer out."
         )

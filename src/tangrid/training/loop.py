@@ -52,11 +52,13 @@ class FittedField:
         field: The trained field, or the running mean of it if the settings keep one.
         progress: Steps, seconds and points it took.
         solution: How it was solved for, where it was solved exactly.
+        was_interrupted: Whether the user asked for an end during the last step.
     """
 
     field: Field
     progress: Progress
     solution: Mapping[str, Any] | None = None
+    was_interrupted: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ def fit(
                 training.save()
                 raise _interrupted(moment, folder)
         training.save()
-        return training.result
+        return replace(training.result, was_interrupted=interruption.requested)
 
 
 def _interrupted(moment: Moment, folder: RunFolder | None) -> InterruptedRunError:

@@ -43,9 +43,20 @@ def test_more_than_there_is_memory_for_is_refused(
         leave_one_out_errors(*groups(seeded), RIDGES)
 
 
-@pytest.mark.parametrize("entry", [-100.0, torch.nan])
-def test_a_kernel_that_is_none_is_refused(seeded: torch.Generator, entry: float):
+def test_a_kernel_of_nothing_leaves_everything(seeded: torch.Generator):
+    kernels, residuals = groups(seeded)
+    found = leave_one_out_errors(0 * kernels, residuals, torch.full((2,), 1e-30))
+    torch.testing.assert_close(found, residuals)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [(-100.0, "positive definite.* got 1 of 2"), (torch.nan, "finite.* in 1 of 2")],
+)
+def test_a_kernel_that_is_none_is_refused(
+    seeded: torch.Generator, entry: float, message: str
+):
     kernels, residuals = groups(seeded)
     kernels[0, 2, 2] = entry
-    with pytest.raises(NumericalError, match="positive definite"):
+    with pytest.raises(NumericalError, match=message):
         leave_one_out_errors(kernels, residuals, RIDGES)

@@ -145,7 +145,6 @@ def test_what_does_not_fit_into_memory_is_refused_first(
         tangent_kernel(field, points(20), implementation="jacobian")
     with pytest.raises(ResourceError, match="Jacobian of 2 points with 2 channels"):
         tangent_kernel(field, points(2), implementation="jacobian")
-    monkeypatch.setattr(building, "POINTS_WITHOUT_PLAN", 10)
     with pytest.raises(ResourceError, match=r"About \d+ points would fit"):
         tangent_kernel(field, points(20))
 

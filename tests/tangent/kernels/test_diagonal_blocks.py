@@ -13,6 +13,7 @@ from tangrid.tangent import tangent_kernel
 from tangrid.tangent.kernels.assembly import gradient_parts
 from tangrid.tangent.kernels.diagonal_blocks import diagonal_blocks
 from tangrid.tangent.kernels.kernel import Outputs
+from tangrid.tangent.kernels.preconditioned import in_adam_units
 from tests.tangent.kernels.test_tangent_kernel import FIELDS, built, distance, points
 from tests.tolerances import PARITY_FLOAT64
 
@@ -66,6 +67,18 @@ def test_too_many_groups_are_refused_before_they_are_made(
     monkeypatch.setattr(devices, "available_memory_mb", lambda: 1e-4)
     with pytest.raises(ResourceError, match="3 matrices of 21 rows"):
         diagonal_blocks(parts, SIZES)
+
+
+def test_more_points_than_there_is_memory_for_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    field = built("siren")
+    parts = gradient_parts(field, points(20))
+    monkeypatch.setattr(devices, "available_memory_mb", lambda: 1e-4)
+    with pytest.raises(ResourceError, match="gradients of 20 points"):
+        gradient_parts(field, points(20))
+    with pytest.raises(ResourceError, match="gradients of 20 points"):
+        in_adam_units(parts, field, {"decoder": 1e-3})
 
 
 def test_groups_must_be_all_points():

@@ -44,11 +44,18 @@ def leave_one_out_errors(
     damped = kernels.clone()
     damped.diagonal(dim1=1, dim2=2).add_(ridges[:, None])
     factors, failed = torch.linalg.cholesky_ex(damped)
-    if bool(failed.any()) or not bool(factors.isfinite().all()):
+    lost = ~damped.isfinite().flatten(1).all(1)
+    if bool(lost.any()):
+        raise NumericalError(
+            "leave_one_out_errors: expected finite numbers, got others in "
+            f"{int(lost.sum())} of {count} kernels. Look at the field: its outputs or "
+            "gradients have overflown."
+        )
+    if bool(failed.any()):
         raise NumericalError(
             "leave_one_out_errors: expected kernels that are positive definite with "
-            f"their ridges, got {int((failed != 0).sum())} of {count} that are "
-            "not, or numbers that are not finite. Take a larger ridge."
+            f"their ridges, got {int((failed != 0).sum())} of {count} that are not. "
+            "Take a larger ridge."
         )
     inverses = torch.cholesky_inverse(factors)
     return inverses @ residuals / inverses.diagonal(dim1=1, dim2=2)[:, :, None]

@@ -5,14 +5,17 @@ from collections.abc import Sequence
 
 import torch
 
+from tangrid.devices import require_memory, room_bytes
 from tangrid.errors import ShapeError
 from tangrid.fields import Field
 from tangrid.notation import Coords
 from tangrid.tangent.kernels.parts import Part
 from tangrid.tangent.kernels.sites import GradientSite, LookupSite
-from tangrid.tangent.kernels.subject import ALL, subject_of
+from tangrid.tangent.kernels.subject import ALL, Subject, subject_of
 from tangrid.tangent.kernels.tracing import Trace, TracedRead, trace
 
+_LOOKED_AT = 16
+"""Points from which it is told how much memory all need."""
 _Groups = list[tuple[str, list[list[GradientSite]]]]
 """Parts to be: a name, and the sites of every side."""
 
@@ -27,6 +30,9 @@ def gradient_parts(
         coords: Points in the unit box, on the device of the field.
         dtype: What to compute in.
 
+    Raises:
+        ResourceError: If memory does not hold the gradients of so many points.
+
     Example:
         >>> import tangrid
         >>> field = tangrid.build("siren", num_dims=2, num_channels=3, seed=0)
@@ -35,9 +41,41 @@ def gradient_parts(
         (4, 3)
     """
     with torch.inference_mode(False), torch.no_grad():
-        traced = trace(subject_of(field, ALL, dtype), coords.detach().to(dtype))
-        (parts,) = assemble([traced])
+        subject, points = subject_of(field, ALL, dtype), coords.detach().to(dtype)
+        require_room(subject, points, len(points), "gradient_parts", "Take fewer.")
+        (parts,) = assemble([trace(subject, points)])
     return parts
+
+
+def require_room(
+    subject: Subject, sample: Coords, count: int, where: str, to_do: str
+) -> None:
+    """Refuse more points than memory holds gradients of, before they are made.
+
+    Args:
+        subject: Whose gradients they will be.
+        sample: Points, of which the first few are looked at.
+        count: How many there will be.
+        where: The function that was asked for them.
+        to_do: What whoever asked may do.
+
+    Raises:
+        ResourceError: If they do not fit.
+    """
+    few, room = sample[:_LOOKED_AT], room_bytes()
+    # They never take much more than the whole Jacobian: where that fits nobody looks.
+    numbers = count * subject.num_channels(few) * subject.num_parameters
+    if room is None or 2 * numbers * subject.dtype.itemsize <= room:
+        return
+    (parts,) = assemble([trace(subject, few)])
+    each = sum(part.num_bytes for part in parts) / len(few)
+    require_memory(
+        # While it is made, every cotangent is there twice.
+        2 * each * count,
+        f"{where}: the factored gradients of {count:,} points",
+        to_do,
+        points=count,
+    )
 
 
 def assemble(traces: Sequence[Trace]) -> list[list[Part]]:

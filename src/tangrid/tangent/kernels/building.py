@@ -5,11 +5,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from tangrid.devices import require_memory
 from tangrid.errors import ConfigError, ShapeError
 from tangrid.fields import Field
 from tangrid.fields.doors import check_coords
-from tangrid.tangent.kernels.assembly import assemble
+from tangrid.tangent.kernels.assembly import assemble, require_room
 from tangrid.tangent.kernels.coordinate_gradients import check_coordinate_gradients
 from tangrid.tangent.kernels.jacobian import jacobian_kernel
 from tangrid.tangent.kernels.kernel import Outputs, TangentKernel
@@ -23,14 +22,11 @@ from tangrid.tangent.kernels.subject import (
     Subject,
     rows_of,
     subject_of,
-    take_rows,
 )
-from tangrid.tangent.kernels.tracing import Trace, trace
+from tangrid.tangent.kernels.tracing import trace
 
 KernelImplementation = Literal["auto", "structured", "jacobian", "matrix-free"]
 _IMPLEMENTATIONS = ("auto", "structured", "jacobian", "matrix-free")
-POINTS_WITHOUT_PLAN = 4096
-"""Up to so many points the factored gradients fit into any memory."""
 # A Jacobian of this many numbers (a gigabyte) is made rather than products repeated.
 _LARGEST_JACOBIAN = 2**27
 
@@ -143,8 +139,10 @@ def _structured(
     subject: Subject, x: Inputs, x2: Inputs | None, outputs: Outputs
 ) -> StructuredKernel:
     sides = [x] if x2 is None else [x, x2]
-    _require_room(subject, sides)
-    traces = [_traced(subject, points) for points in sides]
+    points = sum(rows_of(side) for side in sides)
+    to_do = "Take fewer points or parameters, or implementation='matrix-free'."
+    require_room(subject, _only(x), points, "tangent_kernel", to_do)
+    traces = [trace(subject, _only(points)) for points in sides]
     _check_outputs(outputs, traces[0].num_channels)
     first, *second = (
         [part.over(outputs) for part in parts] for parts in assemble(traces)
@@ -156,26 +154,9 @@ def _structured(
     )
 
 
-def _traced(subject: Subject, points: Inputs) -> Trace:
+def _only(points: Inputs) -> Tensor:
     # Several tensors were refused at the door: fields take one.
-    return trace(subject, points if isinstance(points, Tensor) else points[0])
-
-
-def _require_room(subject: Subject, sides: list[Inputs]) -> None:
-    """Refuse more points than memory can hold gradients of, before they are made."""
-    points = sum(rows_of(side) for side in sides)
-    if points < POINTS_WITHOUT_PLAN:
-        return
-    few = 16
-    (parts,) = assemble([_traced(subject, take_rows(sides[0], slice(0, few)))])
-    each = sum(part.num_bytes for part in parts) / min(few, rows_of(sides[0]))
-    require_memory(
-        # While it is made, every cotangent is there twice.
-        2 * each * points,
-        f"tangent_kernel: the factored gradients of {points:,} points",
-        "Take fewer points or parameters, or implementation='matrix-free'.",
-        points=points,
-    )
+    return points if isinstance(points, Tensor) else points[0]
 
 
 def _choose(subject: Subject, x: Inputs, x2: Inputs | None) -> KernelImplementation:

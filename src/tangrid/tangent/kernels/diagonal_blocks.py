@@ -54,9 +54,10 @@ def diagonal_blocks(
         )
     longest = max(sizes)
     sample = parts[0].sites[0].cotangents
-    # The blocks, and two more of their size while a layer is added.
+    # The blocks, two more of their size while a layer is added, and it in groups.
+    in_groups = 2 * max(part.num_bytes for part in parts)
     require_memory(
-        3 * len(sizes) * (longest * channels) ** 2 * sample.element_size(),
+        3 * len(sizes) * (longest * channels) ** 2 * sample.element_size() + in_groups,
         f"diagonal_blocks: {len(sizes)} matrices of {longest * channels} rows",
         "Take fewer or smaller groups.",
     )
@@ -66,7 +67,9 @@ def diagonal_blocks(
         for first, second in part.pairs(part):
             if isinstance(first, LookupSite) and isinstance(second, LookupSite):
                 _add_reads(blocks, first, second, sizes)
-            elif isinstance(first, OuterSite) and isinstance(second, OuterSite):
+            else:
+                assert isinstance(first, OuterSite)
+                assert isinstance(second, OuterSite)
                 _add_layers(blocks, first, second, sizes)
     return blocks.view(len(sizes), longest * channels, longest * channels)
 
@@ -90,12 +93,18 @@ def _add_layers(
     second: OuterSite,
     sizes: Sequence[int],
 ) -> None:
-    (count, n, c), width = blocks.shape[:3], first.cotangents.shape[2]
-    left = grouped(first.cotangents, sizes).reshape(count, n * c, width)
-    right = grouped(second.cotangents, sizes).reshape(count, n * c, width)
-    inputs = grouped(first.inputs, sizes) @ grouped(second.inputs, sizes).mT
-    answered = (left @ right.mT).view(blocks.shape)
-    blocks.addcmul_(answered, inputs[:, :, None, :, None])
+    mine = _layer_of(first, sizes)
+    theirs = mine if first is second else _layer_of(second, sizes)
+    inputs, answered = (
+        left @ right.mT for left, right in zip(mine, theirs, strict=True)
+    )
+    blocks.addcmul_(answered.view(blocks.shape), inputs[:, :, None, :, None])
+
+
+def _layer_of(site: OuterSite, sizes: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Return inputs [b, n, i] and cotangents [b, n c, o]."""
+    cotangents = grouped(site.cotangents, sizes).flatten(1, 2)
+    return grouped(site.inputs, sizes), cotangents
 
 
 def _add_reads(

@@ -30,6 +30,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from tangrid.devices import require_memory
 from tangrid.errors import ConfigError
 from tangrid.fields import Field
 from tangrid.notation import Coords
@@ -82,7 +83,13 @@ def in_adam_units(
 
     Raises:
         ConfigError: If a group has no rate.
+        ResourceError: If there is no memory for as many numbers again.
     """
+    require_memory(
+        sum(part.num_bytes for part in parts),
+        f"in_adam_units: the factored gradients of {parts[0].num_points:,} points",
+        "Take fewer.",
+    )
     names = {id(p): name for name, p in field.named_parameters()}
     groups = {
         names[id(p)]: group
