@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tangrid.devices import HOST
-from tangrid.errors import ConfigError, NumericalError
+from tangrid.errors import ConfigError, NumericalError, ResourceError, TangridError
 from tangrid.experiments import PredictImage, PredictSdf, predict_signal
 from tangrid.experiments.fit_image import ImageSource
 from tangrid.experiments.fit_sdf import MeshSource
@@ -218,20 +218,23 @@ def test_diagnostics_that_fail_leave_the_prediction(monkeypatch: pytest.MonkeyPa
     assert row["diagnostics_failed"] == "no eigenvalues"
 
 
-def test_a_candidate_that_fails_stands_last(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("error", [NumericalError, ResourceError])
+def test_a_candidate_that_fails_stands_last(
+    error: type[TangridError], monkeypatch: pytest.MonkeyPatch
+):
     whole = predict_signal.estimate
 
     def fails_once(fit, *rest, **more):
         if fit.model == "siren":
-            message = "the loss is not finite"
-            raise NumericalError(message)
+            message = "it went wrong"
+            raise error(message)
         return whole(fit, *rest, **more)
 
     monkeypatch.setattr(predict_signal, "estimate", fails_once)
     *_, found = run_prediction(plan_image_prediction(EXPERIMENT, SIGNAL))
     last = found.rows[-1]
     assert (last["label"], last["rank"]) == ("siren", None)
-    assert last["failed"] == "the loss is not finite"
+    assert last["failed"] == "it went wrong"
     assert [row["rank"] for row in found.rows[:2]] == [1, 2]
 
 

@@ -171,12 +171,14 @@ def estimate(
     field = experiment.build(site).to(device)
     rates = experiment.training.rates
     seconds: dict[str, float] = {}
-    with _timed(seconds, "initial"):
-        gradients = judge.gradients_of(field)
-        as_adam = in_adam_units(gradients, field, rates)
-        initial = judge.left_out(as_adam, field, settings.initial_ridge, taught=False)
     with _timed(seconds, "plain"):
+        gradients = judge.gradients_of(field)
         plain = judge.left_out(gradients, field, settings.plain_ridge, taught=False)
+    with _timed(seconds, "initial"):
+        gradients = in_adam_units(gradients, field, rates)
+        initial = judge.left_out(gradients, field, settings.initial_ridge, taught=False)
+    # They may be large, and a lesson is long.
+    del gradients
     asked = settings.lesson_of(experiment.training)
     if asked is None:
         return Estimates(

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from tangrid.devices import HOST, working_on
-from tangrid.errors import NumericalError
+from tangrid.errors import NumericalError, ResourceError
 from tangrid.experiments.fitting import describe_start
 from tangrid.experiments.predict_candidate import WEIGHTS, Estimates, estimate
 from tangrid.experiments.predict_diagnostics import diagnose
@@ -134,7 +134,7 @@ def _row(
             "params_trainable": num_trained(field),
             "lesson_steps": lesson.steps if lesson else 0,
         }
-    except NumericalError as error:
+    except (NumericalError, ResourceError) as error:
         return failed_row(planned, str(error))
     if plan.experiment.diagnostics:
         on_stage("diagnostics")
@@ -152,7 +152,7 @@ def _diagnostics(field: Field, windows: list[Window]) -> Row:
     """Return diagnostics and curve, or why there are none: nothing ranks by them."""
     try:
         found = diagnose(field, windows)
-    except NumericalError as error:
+    except (NumericalError, ResourceError) as error:
         return {"diagnostics": None, "curve": None, "diagnostics_failed": str(error)}
     curve = found.pop("curve")
     return {"diagnostics": found, "curve": curve}

@@ -10,6 +10,7 @@ from tangrid.errors import ResourceError, ShapeError
 from tangrid.fields import Field
 from tangrid.ops import implementation
 from tangrid.tangent import tangent_kernel
+from tangrid.tangent.kernels import diagonal_blocks as blocks_module
 from tangrid.tangent.kernels.assembly import gradient_parts
 from tangrid.tangent.kernels.diagonal_blocks import diagonal_blocks
 from tangrid.tangent.kernels.kernel import Outputs
@@ -49,6 +50,13 @@ def test_they_are_blocks_of_the_whole(field: Field, outputs: Outputs):
         assert not block[rows:].any()
         assert not block[:, rows:].any()
         start = stop
+
+
+def test_wide_gradients_are_taken_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch):
+    parts = [part.over("trace") for part in gradient_parts(built("siren"), points())]
+    whole = diagonal_blocks(parts, SIZES)
+    monkeypatch.setattr(blocks_module, "_WIDTH_AT_ONCE", 5)
+    assert distance(diagonal_blocks(parts, SIZES), whole) < PARITY_FLOAT64
 
 
 def test_points_that_are_in_two_groups_count_in_both():

@@ -21,6 +21,8 @@ from tangrid.ops.tangent_gram import list_nodes, tangent_gram
 from tangrid.tangent.kernels.parts import Part
 from tangrid.tangent.kernels.sites import LookupSite, OuterSite
 
+_WIDTH_AT_ONCE = 4096
+
 
 def diagonal_blocks(
     parts: Sequence[Part], sizes: Sequence[int]
@@ -54,10 +56,9 @@ def diagonal_blocks(
         )
     longest = max(sizes)
     sample = parts[0].sites[0].cotangents
-    # The blocks, two more of their size while a layer is added, and it in groups.
-    in_groups = 2 * max(part.num_bytes for part in parts)
+    # The blocks, and two more of their size while a layer is added.
     require_memory(
-        3 * len(sizes) * (longest * channels) ** 2 * sample.element_size() + in_groups,
+        3 * len(sizes) * (longest * channels) ** 2 * sample.element_size(),
         f"diagonal_blocks: {len(sizes)} matrices of {longest * channels} rows",
         "Take fewer or smaller groups.",
     )
@@ -93,18 +94,19 @@ def _add_layers(
     second: OuterSite,
     sizes: Sequence[int],
 ) -> None:
-    mine = _layer_of(first, sizes)
-    theirs = mine if first is second else _layer_of(second, sizes)
-    inputs, answered = (
-        left @ right.mT for left, right in zip(mine, theirs, strict=True)
-    )
+    inputs = grouped(first.inputs, sizes) @ grouped(second.inputs, sizes).mT
+    answered = torch.zeros_like(blocks).flatten(3).flatten(1, 2)
+    # Gradients that are written out are as wide as there are parameters: no second one
+    # of them.
+    for mine, theirs in zip(
+        first.cotangents.split(_WIDTH_AT_ONCE, 2),
+        second.cotangents.split(_WIDTH_AT_ONCE, 2),
+        strict=True,
+    ):
+        left = grouped(mine, sizes).flatten(1, 2)
+        right = left if first is second else grouped(theirs, sizes).flatten(1, 2)
+        answered.baddbmm_(left, right.mT)
     blocks.addcmul_(answered.view(blocks.shape), inputs[:, :, None, :, None])
-
-
-def _layer_of(site: OuterSite, sizes: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Return inputs [b, n, i] and cotangents [b, n c, o]."""
-    cotangents = grouped(site.cotangents, sizes).flatten(1, 2)
-    return grouped(site.inputs, sizes), cotangents
 
 
 def _add_reads(
