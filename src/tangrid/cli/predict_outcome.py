@@ -72,10 +72,12 @@ def keep_prediction(
 
 def _agreement(found: Mapping[str, Any]) -> list[str]:
     """Return how the order agrees with what fits reached, if any are known."""
-    if not is_number(found.get("spearman")):
+    count = len(found.get("rows") or ())
+    if not count:
         return []
+    if not is_number(found.get("spearman")):
+        return [f"measured: {count} of the candidates, too few for a rank correlation"]
     correlation, regret = found["spearman"], found["regret"]
-    count = len(found["rows"])
     line = (
         f"measured: {count} candidates, rank correlation {correlation:.2f}, "
         f"{regret:.2f} dB lost by choosing the first"

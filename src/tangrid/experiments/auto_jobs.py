@@ -8,7 +8,7 @@ from typing import Protocol
 
 import torch
 
-from tangrid.errors import ConfigError
+from tangrid.errors import ConfigError, InterruptedRunError
 from tangrid.experiments.auto_choice import (
     AutoFit,
     AutoRequest,
@@ -114,7 +114,13 @@ def choose_or_recall(
     if resume and out is not None:
         return recalled(out, request)
     told = {"on_candidate": line.begin, "on_stage": line.stage} if line else {}
-    choice = choose(signal, plan_one, request, device=device, **told)
+    try:
+        choice = choose(signal, plan_one, request, device=device, **told)
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            "Interrupted while settings were chosen, of which nothing is kept. Repeat "
+            "the command to begin anew; `tangrid predict` keeps what is done."
+        ) from None
     if line is not None:
         line.say(choice.words)
     return choice

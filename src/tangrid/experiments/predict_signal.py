@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from tangrid.devices import HOST, working_on
+from tangrid.devices import HOST, available_threads, torch_threads, working_on
 from tangrid.errors import NumericalError, ResourceError
 from tangrid.experiments.fitting import describe_start
 from tangrid.experiments.predict_candidate import WEIGHTS, Estimates, estimate
@@ -28,7 +28,7 @@ OnStage = Callable[[str], None]
 """Told what is done now."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Predicted:
     """Hold what is predicted so far.
 
@@ -39,6 +39,11 @@ class Predicted:
 
     table: dict[str, Any]
     folder: RunFolder | None = None
+
+    def __repr__(self) -> str:
+        """Return which is best of how many, for the table is long."""
+        best = self.best["label"] if self.best else None
+        return f"Predicted(best={best!r}, candidates={len(self.table['rows'])})"
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -124,8 +129,10 @@ def _row(
             on_stage("sample of the signal")
             drawn[fit.seed] = plan.windows(fit)
     began = time.monotonic()
+    threads = plan.experiment.training.threads or available_threads()
     try:
-        found = _estimates(plan, planned, drawn, device, on_stage)
+        with torch_threads(threads):
+            found = _estimates(plan, planned, drawn, device, on_stage)
         estimated = time.monotonic()
         first = planned.fits[0]
         field = first.build(plan.site).to(device)
@@ -138,7 +145,8 @@ def _row(
         return failed_row(planned, str(error))
     if plan.experiment.diagnostics:
         on_stage("diagnostics")
-        told |= _diagnostics(field, drawn[first.seed])
+        with torch_threads(threads):
+            told |= _diagnostics(field, drawn[first.seed])
     seconds = {
         name: sum(estimates.seconds.get(name, 0.0) for estimates in found)
         for name in ("plain", "initial", "lesson", "kernel")

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import log10
+from math import inf, log10
 from typing import Any
 
 from tangrid.reports.kernel_entries import number, section_of
 from tangrid.reports.measures import MISSING, is_number
+from tangrid.reports.style import SERIES
 from tangrid.runs.prediction_record import PredictionRecord
 
 MOST_DB = 80.0
@@ -18,7 +19,7 @@ class Candidate:
     """One row of the table, with its colour and what a fit of it reached."""
 
     index: int
-    """Place among all candidates as they were asked for, which gives its colour."""
+    """Place among all candidates, the best first, which gives its colour."""
     row: Mapping[str, Any]
     """Its row of ``table.json``."""
     measured: Mapping[str, Any]
@@ -64,6 +65,11 @@ class Prediction:
     def ranked(self) -> tuple[Candidate, ...]:
         """Those that have a place."""
         return tuple(it for it in self.candidates if it.rank is not None)
+
+    @property
+    def drawn(self) -> tuple[Candidate, ...]:
+        """Those whose lines are drawn: the best, as many as there are colours."""
+        return self.candidates[: len(SERIES)]
 
     def value(self, candidate: Candidate, estimate: str) -> float | None:
         """Return one of the estimates of a candidate.
@@ -119,14 +125,20 @@ def prediction_of(record: PredictionRecord) -> Prediction:
         for row in _rows(record.measured.get("rows"))
         if isinstance(row.get("label"), str)
     }
+    rows = sorted(record.rows, key=_place)
     found = [
         Candidate(
             index=index, row=row, measured=measured.get(str(row.get("label")), {})
         )
-        for index, row in enumerate(record.rows)
+        for index, row in enumerate(rows)
     ]
-    found.sort(key=lambda it: (it.rank is None, it.rank or 0))
     return Prediction(record=record, candidates=tuple(found))
+
+
+def _place(row: Mapping[str, Any]) -> float:
+    """Return what rows are sorted by: those without a place come last."""
+    rank = row.get("rank")
+    return rank if isinstance(rank, int) else inf
 
 
 def _rows(found: object) -> Sequence[Mapping[str, Any]]:

@@ -74,7 +74,7 @@ def ranking_chart(prediction: Prediction) -> Html | None:
 
 
 def predicted_curves(prediction: Prediction) -> Html | None:
-    """Draw the predicted training curves of all candidates.
+    """Draw the predicted training curves of the best candidates.
 
     Solid is the error elsewhere by cross-validation, dashed that of the points.
 
@@ -86,7 +86,7 @@ def predicted_curves(prediction: Prediction) -> Html | None:
     """
     figure, axes = new_axes()
     every: Line = []
-    for candidate in prediction.candidates:
+    for candidate in prediction.drawn:
         for name, look in (
             ("test_mse", {}),
             ("train_mse", {"linestyle": DASHES, "linewidth": 1.0}),
@@ -98,7 +98,7 @@ def predicted_curves(prediction: Prediction) -> Html | None:
     if not every:
         return None
     _scale(axes, prediction, every)
-    return to_svg(figure, "Predicted training of all candidates, by step")
+    return to_svg(figure, "Predicted training of the best candidates, by step")
 
 
 def both_curves(prediction: Prediction, candidate: Candidate) -> Html | None:
@@ -179,7 +179,7 @@ def spectra(prediction: Prediction) -> Html | None:
         The figure, or nothing if no spectrum is known.
     """
     drawn: list[tuple[int, Line]] = []
-    for candidate in prediction.candidates:
+    for candidate in prediction.drawn:
         spectrum = section_of(candidate.row, "diagnostics", "spectrum")
         energies = spectrum.get("rayleigh", ())
         pairs = list(zip(spectrum.get("frequency", ()), energies, strict=False))
@@ -210,7 +210,7 @@ def ridge_paths(prediction: Prediction) -> Html | None:
     """
     figure, axes = new_axes()
     every: Line = []
-    for candidate in prediction.candidates:
+    for candidate in prediction.drawn:
         ridges = section_of(candidate.row, "diagnostics", "ridges")
         for name, look in (
             ("leave_one_out_mse", {}),

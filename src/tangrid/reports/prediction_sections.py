@@ -166,10 +166,20 @@ def curve_section(prediction: Prediction) -> Html | None:
     )
     return section(
         "Predicted training",
-        legend([(it.index, it.label) for it in prediction.candidates]),
-        tag("div", captioned("All candidates", figure), class_="figures few"),
+        *_drawn_legend(prediction),
+        tag("div", captioned("Error by step", figure), class_="figures few"),
         lead=lead,
     )
+
+
+def _drawn_legend(prediction: Prediction) -> list[Child]:
+    """Return which colour is whose, and who has none."""
+    count, drawn = len(prediction.candidates), len(prediction.drawn)
+    words = f"The lines are those of the first {drawn} of {count} candidates."
+    return [
+        legend([(it.index, it.label) for it in prediction.drawn]),
+        tag("p", words, class_="note") if drawn < count else None,
+    ]
 
 
 def measured_section(prediction: Prediction) -> Html | None:
@@ -233,7 +243,7 @@ def _agreement_words(found: dict[str, Any]) -> str:
             if is_number(alone)
             else "."
         )
-    if is_number(regret):
+    if is_number(regret) and len(found.get("rows") or ()) > 1:
         words.append(f"Training only the first of the ranking costs {regret:.2f} dB.")
     return " ".join(words)
 
@@ -258,7 +268,7 @@ def spectrum_section(prediction: Prediction) -> Html | None:
     )
     return section(
         "Spectra and ridges",
-        legend([(it.index, it.label) for it in prediction.candidates]),
+        *_drawn_legend(prediction),
         tag("div", shown, class_="figures few"),
         lead=lead,
     )
