@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import tangrid as tg
-from tangrid.errors import ConfigError
-from tangrid.experiments import auto_choice
+from tangrid.errors import ConfigError, InterruptedRunError
+from tangrid.experiments import auto_choice, auto_jobs
 from tangrid.experiments.auto_choice import AutoRequest, choose
 from tangrid.experiments.fit_sdf import FitSdf
 from tangrid.experiments.predict_signal import Predicted
@@ -134,6 +134,15 @@ def test_what_is_no_better_than_its_error_changes_nothing(
     too_little = "0.40 ± 0.50 dB behind siren omega=3, which is too little; it stays"
     assert (too_little in found.words) == is_kept
     assert ("siren as it is: 0.40 ± 0.30 dB behind" in found.words) != is_kept
+
+
+def test_an_interrupted_choice_says_what_is_kept(monkeypatch: pytest.MonkeyPatch):
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(auto_jobs, "choose", stopped)
+    with pytest.raises(InterruptedRunError, match="of which nothing is kept"):
+        tg.fit(image(), model="siren", auto=True, steps=3)
 
 
 def test_models_are_chosen_among_too():

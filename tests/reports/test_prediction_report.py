@@ -7,7 +7,7 @@ import pytest
 from tangrid.errors import DataError
 from tangrid.reports.measures import MISSING
 from tangrid.reports.prediction_report import write_prediction_report
-from tests.reports.fake_predictions import save_measured, save_prediction
+from tests.reports.fake_predictions import row, save_measured, save_prediction
 from tests.reports.page_reader import PageReader, read_page
 
 
@@ -46,6 +46,14 @@ def test_what_does_not_rank_says_so(tmp_path: Path):
     assert "they do not rank, and the ranking above does not use them" in words
     assert "these curves do not rank" in words
     assert f"siren 40.5 12 rounding 0.3 1.9 0.7 {MISSING} 12 %" in words
+
+
+def test_more_lines_than_there_are_colours_are_not_drawn(tmp_path: Path):
+    rows = [row(f"model {place}", place, 30 - place) for place in range(1, 11)]
+    words = page_of(save_prediction(tmp_path / "run", rows=rows[::-1])).words()
+    # In the legends of two sections; the tables have all.
+    assert words.count("The lines are those of the first 8 of 10 candidates.") == 2
+    assert words.count("model 8") == words.count("model 9") + 2
 
 
 def test_what_fits_reached_stands_beside(tmp_path: Path):
