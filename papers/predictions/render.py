@@ -93,8 +93,15 @@ def _summary(results: Mapping[str, Results]) -> list[str]:
     lines += _of_long(short, results["long"])
     whole = results["whole"]
     if there := cases(whole):
-        of = f"{len(there)} cases of seed {_seeds(whole)}"
-        lines.append(_line(f"whole pictures, {of}", _found(whole, there)))
+        of = f"whole pictures, {len(there)} cases of seeds {_seeds(whole)}"
+        lines += [
+            _line(f"{of}: {words}", _found(whole, there, estimate))
+            for estimate, words in (
+                ("plain", "untouched kernel"),
+                ("initial", "untouched kernel as Adam sees it"),
+                ("predicted", "**prediction**"),
+            )
+        ]
     return [_HEAD, "|---" * _HEAD.count(" | ") + "|---|", *lines]
 
 
