@@ -36,7 +36,7 @@ demo: install  ## compare two models on a photograph in runs/demo
 	$(BIN)/tangrid $(DEMO)
 
 test: install  ## run the quick tests
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 test-slow: install  ## run the tests that take minutes
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)

@@ -39,17 +39,8 @@ NEEDS = {
     "gpu": (torch.cuda.is_available, "needs a CUDA device"),
 }
 
-# What compiles the same loops for a minute goes to one process; else each does it.
-TOGETHER = {
-    "tests/ops/test_mulfa_lookup.py": "mulfa",
-    "tests/encodings/test_conformance.py": "mulfa",
-}
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        file = item.nodeid.split("::")[0]
-        item.add_marker(pytest.mark.xdist_group(TOGETHER.get(file, file)))
     for marker, (is_there, reason) in NEEDS.items():
         marked = [item for item in items if item.get_closest_marker(marker)]
         if marked and not is_there():
