@@ -57,7 +57,7 @@ _SMALLEST_PIECE = 256
 _MOST_LEFT = 0.1
 """Share of the variance that a lesson which went well leaves at most."""
 _TRIAL = 1 / 4
-"""Part of a lesson that is given at the fit's own rates, to see whether they do."""
+"""Part of a lesson that is given at the own rates, to see whether they leave less."""
 Errors = Float[Tensor, " windows"]
 """Mean square error at the judged points of each window."""
 

@@ -139,10 +139,10 @@ def _structured(
     subject: Subject, x: Inputs, x2: Inputs | None, outputs: Outputs
 ) -> StructuredKernel:
     sides = [x] if x2 is None else [x, x2]
-    points = sum(rows_of(side) for side in sides)
+    count = sum(rows_of(side) for side in sides)
     to_do = "Take fewer points or parameters, or implementation='matrix-free'."
-    require_room(subject, _only(x), points, "tangent_kernel", to_do)
-    traces = [trace(subject, _only(points)) for points in sides]
+    require_room(subject, _only(x), count, "tangent_kernel", to_do)
+    traces = [trace(subject, _only(side)) for side in sides]
     _check_outputs(outputs, traces[0].num_channels)
     first, *second = (
         [part.over(outputs) for part in parts] for parts in assemble(traces)

@@ -22,6 +22,7 @@ from tangrid.tangent.kernels.parts import Part
 from tangrid.tangent.kernels.sites import LookupSite, OuterSite
 
 _WIDTH_AT_ONCE = 4096
+"""Columns of gradients that are put into groups at a time."""
 
 
 def diagonal_blocks(
@@ -96,8 +97,8 @@ def _add_layers(
 ) -> None:
     inputs = grouped(first.inputs, sizes) @ grouped(second.inputs, sizes).mT
     answered = torch.zeros_like(blocks).flatten(3).flatten(1, 2)
-    # Gradients that are written out are as wide as there are parameters: no second one
-    # of them.
+    # Gradients that are written out are as wide as there are parameters: they are not
+    # copied whole.
     for mine, theirs in zip(
         first.cotangents.split(_WIDTH_AT_ONCE, 2),
         second.cotangents.split(_WIDTH_AT_ONCE, 2),
